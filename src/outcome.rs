@@ -1,0 +1,328 @@
+//! What one answer, or one error, of an upstream meant.
+//!
+//! The layers do not agree on status codes among themselves; they agree on an [`Outcome`]. It comes from the response's
+//! extensions where a layer below (a [`ProviderLayer`](crate::provider::ProviderLayer), or your own) put one, and from
+//! status and headers otherwise.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+/// What one answer of an upstream meant.
+///
+/// A layer that knows more than the status line inserts one into the response's extensions, and every layer outside
+/// of it believes that one.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The upstream did what it was asked.
+    Success,
+    /// It did not, and this is why.
+    Failure(Failure),
+}
+
+impl Outcome {
+    /// The failure, if it is one.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Success => None,
+            Self::Failure(failure) => Some(failure),
+        }
+    }
+
+    /// Whether the upstream did what it was asked.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Success)
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+/// Why an upstream did not answer as asked, and what can be done about it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// What kind of failure it is.
+    pub kind: FailureKind,
+    /// Whether waiting and then sending the same request to the same upstream can succeed.
+    pub retry_same: bool,
+    /// Whether another model or provider could serve this request at all.
+    pub fall_back: bool,
+    /// How long the upstream asked to be left alone, as it said it, rounded up to a millisecond.
+    pub retry_after: Option<Duration>,
+    /// Whether the failure speaks for the whole account at the provider, not for this one model.
+    pub account_wide: bool,
+    /// The limit that was hit, where the answer tells.
+    pub limit: Option<Box<LimitHit>>,
+    /// The upstream's own words, shortened.
+    pub message: Option<Arc<str>>,
+}
+
+impl Failure {
+    /// A failure of this kind, with what usually follows from the kind and nothing more known.
+    pub fn new(kind: FailureKind) -> Self {
+        Self {
+            kind,
+            retry_same: kind.retry_same(),
+            fall_back: kind.fall_back(),
+            retry_after: None,
+            account_wide: kind == FailureKind::QuotaExhausted,
+            limit: None,
+            message: None,
+        }
+    }
+
+    /// Sets how long the upstream asked to be left alone.
+    #[must_use]
+    pub fn with_retry_after(mut self, retry_after: impl Into<Option<Duration>>) -> Self {
+        self.retry_after = retry_after.into();
+        self
+    }
+
+    /// Sets the upstream's own words.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<Arc<str>>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)?;
+        if let Some(wait) = self.retry_after {
+            write!(f, ", retry after {wait:?}")?;
+        }
+        if let Some(message) = &self.message {
+            write!(f, ": {message}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The kinds of failure that the layers tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// Too many requests or tokens for now; a later try can succeed.
+    RateLimited,
+    /// A quota or credit is used up and waiting a while does not bring it back.
+    QuotaExhausted,
+    /// The upstream has no capacity at the moment, whoever asks.
+    Overloaded,
+    /// The upstream failed on its side.
+    ServerError,
+    /// The request is larger than this upstream, or this account, ever takes.
+    RequestTooLarge,
+    /// The credentials are missing, wrong or not allowed to do this.
+    Auth,
+    /// The request itself is wrong; every upstream would refuse it.
+    InvalidRequest,
+    /// A content filter refused the request or the answer.
+    ContentFiltered,
+    /// The model, deployment or path does not exist here.
+    NotFound,
+    /// No answer in time.
+    Timeout,
+    /// The connection could not be made, or broke.
+    Transport,
+    /// One of this crate's own layers refused the call: nothing was sent.
+    Refused,
+}
+
+impl FailureKind {
+    /// Whether waiting and sending the same again usually helps.
+    pub fn retry_same(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited
+                | Self::Overloaded
+                | Self::ServerError
+                | Self::Timeout
+                | Self::Transport
+        )
+    }
+
+    /// Whether another model or provider can usually serve the request.
+    ///
+    /// Tells what is possible. The fallback layer adds policy: it does not fall back on [`Auth`](Self::Auth) unless asked to.
+    pub fn fall_back(self) -> bool {
+        !matches!(self, Self::InvalidRequest)
+    }
+
+    /// Whether the failure counts against the upstream's health.
+    ///
+    /// Rate limits are the limiter's business, errors about the request are the caller's, and refusals of our own
+    /// layers say nothing of the upstream.
+    pub fn is_ill_health(self) -> bool {
+        matches!(
+            self,
+            Self::Overloaded | Self::ServerError | Self::Timeout | Self::Transport
+        )
+    }
+
+    /// The name in snake case, as logs and metrics carry it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::QuotaExhausted => "quota_exhausted",
+            Self::Overloaded => "overloaded",
+            Self::ServerError => "server_error",
+            Self::RequestTooLarge => "request_too_large",
+            Self::Auth => "auth",
+            Self::InvalidRequest => "invalid_request",
+            Self::ContentFiltered => "content_filtered",
+            Self::NotFound => "not_found",
+            Self::Timeout => "timeout",
+            Self::Transport => "transport",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RateLimited => "rate limited",
+            Self::QuotaExhausted => "quota exhausted",
+            Self::Overloaded => "overloaded",
+            Self::ServerError => "server error",
+            Self::RequestTooLarge => "request too large",
+            Self::Auth => "not authorized",
+            Self::InvalidRequest => "invalid request",
+            Self::ContentFiltered => "content filtered",
+            Self::NotFound => "not found",
+            Self::Timeout => "timed out",
+            Self::Transport => "connection failed",
+            Self::Refused => "refused locally",
+        })
+    }
+}
+
+/// The limit that a refusal names. Only what the answer itself says is filled in.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct LimitHit {
+    /// What is counted.
+    pub dimension: Option<Dimension>,
+    /// The period it is counted over.
+    pub window: Option<Window>,
+    /// The most that the period allows.
+    pub limit: Option<f64>,
+    /// What was used before this request.
+    pub used: Option<f64>,
+    /// What this request would have needed.
+    pub requested: Option<f64>,
+    /// What was left.
+    pub remaining: Option<f64>,
+    /// The model that the limit is for.
+    pub model: Option<Box<str>>,
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dimension {
+    /// Requests.
+    Requests,
+    /// Tokens, input and output together.
+    Tokens,
+    /// Tokens of the prompt.
+    InputTokens,
+    /// Tokens of the answer.
+    OutputTokens,
+    /// Requests under way at the same time.
+    Concurrency,
+    /// Images.
+    Images,
+    /// Seconds of audio.
+    AudioSeconds,
+}
+
+impl Dimension {
+    /// The name in snake case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+            Self::InputTokens => "input_tokens",
+            Self::OutputTokens => "output_tokens",
+            Self::Concurrency => "concurrency",
+            Self::Images => "images",
+            Self::AudioSeconds => "audio_seconds",
+        }
+    }
+}
+
+impl fmt::Display for Dimension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A period with a name, as providers use them in limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Window {
+    /// One second.
+    Second,
+    /// 60 seconds.
+    Minute,
+    /// 3,600 seconds.
+    Hour,
+    /// 86,400 seconds.
+    Day,
+    /// A month, 30 days where a length is needed.
+    Month,
+}
+
+impl Window {
+    /// The name in snake case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+
+    /// The length of the period; a month counts 30 days.
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3_600,
+            Self::Day => 86_400,
+            Self::Month => 30 * 86_400,
+        })
+    }
+}
+
+/// The tokens that one answer used, as the provider reports them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub input_tokens: Option<u64>,
+    /// Tokens of the answer.
+    pub output_tokens: Option<u64>,
+    /// Tokens of the prompt that came out of a cache.
+    pub cached_tokens: Option<u64>,
+    /// All tokens, as the provider adds them up.
+    pub total_tokens: Option<u64>,
+}
+
+impl Usage {
+    /// All tokens: what the provider says, else input and output together, else nothing is known.
+    pub fn total(&self) -> Option<u64> {
+        self.total_tokens
+            .or_else(|| match (self.input_tokens, self.output_tokens) {
+                (None, None) => None,
+                (input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
+            })
+    }
+}

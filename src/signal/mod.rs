@@ -1,0 +1,1 @@
+//! Pure parsing: what a response says about limits, waits and usage.
