@@ -1,0 +1,64 @@
+//! What status and headers say.
+
+use std::time::SystemTime;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::{
+    outcome::{Failure, FailureKind, Outcome},
+    signal::hint,
+};
+
+/// What an answer meant, by its status and headers alone: what every layer can do about any HTTP service.
+///
+/// Below 400 it is a success, at the price of a comparison. Above, the kind is that of the status, the wait that of
+/// [`hint::retry_after`], and `x-should-retry` overrules [`Failure::retry_same`]. Quota headers are not looked at.
+#[inline]
+pub fn outcome_of_head(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Outcome {
+    if status.as_u16() < 400 {
+        return Outcome::Success;
+    }
+    failure_of_head(status, headers, now).into()
+}
+
+fn failure_of_head(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Failure {
+    let mut failure = failure_of_status(status).with_retry_after(hint::retry_after(headers, now));
+    if let Some(should_retry) = hint::should_retry(headers) {
+        failure.retry_same = should_retry;
+    }
+    failure
+}
+
+/// What the status means by itself.
+pub(super) fn failure_of_status(status: StatusCode) -> Failure {
+    let kind = kind_of_status(status.as_u16());
+    let mut failure = Failure::new(kind);
+    match status.as_u16() {
+        // A lock that another request holds; OpenAI's and Anthropic's clients repeat it.
+        409 => failure.retry_same = true,
+        // It will not learn the method, or the protocol version, by waiting.
+        501 | 505 => failure.retry_same = false,
+        _ => {}
+    }
+    failure
+}
+
+fn kind_of_status(status: u16) -> FailureKind {
+    match status {
+        401 | 403 | 407 => FailureKind::Auth,
+        // Payment required: no money, no answer.
+        402 => FailureKind::QuotaExhausted,
+        404 | 410 => FailureKind::NotFound,
+        // 524: Cloudflare waited for the origin in vain. 598: a proxy's read timed out.
+        408 | 504 | 524 | 598 => FailureKind::Timeout,
+        413 => FailureKind::RequestTooLarge,
+        // Refused for legal reasons, which another place may not share.
+        451 => FailureKind::ContentFiltered,
+        429 => FailureKind::RateLimited,
+        // 529: Anthropic's, and others' since. 498: Groq's flex tier has no capacity. 530 below is Cloudflare's.
+        498 | 503 | 529 => FailureKind::Overloaded,
+        409 => FailureKind::ServerError,
+        400..=499 => FailureKind::InvalidRequest,
+        _ => FailureKind::ServerError,
+    }
+}

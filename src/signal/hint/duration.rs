@@ -1,0 +1,127 @@
+//! Durations, as servers write them.
+
+use std::time::Duration;
+
+use super::{MAX_HINT, round_up};
+
+/// Reads a duration: `22m46.848s`, `1h2m3.5s`, `579ms`, `6m0s`, `34.07s`, `1d2h`, `20 seconds`, `1 hour and 5 minutes`,
+/// and protobuf's `3.000000001s`.
+///
+/// A bare number has no unit and is none of these. Negative or malformed: `None`. Rounded up to a millisecond, cut to
+/// [`MAX_HINT`].
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let (wait, rest) = leading_duration(text)?;
+    rest.is_empty().then_some(wait)
+}
+
+/// The duration that the text begins with, and the text after it.
+pub(super) fn leading_duration(text: &str) -> Option<(Duration, &str)> {
+    let mut seconds = 0.0;
+    let mut rest = text;
+    let mut coarser = f64::INFINITY;
+    while let Some((number, after)) = leading_number(rest) {
+        let Some((unit, after)) = leading_unit(after) else {
+            break;
+        };
+        // Units fall: in "5m 3 minutes", the second figure belongs to something else.
+        if unit >= coarser {
+            break;
+        }
+        coarser = unit;
+        seconds += number * unit;
+        rest = after;
+        let next = after.trim_start_matches([' ', ',']);
+        let next = next.strip_prefix("and ").unwrap_or(next);
+        if leading_number(next).is_none_or(|(_, after)| leading_unit(after).is_none()) {
+            break;
+        }
+        rest = next;
+    }
+    if coarser.is_infinite() {
+        return None;
+    }
+    Some((from_secs(seconds)?, rest))
+}
+
+/// A duration of these seconds, rounded up to a millisecond and cut to [`MAX_HINT`]; none if negative or not a number.
+pub(crate) fn from_secs(seconds: f64) -> Option<Duration> {
+    if seconds.is_nan() || seconds.is_sign_negative() && seconds != 0.0 {
+        return None;
+    }
+    let seconds = seconds.abs().min(MAX_HINT.as_secs_f64());
+    Duration::try_from_secs_f64(seconds).ok().map(round_up)
+}
+
+/// The number that the text begins with, and the text after it. No sign, no exponent.
+pub(super) fn leading_number(text: &str) -> Option<(f64, &str)> {
+    let bytes = text.as_bytes();
+    let digits = |from: usize| {
+        let run = bytes.get(from..).unwrap_or_default();
+        run.iter().take_while(|byte| byte.is_ascii_digit()).count()
+    };
+    let whole = digits(0);
+    let mut end = whole;
+    if bytes.get(whole) == Some(&b'.') {
+        let fraction = digits(whole + 1);
+        if fraction > 0 {
+            end = whole + 1 + fraction;
+        }
+    }
+    if end == 0 {
+        return None;
+    }
+    let (number, rest) = text.split_at(end);
+    Some((number.parse().ok()?, rest))
+}
+
+/// The seconds of the unit that the text begins with, after at most one blank, and the text after it.
+fn leading_unit(text: &str) -> Option<(f64, &str)> {
+    let text = text.strip_prefix([' ', '-']).unwrap_or(text);
+    let letters = text
+        .bytes()
+        .take_while(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii())
+        .count();
+    let (word, rest) = text.split_at_checked(letters)?;
+    let (_, seconds) = UNITS
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(word))?;
+    Some((*seconds, rest))
+}
+
+/// Go's, protobuf's and English units, in seconds.
+const UNITS: [(&str, f64); 33] = [
+    ("s", 1.0),
+    ("ms", 1e-3),
+    ("m", 60.0),
+    ("h", 3_600.0),
+    ("d", 86_400.0),
+    ("second", 1.0),
+    ("seconds", 1.0),
+    ("sec", 1.0),
+    ("secs", 1.0),
+    ("minute", 60.0),
+    ("minutes", 60.0),
+    ("min", 60.0),
+    ("mins", 60.0),
+    ("hour", 3_600.0),
+    ("hours", 3_600.0),
+    ("hr", 3_600.0),
+    ("hrs", 3_600.0),
+    ("day", 86_400.0),
+    ("days", 86_400.0),
+    ("week", 604_800.0),
+    ("weeks", 604_800.0),
+    ("w", 604_800.0),
+    ("millisecond", 1e-3),
+    ("milliseconds", 1e-3),
+    ("msec", 1e-3),
+    ("millis", 1e-3),
+    ("us", 1e-6),
+    ("µs", 1e-6),
+    ("μs", 1e-6),
+    ("microseconds", 1e-6),
+    ("ns", 1e-9),
+    ("nanoseconds", 1e-9),
+    ("秒", 1.0),
+];
