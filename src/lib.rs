@@ -1,4 +1,25 @@
 //! Tower middleware that keeps calls to rate-limited HTTP APIs going.
 
+pub mod body;
+pub mod circuit_breaker;
+pub mod clock;
+pub mod error;
+pub mod observe;
 pub mod outcome;
+pub mod rate_limit;
+pub mod request;
 pub mod signal;
+pub mod upstream;
+
+mod classify;
+mod config_error;
+mod instant;
+mod keyed;
+
+pub use circuit_breaker::{
+    CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, CircuitState,
+};
+pub use error::{ConfigError, Error};
+pub use outcome::{Failure, FailureKind, Outcome};
+pub use request::{Attempts, Cost, Deadline, Priority, RequestHead, Scope};
+pub use upstream::{Provider, ServedBy, Upstream};

@@ -4,7 +4,11 @@
 //! extensions where a layer below (a [`ProviderLayer`](crate::provider::ProviderLayer), or your own) put one, and from
 //! status and headers otherwise.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// What one answer of an upstream meant.
 ///
@@ -324,5 +328,23 @@ impl Usage {
                 (None, None) => None,
                 (input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
             })
+    }
+}
+
+/// Where the usage of an answer will stand once its body has ended. Travels in the extensions of a response.
+///
+/// The layer that reads the body [`set`](Self::set)s it, those outside [`get`](Self::get) it at the end of the body.
+#[derive(Clone, Debug, Default)]
+pub struct UsageCell(Arc<OnceLock<Usage>>);
+
+impl UsageCell {
+    /// What was used; `None` while the body has not ended, or when it did not tell.
+    pub fn get(&self) -> Option<Usage> {
+        self.0.get().copied()
+    }
+
+    /// Sets what was used. The first call counts.
+    pub fn set(&self, usage: Usage) {
+        self.0.get_or_init(|| usage);
     }
 }

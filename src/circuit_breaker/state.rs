@@ -1,0 +1,339 @@
+//! The state machine of one circuit. Pure: it is told the time and says what changed.
+//!
+//! | state     | admits            | success               | failure           | no verdict, or dropped |
+//! |-----------|-------------------|-----------------------|-------------------|------------------------|
+//! | closed    | all               | counts                | counts, may open  | nothing                |
+//! | open      | none until its end, then half-open | nothing | nothing         | nothing                |
+//! | half-open | `probes` at a time | counts, may close    | opens             | gives the slot back    |
+//! | forced    | none              | nothing               | nothing           | nothing                |
+//! | disabled  | all               | nothing               | nothing           | nothing                |
+//!
+//! Every change of state begins a new epoch, and a call's result counts only in the epoch that admitted it.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    config::CircuitBreakerPolicy,
+    window::{Tally, Window},
+};
+use crate::instant::after;
+
+/// Where a circuit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CircuitState {
+    /// Calls pass and are counted.
+    Closed,
+    /// Calls are refused.
+    Open,
+    /// A few calls pass, to see whether the upstream is back.
+    HalfOpen,
+    /// Calls are refused until the circuit is reset.
+    ForcedOpen,
+    /// Calls pass and nothing is counted.
+    Disabled,
+}
+
+/// What a call tells about the health of its upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Success,
+    Failure,
+    Ignore,
+}
+
+/// The right to make one call, and to tell its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    epoch: u64,
+}
+
+/// A refusal: what opened the circuit, and when to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) reason: &'static str,
+    pub(super) until: Instant,
+}
+
+/// A change of state, to be told once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transition {
+    Opened {
+        wait: Option<Duration>,
+        reason: &'static str,
+    },
+    HalfOpened,
+    Closed,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    phase: Phase,
+    epoch: u64,
+    window: Option<Window>,
+    /// How often in a row a half-open circuit has opened again.
+    failed_episodes: u32,
+    random: fastrand::Rng,
+    latest: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Closed {
+        consecutive: u32,
+    },
+    Open {
+        until: Instant,
+        reason: &'static str,
+    },
+    HalfOpen {
+        running: u32,
+        succeeded: u32,
+        renew: Instant,
+    },
+    ForcedOpen,
+    Disabled,
+}
+
+impl State {
+    pub(super) fn new(policy: &CircuitBreakerPolicy, now: Instant) -> Self {
+        Self {
+            phase: Phase::Closed { consecutive: 0 },
+            epoch: 0,
+            window: policy.failure_rate.map(|rule| Window::new(rule.over)),
+            failed_episodes: 0,
+            random: policy
+                .seed
+                .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            latest: now,
+        }
+    }
+
+    /// Admits or refuses a call, and opens the way for probes when the open time is over.
+    pub(super) fn admit(
+        &mut self,
+        policy: &CircuitBreakerPolicy,
+        now: Instant,
+    ) -> (Result<Ticket, Refusal>, Option<Transition>) {
+        let now = self.move_to(now);
+        let probe_timeout = policy.probe_timeout.unwrap_or(policy.open_for);
+        let mut transition = None;
+        if matches!(self.phase, Phase::Open { until, .. } if now >= until) {
+            self.enter(Phase::half_open(now));
+            transition = Some(Transition::HalfOpened);
+        }
+        let refusal = match &mut self.phase {
+            Phase::Closed { .. } | Phase::Disabled => None,
+            Phase::Open { until, reason } => Some(Refusal {
+                reason,
+                until: *until,
+            }),
+            Phase::HalfOpen { running, renew, .. } if *running < policy.probes => {
+                *running += 1;
+                *renew = after(now, probe_timeout);
+                None
+            }
+            // Probes that hold every slot and never end must not lock the circuit: those of this epoch are given up.
+            Phase::HalfOpen { renew, .. } if now >= *renew => {
+                self.enter(Phase::half_open(now));
+                if let Phase::HalfOpen { running, renew, .. } = &mut self.phase {
+                    (*running, *renew) = (1, after(now, probe_timeout));
+                }
+                None
+            }
+            Phase::HalfOpen { renew, .. } => Some(Refusal {
+                reason: "probes are under way",
+                until: *renew,
+            }),
+            Phase::ForcedOpen => Some(Refusal {
+                reason: FORCED,
+                until: after(now, policy.open_for),
+            }),
+        };
+        let admission = match refusal {
+            None => Ok(Ticket { epoch: self.epoch }),
+            Some(refusal) => Err(refusal),
+        };
+        (admission, transition)
+    }
+
+    /// Counts the result of an admitted call. `hint` is how long the upstream asked to be left alone.
+    pub(super) fn record(
+        &mut self,
+        policy: &CircuitBreakerPolicy,
+        ticket: Ticket,
+        verdict: Verdict,
+        hint: Option<Duration>,
+        now: Instant,
+    ) -> Option<Transition> {
+        let now = self.move_to(now);
+        if ticket.epoch != self.epoch {
+            return None;
+        }
+        match (&mut self.phase, verdict) {
+            (Phase::Closed { consecutive }, Verdict::Success | Verdict::Failure) => {
+                let failed = verdict == Verdict::Failure;
+                *consecutive = if failed {
+                    consecutive.saturating_add(1)
+                } else {
+                    0
+                };
+                let consecutive = *consecutive;
+                let reason = self.reason_to_open(policy, consecutive, failed, now)?;
+                Some(self.open(policy, reason, hint, now))
+            }
+            (Phase::HalfOpen { running, .. }, Verdict::Ignore) => {
+                *running = running.saturating_sub(1);
+                None
+            }
+            (
+                Phase::HalfOpen {
+                    running, succeeded, ..
+                },
+                Verdict::Success,
+            ) => {
+                *running = running.saturating_sub(1);
+                *succeeded += 1;
+                (*succeeded >= policy.successes).then(|| self.close())
+            }
+            (Phase::HalfOpen { .. }, Verdict::Failure) => {
+                self.failed_episodes = self.failed_episodes.saturating_add(1);
+                Some(self.open(policy, "a probe failed", hint, now))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn force_open(&mut self) -> Option<Transition> {
+        self.enter(Phase::ForcedOpen);
+        Some(Transition::Opened {
+            wait: None,
+            reason: FORCED,
+        })
+    }
+
+    pub(super) fn force_half_open(&mut self, now: Instant) -> Option<Transition> {
+        let now = self.move_to(now);
+        self.enter(Phase::half_open(now));
+        Some(Transition::HalfOpened)
+    }
+
+    pub(super) fn disable(&mut self) {
+        self.enter(Phase::Disabled);
+    }
+
+    /// Closed, with nothing counted.
+    pub(super) fn reset(&mut self) -> Option<Transition> {
+        let was_closed = matches!(self.phase, Phase::Closed { .. });
+        let transition = self.close();
+        (!was_closed).then_some(transition)
+    }
+
+    /// Where the circuit stands. One whose open time is over is open until a call comes to probe.
+    pub(super) fn circuit_state(&self) -> CircuitState {
+        match self.phase {
+            Phase::Closed { .. } => CircuitState::Closed,
+            Phase::Open { .. } => CircuitState::Open,
+            Phase::HalfOpen { .. } => CircuitState::HalfOpen,
+            Phase::ForcedOpen => CircuitState::ForcedOpen,
+            Phase::Disabled => CircuitState::Disabled,
+        }
+    }
+
+    pub(super) fn open_until(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Open { until, .. } => Some(until),
+            _ => None,
+        }
+    }
+
+    pub(super) fn tally(&mut self, now: Instant) -> Tally {
+        let now = self.move_to(now);
+        self.window
+            .as_mut()
+            .map_or_else(Tally::default, |window| window.tally(now))
+    }
+
+    /// Whether a circuit made anew would behave the same.
+    pub(super) fn is_idle(&mut self, now: Instant) -> bool {
+        matches!(self.phase, Phase::Closed { consecutive: 0 })
+            && self.tally(now) == Tally::default()
+    }
+
+    fn reason_to_open(
+        &mut self,
+        policy: &CircuitBreakerPolicy,
+        consecutive: u32,
+        failed: bool,
+        now: Instant,
+    ) -> Option<&'static str> {
+        let tally = self
+            .window
+            .as_mut()
+            .map(|window| window.record(failed, now));
+        if policy
+            .consecutive_failures
+            .is_some_and(|most| consecutive >= most)
+        {
+            return Some("consecutive failures");
+        }
+        let (rule, tally) = (policy.failure_rate?, tally?);
+        let reached = f64::from(tally.failures) >= rule.rate * f64::from(tally.calls);
+        (tally.calls >= rule.minimum_calls && reached).then_some("failure rate")
+    }
+
+    fn open(
+        &mut self,
+        policy: &CircuitBreakerPolicy,
+        reason: &'static str,
+        hint: Option<Duration>,
+        now: Instant,
+    ) -> Transition {
+        let own = policy.open_time(self.failed_episodes, &mut self.random);
+        let wait = own.max(hint.unwrap_or_default());
+        self.enter(Phase::Open {
+            until: after(now, wait),
+            reason,
+        });
+        Transition::Opened {
+            wait: Some(wait),
+            reason,
+        }
+    }
+
+    fn close(&mut self) -> Transition {
+        self.failed_episodes = 0;
+        self.enter(Phase::Closed { consecutive: 0 });
+        Transition::Closed
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.epoch += 1;
+        if let Some(window) = &mut self.window {
+            window.clear();
+        }
+    }
+
+    /// The latest time seen: a clock that steps back has no effect.
+    fn move_to(&mut self, now: Instant) -> Instant {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+}
+
+impl Phase {
+    fn half_open(now: Instant) -> Self {
+        Self::HalfOpen {
+            running: 0,
+            succeeded: 0,
+            renew: now,
+        }
+    }
+}
+
+const FORCED: &str = "forced open";
+
+#[cfg(test)]
+#[path = "state/tests.rs"]
+mod tests;

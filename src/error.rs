@@ -1,0 +1,331 @@
+//! The one error of the whole stack.
+//!
+//! Every layer answers with [`Error`], and a layer around a service whose error already is one passes it on as it is:
+//! errors never nest, so layers can be put in any order and the inner error is never lost.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use crate::{
+    outcome::{Failure, FailureKind},
+    request::Attempt,
+};
+
+pub use crate::config_error::ConfigError;
+
+/// Any error, boxed.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call got no response.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The rate limit layer refused: nothing was sent.
+    #[error(transparent)]
+    RateLimited(RateLimited),
+    /// The circuit breaker layer refused: nothing was sent.
+    #[error(transparent)]
+    CircuitOpen(CircuitOpen),
+    /// The fallback layer has nobody left to turn to.
+    #[error(transparent)]
+    Exhausted(Exhausted),
+    /// The body of the request could not be read, so nothing was sent.
+    #[error("the request body could not be read: {0}")]
+    Body(#[source] BoxError),
+    /// The service inside failed; this is its error, unchanged.
+    #[error("{0}")]
+    Service(#[source] BoxError),
+}
+
+impl Error {
+    /// The error of an inner service as one of ours: itself where it already is one, else [`Error::Service`].
+    pub(crate) fn from_service(error: impl Into<BoxError>) -> Self {
+        match error.into().downcast::<Self>() {
+            Ok(ours) => *ours,
+            Err(foreign) => Self::Service(foreign),
+        }
+    }
+
+    /// How long to wait before it is worth trying again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited(refusal) => refusal.wait,
+            Self::CircuitOpen(refusal) => Some(refusal.retry_after),
+            Self::Exhausted(exhausted) => exhausted.retry_after,
+            Self::Body(_) | Self::Service(_) => None,
+        }
+    }
+
+    /// The upstream that the error speaks of: its id, or the key of the limiter or breaker that refused.
+    pub fn upstream(&self) -> Option<&str> {
+        match self {
+            Self::RateLimited(refusal) => Some(&*refusal.key),
+            Self::CircuitOpen(refusal) => Some(&*refusal.key),
+            Self::Exhausted(exhausted) => exhausted.attempts.last()?.upstream.as_deref(),
+            Self::Body(_) | Self::Service(_) => None,
+        }
+        .filter(|key: &&str| !key.is_empty())
+    }
+
+    /// One or two sentences for a person who knows nothing of the inside, without secrets or internals.
+    ///
+    /// ```
+    /// # use tower_upstream::Error;
+    /// # fn show(error: &Error) {
+    /// eprintln!("{}", error.user_message()); // "The service is rate limited. Please try again in 22 minutes."
+    /// # }
+    /// ```
+    pub fn user_message(&self) -> String {
+        let again = match self.retry_after() {
+            Some(wait) => format!("Please try again in {}.", in_words(wait)),
+            None => "Please try again later.".to_owned(),
+        };
+        match self {
+            Self::RateLimited(RateLimited {
+                reason: RefusalReason::TooLarge,
+                ..
+            }) => "The request is larger than the service accepts. Please shorten it.".to_owned(),
+            Self::RateLimited(_) => format!("The service is rate limited. {again}"),
+            Self::CircuitOpen(_) => format!("The service is not available at the moment. {again}"),
+            Self::Exhausted(exhausted) if exhausted.is_rate_limited() => {
+                format!("All alternative providers are rate limited. {again}")
+            }
+            Self::Exhausted(_) => format!("No provider could answer. {again}"),
+            Self::Body(_) => "The request could not be read.".to_owned(),
+            Self::Service(_) => format!("The service could not be reached. {again}"),
+        }
+    }
+
+    /// What the error means to the layers, as they read a response.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::RateLimited(RateLimited {
+                reason: RefusalReason::TooLarge,
+                ..
+            }) => Failure::new(FailureKind::RequestTooLarge),
+            Self::RateLimited(_) | Self::CircuitOpen(_) => {
+                Failure::new(FailureKind::Refused).with_retry_after(self.retry_after())
+            }
+            // A chain inside has already turned to everybody it knows.
+            Self::Exhausted(_) => {
+                Failure::new(FailureKind::Refused).with_retry_after(self.retry_after())
+            }
+            Self::Body(_) => Failure::new(FailureKind::InvalidRequest),
+            Self::Service(error) if is_timeout(&**error) => Failure::new(FailureKind::Timeout),
+            Self::Service(_) => Failure::new(FailureKind::Transport),
+        }
+        .with_message(self.to_string())
+    }
+
+    /// Whether it is certain that the upstream never saw the request.
+    pub fn is_unsent(&self) -> bool {
+        match self {
+            Self::RateLimited(_) | Self::CircuitOpen(_) | Self::Exhausted(_) | Self::Body(_) => {
+                true
+            }
+            Self::Service(error) => io_kinds(&**error).any(|kind| NEVER_CONNECTED.contains(&kind)),
+        }
+    }
+}
+
+/// A refusal of the rate limit layer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RateLimited {
+    /// The key whose limit refused; empty where one limit holds for all.
+    pub key: Arc<str>,
+    /// Why.
+    pub reason: RefusalReason,
+    /// How long until the request would have been admitted; `None` where waiting cannot help.
+    pub wait: Option<Duration>,
+    /// The limit in words, such as `60 requests per 60s`; empty where none is to blame.
+    pub limit: Arc<str>,
+}
+
+/// Why the rate limit layer refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// The wait would pass the longest that the limiter, or the request's deadline, allows.
+    WaitTooLong,
+    /// The queue is full.
+    QueueFull,
+    /// The request costs more than the limit ever allows.
+    TooLarge,
+}
+
+impl fmt::Display for RateLimited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.reason {
+            RefusalReason::WaitTooLong => "the wait for the rate limit is too long",
+            RefusalReason::QueueFull => "the queue of the rate limit is full",
+            RefusalReason::TooLarge => "the request is larger than the rate limit ever allows",
+        })?;
+        if !self.key.is_empty() {
+            write!(f, " for {}", self.key)?;
+        }
+        if !self.limit.is_empty() {
+            write!(f, " ({})", self.limit)?;
+        }
+        match self.wait {
+            Some(wait) => write!(f, ": come back in {wait:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for RateLimited {}
+
+/// A refusal of the circuit breaker layer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the circuit of {key} is open ({reason}): come back in {retry_after:?}")]
+#[non_exhaustive]
+pub struct CircuitOpen {
+    /// The key whose breaker refused.
+    pub key: Arc<str>,
+    /// What opened it.
+    pub reason: &'static str,
+    /// How long until the next probe may pass.
+    pub retry_after: Duration,
+}
+
+/// Every upstream of a chain failed, or is cooling down.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Exhausted {
+    /// Every attempt of this request, in order; empty where all were cooling down already.
+    pub attempts: Vec<Attempt>,
+    /// How long until the soonest upstream may be asked again.
+    pub retry_after: Option<Duration>,
+}
+
+impl Exhausted {
+    /// Whether rate limits alone are the reason.
+    pub fn is_rate_limited(&self) -> bool {
+        self.attempts.iter().all(|attempt| {
+            matches!(
+                attempt.failure.kind,
+                FailureKind::RateLimited | FailureKind::QuotaExhausted | FailureKind::Refused
+            )
+        })
+    }
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no upstream could answer")?;
+        let separators = [": "].into_iter().chain(std::iter::repeat("; "));
+        for (attempt, separator) in self.attempts.iter().zip(separators) {
+            let upstream = attempt.upstream.as_deref().unwrap_or("upstream");
+            write!(f, "{separator}{upstream} {}", attempt.failure.kind)?;
+        }
+        match self.retry_after {
+            Some(wait) => write!(f, "; the soonest is back in {wait:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Exhausted {}
+
+/// Seconds below a minute and a half, minutes below an hour and a half, hours beyond; always rounded up.
+fn in_words(wait: Duration) -> String {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let (count, unit) = match seconds {
+        0..=90 => (seconds.max(1), "second"),
+        91..=5_400 => (seconds.div_ceil(60), "minute"),
+        _ => (seconds.div_ceil(3_600), "hour"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The kinds of I/O error after which no byte of the request can have been sent.
+const NEVER_CONNECTED: [io::ErrorKind; 4] = [
+    io::ErrorKind::ConnectionRefused,
+    io::ErrorKind::AddrNotAvailable,
+    io::ErrorKind::HostUnreachable,
+    io::ErrorKind::NetworkUnreachable,
+];
+
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    causes(error).any(|cause| cause.is::<tokio::time::error::Elapsed>())
+        || io_kinds(error).any(|kind| kind == io::ErrorKind::TimedOut)
+}
+
+fn io_kinds<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = io::ErrorKind> + 'a {
+    causes(error).filter_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()))
+}
+
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exhausted(kinds: &[FailureKind], retry_after: Option<u64>) -> Error {
+        let attempts = kinds
+            .iter()
+            .map(|kind| Attempt::example("groq/llama", *kind))
+            .collect();
+        Error::Exhausted(Exhausted {
+            attempts,
+            retry_after: retry_after.map(Duration::from_secs),
+        })
+    }
+
+    #[test]
+    fn our_own_error_passes_through_a_layer_as_itself() {
+        let inner: BoxError = Box::new(exhausted(&[], Some(90)));
+        let outer = Error::from_service(inner);
+        assert_eq!(outer.retry_after(), Some(Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn a_foreign_error_keeps_its_cause_and_tells_whether_anything_was_sent() {
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let error = Error::from_service(refused());
+        assert!(error.is_unsent());
+        assert_eq!(error.failure().kind, FailureKind::Transport);
+        assert!(std::error::Error::source(&error).is_some());
+        let reset = Error::from_service(io::Error::from(io::ErrorKind::ConnectionReset));
+        assert!(!reset.is_unsent());
+        let timeout = Error::from_service(io::Error::from(io::ErrorKind::TimedOut));
+        assert_eq!(timeout.failure().kind, FailureKind::Timeout);
+    }
+
+    #[test]
+    fn the_message_for_users_names_the_wait_as_a_person_would() {
+        let limited = [FailureKind::RateLimited];
+        for (seconds, words) in [
+            (1, "1 second"),
+            (90, "90 seconds"),
+            (1_316, "22 minutes"),
+            (5_401, "2 hours"),
+        ] {
+            let message = exhausted(&limited, Some(seconds)).user_message();
+            assert_eq!(
+                message,
+                format!("All alternative providers are rate limited. Please try again in {words}.")
+            );
+        }
+        let message = exhausted(&[FailureKind::ServerError], None).user_message();
+        assert_eq!(message, "No provider could answer. Please try again later.");
+    }
+
+    #[test]
+    fn the_error_of_a_chain_tells_every_attempt() {
+        let error = exhausted(
+            &[FailureKind::RateLimited, FailureKind::ServerError],
+            Some(3),
+        );
+        assert_eq!(
+            error.to_string(),
+            "no upstream could answer: groq/llama rate limited; groq/llama server error; the soonest is back in 3s"
+        );
+    }
+}

@@ -1,0 +1,355 @@
+//! What travels in a request's extensions, and how the layers look at a request.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use http::{Extensions, HeaderMap, Method, Request, Uri, header::HOST};
+
+use crate::{
+    outcome::{Failure, Usage},
+    upstream::Upstream,
+};
+
+/// A request without its body, as closures of the user see it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RequestHead<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The target.
+    pub uri: &'a Uri,
+    /// The header fields.
+    pub headers: &'a HeaderMap,
+    /// The extensions: [`Upstream`], [`Cost`], [`Priority`] and what the user put in.
+    pub extensions: &'a Extensions,
+}
+
+impl<'a> RequestHead<'a> {
+    /// The head of this request.
+    pub fn of<B>(request: &'a Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+
+    /// The upstream that the request is for, where a layer chose one.
+    pub fn upstream(&self) -> Option<&'a Upstream> {
+        self.extensions.get()
+    }
+
+    /// The host and port that the request is for, from its target or its `Host` field.
+    pub fn authority(&self) -> Option<&'a str> {
+        match self.uri.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None => self.headers.get(HOST)?.to_str().ok(),
+        }
+    }
+}
+
+/// What a request is expected to use, for limits that count more than requests.
+///
+/// Put it into the request's extensions, or let the [`IntakeLayer`](crate::request::Cost) do so. A request without
+/// one costs one request and no tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cost {
+    /// Tokens of the prompt.
+    pub input_tokens: u64,
+    /// The most tokens that the answer may have.
+    pub output_tokens: u64,
+}
+
+impl Cost {
+    /// One request with this many tokens in, and at most so many out.
+    pub fn tokens(input: u64, output: u64) -> Self {
+        Self {
+            input_tokens: input,
+            output_tokens: output,
+        }
+    }
+
+    /// Input and output together.
+    pub fn total_tokens(self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
+
+    /// What an answer really used; where the answer does not tell, what was expected.
+    pub(crate) fn settled(self, usage: Usage) -> Self {
+        let input = usage.input_tokens.unwrap_or(self.input_tokens);
+        let output = match (usage.output_tokens, usage.total()) {
+            (Some(output), _) => output,
+            (None, Some(total)) => total.saturating_sub(input),
+            (None, None) => self.output_tokens,
+        };
+        Self::tokens(input, output)
+    }
+}
+
+/// Who goes first when requests wait: high before normal before low. Put it into the request's extensions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// After everybody else.
+    Low,
+    /// The default.
+    #[default]
+    Normal,
+    /// Before everybody else.
+    High,
+}
+
+/// When the caller stops waiting. Put it into the request's extensions.
+///
+/// A layer whose wait would pass it does not begin that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(pub Instant);
+
+/// Which requests share one state: one window, one breaker.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Scope {
+    /// All requests together.
+    All,
+    /// Each [`Upstream`] its own; requests without one together.
+    #[default]
+    Upstream,
+    /// Each [`Upstream`] its own; requests without one by host and port.
+    Host,
+    /// By a key that a closure reads from the request; see [`Scope::by`].
+    By(KeyFn),
+}
+
+impl Scope {
+    /// By any key: a tenant, a user, an API key.
+    ///
+    /// ```
+    /// use tower_upstream::Scope;
+    ///
+    /// let scope = Scope::by(|head| match head.headers.get("x-tenant") {
+    ///     Some(tenant) => String::from_utf8_lossy(tenant.as_bytes()).into(),
+    ///     None => "anonymous".into(),
+    /// });
+    /// ```
+    pub fn by(key: impl Fn(&RequestHead<'_>) -> Arc<str> + Send + Sync + 'static) -> Self {
+        Self::By(KeyFn(Arc::new(key)))
+    }
+
+    /// Calls `with` on the key of this request. Only [`Scope::By`] can allocate here.
+    pub(crate) fn key<R>(&self, head: &RequestHead<'_>, with: impl FnOnce(&str) -> R) -> R {
+        let upstream = || head.upstream().map(Upstream::id);
+        match self {
+            Self::All => with(""),
+            Self::Upstream => with(upstream().unwrap_or_default()),
+            Self::Host => with(upstream().or_else(|| head.authority()).unwrap_or_default()),
+            Self::By(key) => with(&(key.0)(head)),
+        }
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::All => "All",
+            Self::Upstream => "Upstream",
+            Self::Host => "Host",
+            Self::By(_) => "By(..)",
+        })
+    }
+}
+
+/// The closure of [`Scope::by`].
+#[derive(Clone)]
+pub struct KeyFn(Arc<KeyOf>);
+
+type KeyOf = dyn Fn(&RequestHead<'_>) -> Arc<str> + Send + Sync;
+
+impl fmt::Debug for KeyFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyFn(..)")
+    }
+}
+
+/// The ledger of one request: every attempt that failed, over retries and fallbacks together.
+///
+/// The fallback layer opens one for each request and the retry layer writes into the same. Put one into the request's
+/// extensions yourself to keep a handle on it, or to cap the attempts of that one request.
+#[derive(Clone, Debug)]
+pub struct Attempts {
+    ledger: Arc<Mutex<Ledger>>,
+}
+
+#[derive(Debug)]
+struct Ledger {
+    max: u32,
+    alternatives: u32,
+    began: Option<Instant>,
+    failed: Vec<Attempt>,
+}
+
+/// One attempt that failed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// Where it was sent, where a layer chose that.
+    pub upstream: Option<Arc<str>>,
+    /// What came back.
+    pub failure: Failure,
+    /// How long it took.
+    pub took: Duration,
+    /// What was done next.
+    pub next: Next,
+}
+
+#[cfg(test)]
+impl Attempt {
+    pub(crate) fn example(upstream: &str, kind: crate::outcome::FailureKind) -> Self {
+        Self {
+            upstream: Some(upstream.into()),
+            failure: Failure::new(kind),
+            took: Duration::ZERO,
+            next: Next::Stop,
+        }
+    }
+}
+
+/// What a layer did after a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Next {
+    /// Waited so long and sent the request to the same upstream again.
+    Retry {
+        /// The wait.
+        wait: Duration,
+    },
+    /// Sent the request to the next upstream.
+    FallBack,
+    /// Gave up.
+    Stop,
+}
+
+impl Attempts {
+    /// An empty ledger for at most `max` attempts in all; 0 counts as 1.
+    pub fn new(max: u32) -> Self {
+        let ledger = Ledger {
+            max: max.max(1),
+            alternatives: 0,
+            began: None,
+            failed: Vec::new(),
+        };
+        Self {
+            ledger: Arc::new(Mutex::new(ledger)),
+        }
+    }
+
+    /// The attempts that failed, in the order in which they were made.
+    pub fn failed(&self) -> Vec<Attempt> {
+        self.lock().failed.clone()
+    }
+
+    /// How many attempts have failed.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.lock().failed.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How many more upstreams the fallback layer could still turn to.
+    pub fn alternatives(&self) -> u32 {
+        self.lock().alternatives
+    }
+
+    /// Whether one more attempt may follow the one that is under way.
+    pub(crate) fn allows_another(&self) -> bool {
+        let ledger = self.lock();
+        ledger.failed.len() + 1 < ledger.max as usize
+    }
+
+    pub(crate) fn set_alternatives(&self, alternatives: u32) {
+        self.lock().alternatives = alternatives;
+    }
+
+    pub(crate) fn begin(&self, now: Instant) {
+        self.lock().began = Some(now);
+    }
+
+    pub(crate) fn record(
+        &self,
+        upstream: Option<Arc<str>>,
+        failure: Failure,
+        next: Next,
+        now: Instant,
+    ) {
+        let mut ledger = self.lock();
+        let took = ledger
+            .began
+            .map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+        ledger.failed.push(Attempt {
+            upstream,
+            failure,
+            took,
+            next,
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Attempts {
+    /// A ledger without a cap of its own.
+    fn default() -> Self {
+        Self::new(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_that_the_answer_does_not_tell_leaves_the_estimate() {
+        let cost = Cost::tokens(10, 90);
+        assert_eq!(cost.settled(Usage::default()), cost);
+        let mut total_only = Usage::default();
+        total_only.total_tokens = Some(40);
+        assert_eq!(cost.settled(total_only), Cost::tokens(10, 30));
+        let mut both = Usage::default();
+        (both.input_tokens, both.output_tokens) = (Some(12), Some(500));
+        assert_eq!(cost.settled(both), Cost::tokens(12, 500));
+    }
+
+    #[test]
+    fn a_scope_by_host_knows_both_forms_of_a_target() {
+        let absolute = Request::get("https://api.example.com:8443/v1")
+            .body(())
+            .unwrap();
+        let origin = Request::get("/v1")
+            .header(HOST, "api.example.com")
+            .body(())
+            .unwrap();
+        let key = |request| Scope::Host.key(&RequestHead::of(&request), str::to_owned);
+        assert_eq!(key(absolute), "api.example.com:8443");
+        assert_eq!(key(origin), "api.example.com");
+    }
+
+    #[test]
+    fn a_ledger_allows_its_cap_and_no_more() {
+        let attempts = Attempts::new(2);
+        assert!(attempts.allows_another());
+        let failure = Failure::new(crate::outcome::FailureKind::ServerError);
+        let now = crate::clock::Clock::now(&crate::clock::TokioClock);
+        attempts.begin(now);
+        attempts.record(
+            None,
+            failure,
+            Next::FallBack,
+            now + Duration::from_millis(3),
+        );
+        assert!(!attempts.allows_another());
+        assert_eq!(attempts.failed()[0].took, Duration::from_millis(3));
+    }
+}

@@ -1,0 +1,370 @@
+//! What a request can be sent to: a [`Provider`], and one of its models as an [`Upstream`].
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use http::{HeaderValue, Uri, uri::PathAndQuery};
+
+use crate::{config_error::ConfigError, rate_limit::Quota, signal::Dialect};
+
+/// A service that answers requests for one or more models, with one set of credentials.
+///
+/// Cheap to clone. Two keys for the same service are two providers; give them names of their own with [`named`](Self::named).
+///
+/// ```
+/// use tower_upstream::Provider;
+///
+/// # fn main() -> Result<(), tower_upstream::ConfigError> {
+/// let groq = Provider::groq().key("gsk_example")?;
+/// let upstream = groq.model("llama-3.3-70b-versatile");
+/// assert_eq!(upstream.id(), "groq/llama-3.3-70b-versatile");
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Provider {
+    inner: Arc<ProviderInner>,
+}
+
+#[derive(Clone)]
+struct ProviderInner {
+    name: Arc<str>,
+    base_url: Uri,
+    dialect: Dialect,
+    credentials: Option<HeaderValue>,
+    local: bool,
+}
+
+impl Provider {
+    /// A provider that speaks the OpenAI format below this base URL, such as `https://api.example.com/v1`.
+    ///
+    /// # Errors
+    ///
+    /// When `base_url` is not an absolute `http` or `https` URL, or carries a query.
+    pub fn new(name: impl Into<Arc<str>>, base_url: &str) -> Result<Self, ConfigError> {
+        Ok(Self {
+            inner: Arc::new(ProviderInner {
+                name: name.into(),
+                base_url: parse_base_url(base_url)?,
+                dialect: Dialect::OpenAi,
+                credentials: None,
+                local: false,
+            }),
+        })
+    }
+
+    /// OpenAI, at <https://api.openai.com/v1>.
+    pub fn openai() -> Self {
+        Self::preset("openai", "https://api.openai.com/v1", Dialect::OpenAi)
+    }
+
+    /// Groq, at <https://api.groq.com/openai/v1>.
+    pub fn groq() -> Self {
+        Self::preset("groq", "https://api.groq.com/openai/v1", Dialect::Groq)
+    }
+
+    /// Anthropic, through its [OpenAI-compatible endpoint](https://docs.claude.com/en/api/openai-sdk).
+    pub fn anthropic() -> Self {
+        Self::preset(
+            "anthropic",
+            "https://api.anthropic.com/v1",
+            Dialect::Anthropic,
+        )
+    }
+
+    /// A local Ollama server, at `http://localhost:11434/v1`.
+    pub fn ollama() -> Self {
+        Self::preset("ollama", "http://localhost:11434/v1", Dialect::Ollama).local()
+    }
+
+    /// A local vLLM server, at `http://localhost:8000/v1`.
+    pub fn vllm() -> Self {
+        Self::preset("vllm", "http://localhost:8000/v1", Dialect::Vllm).local()
+    }
+
+    fn preset(name: &'static str, base_url: &'static str, dialect: Dialect) -> Self {
+        Self {
+            inner: Arc::new(ProviderInner {
+                name: name.into(),
+                base_url: Uri::from_static(base_url),
+                dialect,
+                credentials: None,
+                local: false,
+            }),
+        }
+    }
+
+    /// Sets the name that logs, keys and [`Upstream::id`] carry.
+    #[must_use]
+    pub fn named(self, name: impl Into<Arc<str>>) -> Self {
+        let name = name.into();
+        self.with(|inner| inner.name = name)
+    }
+
+    /// Sets the API key, sent as `Authorization: Bearer`. It is never printed.
+    ///
+    /// # Errors
+    ///
+    /// When the key has characters that a header cannot carry; the error does not repeat the key.
+    pub fn key(self, key: &str) -> Result<Self, ConfigError> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| {
+            ConfigError::new("key", "***", "printable ASCII, as a header can carry it")
+        })?;
+        if key.trim().is_empty() {
+            return Err(ConfigError::new("key", "\"\"", "a key that is not empty"));
+        }
+        value.set_sensitive(true);
+        Ok(self.with(|inner| inner.credentials = Some(value)))
+    }
+
+    /// Sets the URL that request paths are put below.
+    ///
+    /// # Errors
+    ///
+    /// When it is not an absolute `http` or `https` URL, or carries a query.
+    pub fn base_url(self, base_url: &str) -> Result<Self, ConfigError> {
+        let base_url = parse_base_url(base_url)?;
+        Ok(self.with(|inner| inner.base_url = base_url))
+    }
+
+    /// Sets how its answers are read. Default: as OpenAI's.
+    #[must_use]
+    pub fn dialect(self, dialect: Dialect) -> Self {
+        self.with(|inner| inner.dialect = dialect)
+    }
+
+    /// Marks it as running on hardware of your own.
+    #[must_use]
+    pub fn local(self) -> Self {
+        self.with(|inner| inner.local = true)
+    }
+
+    /// One of its models.
+    pub fn model(&self, model: impl Into<Arc<str>>) -> Upstream {
+        let model = model.into();
+        let id = format!("{}/{model}", self.inner.name).into();
+        Upstream::assemble(self.clone(), Some(model), id)
+    }
+
+    /// The provider's name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Whether it runs on hardware of your own.
+    pub fn is_local(&self) -> bool {
+        self.inner.local
+    }
+
+    pub(crate) fn speaks(&self) -> Dialect {
+        self.inner.dialect
+    }
+
+    pub(crate) fn credentials(&self) -> Option<&HeaderValue> {
+        self.inner.credentials.as_ref()
+    }
+
+    pub(crate) fn url(&self) -> &Uri {
+        &self.inner.base_url
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut ProviderInner)) -> Self {
+        change(Arc::make_mut(&mut self.inner));
+        self
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider")
+            .field("name", &self.inner.name)
+            .field("base_url", &self.inner.base_url)
+            .field("dialect", &self.inner.dialect)
+            .field(
+                "credentials",
+                &self.inner.credentials.as_ref().map(|_| "***"),
+            )
+            .field("local", &self.inner.local)
+            .finish()
+    }
+}
+
+/// One place that a request can be sent to: a model of a [`Provider`].
+///
+/// Travels in the request's extensions. Cheap to clone; two upstreams are equal when their ids are.
+#[derive(Clone)]
+pub struct Upstream {
+    inner: Arc<UpstreamInner>,
+}
+
+#[derive(Clone)]
+struct UpstreamInner {
+    id: Arc<str>,
+    provider: Provider,
+    model: Option<Arc<str>>,
+    quota: Option<Arc<Quota>>,
+    context_tokens: Option<u64>,
+}
+
+impl Upstream {
+    fn assemble(provider: Provider, model: Option<Arc<str>>, id: Arc<str>) -> Self {
+        Self {
+            inner: Arc::new(UpstreamInner {
+                id,
+                provider,
+                model,
+                quota: None,
+                context_tokens: None,
+            }),
+        }
+    }
+
+    /// Sets the quota that this upstream grants you. The limiter keeps to it in place of its own.
+    #[must_use]
+    pub fn quota(self, quota: Quota) -> Self {
+        self.with(|inner| inner.quota = Some(Arc::new(quota)))
+    }
+
+    /// Sets the size of the model's context, in tokens of input and output together.
+    ///
+    /// A request that turned out too large for one upstream is not sent to another whose context is no larger.
+    #[must_use]
+    pub fn context_tokens(self, tokens: u64) -> Self {
+        self.with(|inner| inner.context_tokens = Some(tokens))
+    }
+
+    /// The name that logs, keys and errors carry: `provider/model`, or the provider's name alone.
+    pub fn id(&self) -> &str {
+        &self.inner.id
+    }
+
+    /// The provider that serves it.
+    pub fn provider(&self) -> &Provider {
+        &self.inner.provider
+    }
+
+    /// The model, where one is set.
+    pub fn model(&self) -> Option<&str> {
+        self.inner.model.as_deref()
+    }
+
+    pub(crate) fn shared_id(&self) -> &Arc<str> {
+        &self.inner.id
+    }
+
+    pub(crate) fn own_quota(&self) -> Option<&Arc<Quota>> {
+        self.inner.quota.as_ref()
+    }
+
+    pub(crate) fn context(&self) -> Option<u64> {
+        self.inner.context_tokens
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut UpstreamInner)) -> Self {
+        change(Arc::make_mut(&mut self.inner));
+        self
+    }
+}
+
+/// The provider with whatever model the request names.
+impl From<Provider> for Upstream {
+    fn from(provider: Provider) -> Self {
+        let id = provider.inner.name.clone();
+        Self::assemble(provider, None, id)
+    }
+}
+
+impl PartialEq for Upstream {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner.id == other.inner.id
+    }
+}
+
+impl Eq for Upstream {}
+
+impl Hash for Upstream {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.inner.id.hash(state);
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.id)
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream")
+            .field("id", &self.inner.id)
+            .field("provider", &self.inner.provider)
+            .field("quota", &self.inner.quota)
+            .field("context_tokens", &self.inner.context_tokens)
+            .finish()
+    }
+}
+
+/// Who answered: an [`Upstream`] in the extensions of the response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedBy(pub Upstream);
+
+fn parse_base_url(text: &str) -> Result<Uri, ConfigError> {
+    let wrong = || {
+        ConfigError::new(
+            "base_url",
+            text,
+            "an absolute http or https URL without a query",
+        )
+    };
+    let uri: Uri = text.parse().map_err(|_| wrong())?;
+    let query = uri.path_and_query().and_then(PathAndQuery::query);
+    match uri.scheme_str() {
+        Some("http" | "https")
+            if uri.authority().is_some_and(|a| !a.host().is_empty()) && query.is_none() =>
+        {
+            Ok(uri)
+        }
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_never_printed() {
+        let provider = Provider::openai().key("sk-very-secret").unwrap();
+        let upstream = provider.model("gpt-4o-mini");
+        assert!(!format!("{provider:?} {upstream:?}").contains("secret"));
+        let error = Provider::openai().key("sk-secret\n").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_base_url_that_cannot_work_names_the_setting_and_the_value() {
+        for bad in [
+            "",
+            "api.example.com",
+            "/v1",
+            "ftp://example.com",
+            "https://",
+            "http://a b",
+            "https://a/v1?key=1",
+        ] {
+            let error = Provider::new("x", bad).unwrap_err();
+            assert_eq!(error.setting(), "base_url", "{bad}");
+            assert!(error.to_string().contains(bad), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_provider_with_another_name_gives_upstreams_of_its_own() {
+        let (first, second) = (Provider::groq(), Provider::groq().named("groq-2"));
+        assert_ne!(first.model("m"), second.model("m"));
+        assert_eq!(Upstream::from(second).id(), "groq-2");
+    }
+}
