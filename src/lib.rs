@@ -21,5 +21,6 @@ pub use circuit_breaker::{
 };
 pub use error::{ConfigError, Error};
 pub use outcome::{Failure, FailureKind, Outcome};
+pub use rate_limit::{Limit, Quota, RateLimitLayer, RateLimiter};
 pub use request::{Attempts, Cost, Deadline, Priority, RequestHead, Scope};
 pub use upstream::{Provider, ServedBy, Upstream};

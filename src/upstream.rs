@@ -222,9 +222,13 @@ impl Upstream {
     }
 
     /// Sets the quota that this upstream grants you. The limiter keeps to it in place of its own.
-    #[must_use]
-    pub fn quota(self, quota: Quota) -> Self {
-        self.with(|inner| inner.quota = Some(Arc::new(quota)))
+    ///
+    /// # Errors
+    ///
+    /// When a limit of the quota cannot work; the error names it.
+    pub fn quota(self, quota: Quota) -> Result<Self, ConfigError> {
+        quota.check()?;
+        Ok(self.with(|inner| inner.quota = Some(Arc::new(quota))))
     }
 
     /// Sets the size of the model's context, in tokens of input and output together.

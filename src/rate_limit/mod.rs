@@ -1,4 +1,83 @@
-//! placeholder
-/// placeholder
-#[derive(Clone, Debug)]
-pub struct Quota;
+//! Admits, queues or refuses requests by every limit of a [`Quota`] at once.
+//!
+//! 1. A request takes from all limits or from none: requests, tokens, input and output tokens, each over any period, and
+//!    the number under way. What is refused has spent nothing.
+//! 2. A [`Limit`] counts over a sliding window: however the provider counts, no period of that length holds more. With
+//!    [`burst`](Limit::burst) it is a token bucket.
+//! 3. Each [`Upstream`](crate::Upstream) has windows of its own, or [`RateLimiter::scope`] says who shares them.
+//! 4. Who does not fit waits: high [`Priority`](crate::Priority) first, and first come, first served within one. A large
+//!    request is not overtaken by small ones. No readiness of the inner service is held through the wait.
+//! 5. A wait that would pass [`max_wait`](RateLimiter::max_wait) or the request's [`Deadline`](crate::Deadline) is refused
+//!    at once with the time that it would have taken. A request that could never fit is refused as too large.
+//! 6. The [`Cost`](crate::Cost) in the request's extensions is reserved at admission. When the body of the response has
+//!    ended, the real [`Usage`](crate::outcome::Usage) is settled, where a layer below told it, up into debt or down as a
+//!    refund. A request that was dropped keeps its reservation; one that was never sent is given it back.
+//! 7. A request is under way until the body of its response has ended or is dropped.
+//! 8. A 429 that names a wait holds back everybody under the key until then.
+//!
+//! A refused caller sees [`Error::RateLimited`](crate::Error::RateLimited) with the key, the reason and
+//! [`retry_after`](crate::Error::retry_after); nothing was sent. The limiter does not protect a quota that others use as
+//! well, nor one that is spent from several processes.
+//!
+//! # Examples
+//!
+//! ```
+//! use tower::ServiceBuilder;
+//! use tower_upstream::{Limit, Quota, RateLimitLayer, RateLimiter};
+//!
+//! # fn main() -> Result<(), tower_upstream::ConfigError> {
+//! # let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+//! #     .build_http::<http_body_util::Full<bytes::Bytes>>();
+//! let limiter = RateLimiter::new(Quota::new().limit(Limit::requests(60).per_minute()))?;
+//! let service = ServiceBuilder::new().layer(RateLimitLayer::new(limiter.clone())).service(client);
+//! println!("{:?}", limiter.status(""));
+//! # let _ = service;
+//! # Ok(()) }
+//! ```
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower::ServiceBuilder;
+//! use tower_upstream::{Limit, Quota, RateLimitLayer, RateLimiter, Scope};
+//!
+//! # fn main() -> Result<(), tower_upstream::ConfigError> {
+//! # let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+//! #     .build_http::<http_body_util::Full<bytes::Bytes>>();
+//! let quota = Quota::new()
+//!     .limit(Limit::requests(3_500).per_minute())
+//!     .limit(Limit::tokens(90_000).per_minute())
+//!     .limit(Limit::requests(10_000).per_day())
+//!     .max_concurrent(8);
+//! let limiter = RateLimiter::new(quota)?
+//!     .scope(Scope::by(|head| match head.headers.get("x-organization") {
+//!         Some(organization) => String::from_utf8_lossy(organization.as_bytes()).into(),
+//!         None => "".into(),
+//!     }))
+//!     .max_wait(Duration::from_secs(10));
+//! let service = ServiceBuilder::new().layer(RateLimitLayer::new(limiter)).service(client);
+//! # let _ = service;
+//! # Ok(()) }
+//! ```
+//!
+//! # Sources
+//!
+//! The window is the sliding log of [Kong's taxonomy](https://konghq.com/blog/engineering/how-to-design-a-scalable-rate-limiting-algorithm),
+//! with takings merged so that memory is bounded; the bucket is the one of
+//! [RFC 2697](https://www.rfc-editor.org/rfc/rfc2697) with debt; a queue without overtaking as in tokio's semaphore.
+
+mod config;
+mod future;
+mod handle;
+mod layer;
+mod meter;
+mod queue;
+mod service;
+mod state;
+mod window;
+
+pub use config::{Amount, Limit, Quota};
+pub use future::ResponseFuture;
+pub use handle::{LimitStatus, RateLimiter, Status};
+pub use layer::RateLimitLayer;
+pub use meter::Permit;
+pub use service::RateLimit;

@@ -1,0 +1,263 @@
+//! [`RateLimiter`]: the windows and queues of all keys, shared by whoever holds a clone.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    config::{Limit, Quota},
+    meter::{Entry, Meter, Setup},
+    state::Patience,
+};
+use crate::{
+    clock::{Clock, TokioClock},
+    config_error::ConfigError,
+    error::Error,
+    keyed::Keyed,
+    observe::{Events, Observer},
+    outcome::Dimension,
+    request::{Cost, Deadline, RequestHead, Scope},
+    upstream::Upstream,
+};
+
+/// The windows and queues of all keys. Cheap to clone; clones share them.
+///
+/// ```
+/// use tower_upstream::{Limit, Quota, RateLimiter};
+///
+/// # fn main() -> Result<(), tower_upstream::ConfigError> {
+/// let limiter = RateLimiter::new(Quota::new().limit(Limit::requests(60).per_minute()))?;
+/// let status = limiter.status("");
+/// assert_eq!(status.limits[0].remaining, 60);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct RateLimiter {
+    settings: Arc<Settings>,
+    meters: Arc<Keyed<Meter>>,
+}
+
+struct Settings {
+    quota: Arc<Quota>,
+    scope: Scope,
+    max_wait: Option<Duration>,
+    queue_capacity: usize,
+    setup: Arc<Setup>,
+}
+
+/// How the limits of one key stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Each limit of the key's quota, in its order.
+    pub limits: Vec<LimitStatus>,
+    /// How many requests are under way; a request is until its response's body has ended.
+    pub in_flight: u32,
+    /// How many requests wait.
+    pub queued: usize,
+    /// How long everybody is held back, because the upstream asked for it.
+    pub paused: Option<Duration>,
+}
+
+/// How one limit stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LimitStatus {
+    /// What is counted.
+    pub dimension: Dimension,
+    /// How much of it one period allows.
+    pub amount: u64,
+    /// The period.
+    pub per: Duration,
+    /// How much is taken; after a settlement this can be more than the amount.
+    pub used: u64,
+    /// How much is left.
+    pub remaining: u64,
+    /// How long until nothing is taken any more.
+    pub reset_after: Duration,
+}
+
+impl RateLimiter {
+    /// A limiter that grants this quota to each upstream, or to all requests together where they name none. An upstream
+    /// with a quota of its own is granted that one.
+    ///
+    /// # Errors
+    ///
+    /// When a limit of the quota cannot work; the error names it.
+    pub fn new(quota: Quota) -> Result<Self, ConfigError> {
+        quota.check()?;
+        Ok(Self::from(Settings {
+            quota: Arc::new(quota),
+            scope: Scope::Upstream,
+            max_wait: Some(MAX_WAIT),
+            queue_capacity: usize::MAX,
+            setup: Arc::new(Setup {
+                clock: Arc::new(TokioClock),
+                events: Events::default(),
+            }),
+        }))
+    }
+
+    /// A limiter with the same settings, no state, and this scope. Default: [`Scope::Upstream`].
+    #[must_use]
+    pub fn scope(self, scope: Scope) -> Self {
+        self.with(|settings| settings.scope = scope)
+    }
+
+    /// A limiter with the same settings, no state, and this longest wait in its queue; `None` for no longest. A request
+    /// that would wait longer is refused at once. Default: 60 s.
+    #[must_use]
+    pub fn max_wait(self, wait: impl Into<Option<Duration>>) -> Self {
+        self.with(|settings| settings.max_wait = wait.into())
+    }
+
+    /// A limiter with the same settings, no state, and at most so many requests waiting per key; 0 for no waiting at all.
+    /// Default: any number.
+    #[must_use]
+    pub fn queue_capacity(self, requests: usize) -> Self {
+        self.with(|settings| settings.queue_capacity = requests)
+    }
+
+    /// A limiter with the same settings, no state, and this clock. Default: [`TokioClock`].
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.with(|settings| {
+            let events = settings.setup.events.clone();
+            settings.setup = Arc::new(Setup {
+                clock: Arc::new(clock),
+                events,
+            });
+        })
+    }
+
+    /// A limiter with the same settings, no state, and this observer. Default: none.
+    #[must_use]
+    pub fn observe(self, observer: impl Observer) -> Self {
+        self.with(|settings| {
+            let clock = settings.setup.clock.clone();
+            settings.setup = Arc::new(Setup {
+                clock,
+                events: Events::to(observer),
+            });
+        })
+    }
+
+    /// How the limits of this key stand; the key of a limiter over all requests is empty.
+    pub fn status(&self, key: &str) -> Status {
+        self.look(key, Meter::status)
+    }
+
+    /// How long a request of this cost would wait if it came now, as far as limits and queue tell; `None` where it could
+    /// never pass. What the concurrency limit adds cannot be known.
+    pub fn wait_time(&self, key: &str, cost: Cost) -> Option<Duration> {
+        self.look(key, |meter| meter.wait_time(cost))
+    }
+
+    /// The keys that have been seen and are not idle.
+    pub fn keys(&self) -> Vec<Arc<str>> {
+        self.meters
+            .all()
+            .iter()
+            .map(|meter| meter.key.clone())
+            .collect()
+    }
+
+    /// Holds back every request of this key for so long. A pause is only ever extended.
+    pub fn pause(&self, key: &str, wait: Duration) {
+        self.meter(key, None).pause(wait);
+    }
+
+    /// Admits, queues or refuses a request.
+    pub(super) fn enter(&self, head: &RequestHead<'_>) -> Result<Entry, Error> {
+        let settings = &self.settings;
+        let upstream = match settings.scope {
+            Scope::Upstream | Scope::Host => head.upstream(),
+            _ => None,
+        };
+        let meter = settings.scope.key(head, |key| self.meter(key, upstream));
+        let cost = head.extensions.get().copied().unwrap_or_default();
+        let priority = head.extensions.get().copied().unwrap_or_default();
+        let patience = Patience {
+            max_wait: settings.max_wait,
+            deadline: head.extensions.get().map(|Deadline(at)| *at),
+            queue_capacity: settings.queue_capacity,
+        };
+        meter.enter(cost, priority, patience)
+    }
+
+    /// Looks at the meter of a key without making one: a key that was never seen stands as a new one would.
+    fn look<R>(&self, key: &str, look: impl FnOnce(&Meter) -> R) -> R {
+        match self.meters.get(key) {
+            Some(meter) => look(&meter),
+            None => look(&Meter::new(
+                key.into(),
+                self.settings.quota.clone(),
+                self.settings.setup.clone(),
+            )),
+        }
+    }
+
+    fn meter(&self, key: &str, upstream: Option<&Upstream>) -> Arc<Meter> {
+        let make = |key| {
+            let quota = upstream
+                .and_then(Upstream::own_quota)
+                .unwrap_or(&self.settings.quota);
+            Meter::new(key, quota.clone(), self.settings.setup.clone())
+        };
+        self.meters.get_or_insert(key, make, Meter::is_idle)
+    }
+
+    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let current = &self.settings;
+        let mut settings = Settings {
+            quota: current.quota.clone(),
+            scope: current.scope.clone(),
+            max_wait: current.max_wait,
+            queue_capacity: current.queue_capacity,
+            setup: current.setup.clone(),
+        };
+        change(&mut settings);
+        Self::from(settings)
+    }
+}
+
+impl LimitStatus {
+    pub(super) fn new(limit: &Limit, used: u64, reset_after: Duration) -> Self {
+        Self {
+            dimension: limit.dimension,
+            amount: limit.amount,
+            per: limit.per,
+            used,
+            remaining: limit.capacity().saturating_sub(used),
+            reset_after,
+        }
+    }
+}
+
+impl From<Settings> for RateLimiter {
+    fn from(settings: Settings) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            meters: Arc::new(Keyed::new()),
+        }
+    }
+}
+
+/// A limiter without limits: it only holds requests back while an upstream asks for that.
+impl Default for RateLimiter {
+    fn default() -> Self {
+        Self::new(Quota::new()).expect("a quota without limits is valid")
+    }
+}
+
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiter")
+            .field("quota", &self.settings.quota)
+            .field("scope", &self.settings.scope)
+            .field("max_wait", &self.settings.max_wait)
+            .field("queue_capacity", &self.settings.queue_capacity)
+            .field("keys", &self.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+const MAX_WAIT: Duration = Duration::from_secs(60);

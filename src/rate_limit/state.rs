@@ -1,0 +1,406 @@
+//! The state of one key: its windows, its queue, what is under way. Pure: it is told the time.
+//!
+//! A request [`ask`](State::ask)s and passes, waits or is refused. One that waits asks for its [`turn`](State::turn) when
+//! it is woken: only the first of the queue is ever admitted, and only it is told a time to wake at. Whoever is admitted
+//! holds a [`Reservation`], which is given back exactly once: [`finish`](State::finish)ed, or [`refund`](State::refund)ed
+//! when nothing was sent.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    config::Quota,
+    queue::{Place, Queue},
+    window::{Nanos, Window},
+};
+use crate::{
+    instant::after,
+    outcome::Dimension,
+    request::{Cost, Priority},
+};
+
+/// What becomes of a request that asks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Pass(Reservation),
+    Wait { place: Place, until: Instant },
+    Reject(Rejection),
+}
+
+/// What becomes of a request that waits.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Pass(Reservation),
+    /// Wake at this time, or, where there is none, when something ends or this one becomes the first.
+    Wait {
+        until: Option<Instant>,
+    },
+}
+
+/// Why a request is refused at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rejection {
+    /// It costs more than this limit, by its index, ever allows; `None` for the limit of a single request.
+    TooLarge {
+        limit: Option<usize>,
+    },
+    WaitTooLong {
+        until: Instant,
+    },
+    QueueFull {
+        until: Instant,
+    },
+}
+
+/// What an admitted request has taken.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) struct Reservation {
+    at: Nanos,
+    pub(super) cost: Cost,
+}
+
+/// How a request may wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) max_wait: Option<Duration>,
+    /// When the caller stops waiting.
+    pub(super) deadline: Option<Instant>,
+    /// How many may wait at the same time.
+    pub(super) queue_capacity: usize,
+}
+
+impl Patience {
+    /// The latest time at which being admitted is still of use to a request that asks now.
+    pub(super) fn until(self, now: Instant) -> Option<Instant> {
+        let longest = self.max_wait.map(|wait| after(now, wait));
+        longest.into_iter().chain(self.deadline).min()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    origin: Instant,
+    latest: Nanos,
+    /// In the order of the quota's limits.
+    windows: Vec<Window>,
+    in_flight: u32,
+    /// When the minimum interval since the last admission has passed.
+    spaced: Nanos,
+    paused: Nanos,
+    queue: Queue,
+    /// The state once everybody who waits has been admitted, kept while nothing makes it untrue.
+    forecast: Option<Forecast>,
+}
+
+#[derive(Clone, Debug)]
+struct Forecast {
+    windows: Vec<Window>,
+    spaced: Nanos,
+    at: Nanos,
+}
+
+impl State {
+    pub(super) fn new(quota: &Quota, now: Instant) -> Self {
+        Self {
+            origin: now,
+            latest: 0,
+            windows: quota.limits.iter().map(Window::new).collect(),
+            in_flight: 0,
+            spaced: 0,
+            paused: 0,
+            queue: Queue::default(),
+            forecast: None,
+        }
+    }
+
+    /// Admits, queues or refuses a request. What is refused has taken nothing.
+    pub(super) fn ask(
+        &mut self,
+        quota: &Quota,
+        cost: Cost,
+        priority: Priority,
+        patience: Patience,
+        now: Instant,
+    ) -> Admission {
+        let patience_ends = patience.until(now);
+        let now = self.move_to(now);
+        if let Some(rejection) = too_large(quota, cost) {
+            return Admission::Reject(rejection);
+        }
+        let place = self.queue.place(priority, now);
+        let is_first = self.queue.first().is_none_or(|(first, _)| place < first);
+        if is_first && !self.is_full(quota) && self.earliest(quota, cost, now) == now {
+            self.forecast = None;
+            return Admission::Pass(self.admit(quota, cost, now));
+        }
+        let forecast = self.predict(quota, cost, place, now);
+        let until = self.instant(forecast.at);
+        if patience_ends.is_some_and(|latest| until > latest) {
+            return Admission::Reject(Rejection::WaitTooLong { until });
+        }
+        if self.queue.len() >= patience.queue_capacity {
+            return Admission::Reject(Rejection::QueueFull { until });
+        }
+        self.forecast = self.queue.is_last(place).then_some(forecast);
+        self.queue.insert(place, cost);
+        Admission::Wait { place, until }
+    }
+
+    /// Admits a request that waits, if it is its turn.
+    pub(super) fn turn(&mut self, quota: &Quota, place: Place, now: Instant) -> Turn {
+        let now = self.move_to(now);
+        match self.queue.first() {
+            Some((first, cost)) if first == place && !self.is_full(quota) => {
+                let until = self.earliest(quota, cost, now);
+                if until > now {
+                    return Turn::Wait {
+                        until: Some(self.instant(until)),
+                    };
+                }
+                self.queue.remove(place);
+                Turn::Pass(self.admit(quota, cost, now))
+            }
+            _ => Turn::Wait { until: None },
+        }
+    }
+
+    /// Takes a request out of the queue. Returns whether somebody else is the first now.
+    pub(super) fn cancel(&mut self, place: Place) -> bool {
+        let was_first = self.first() == Some(place);
+        if self.queue.remove(place).is_some() {
+            self.forecast = None;
+        }
+        was_first
+    }
+
+    /// A request has ended; `used` is what it really cost, where that is known. Returns whether the first of the queue
+    /// may pass earlier for it.
+    pub(super) fn finish(
+        &mut self,
+        quota: &Quota,
+        reservation: Reservation,
+        used: Option<Cost>,
+        now: Instant,
+    ) -> bool {
+        let now = self.move_to(now);
+        let was_full = self.leave(quota);
+        match used.filter(|used| *used != reservation.cost) {
+            Some(used) => {
+                self.settle(
+                    quota,
+                    &reservation,
+                    |dimension| amount(dimension, used),
+                    now,
+                );
+                true
+            }
+            None => was_full,
+        }
+    }
+
+    /// A request was never sent: everything that it took is given back, and the first of the queue may pass earlier.
+    pub(super) fn refund(&mut self, quota: &Quota, reservation: Reservation, now: Instant) -> bool {
+        let now = self.move_to(now);
+        self.leave(quota);
+        self.settle(quota, &reservation, |_| 0, now);
+        true
+    }
+
+    /// Admits nobody for a while. A pause is only ever extended. Returns whether it was.
+    pub(super) fn pause(&mut self, wait: Duration, now: Instant) -> bool {
+        self.move_to(now);
+        let until = self.nanos(after(now, wait));
+        let extended = until > self.paused && until > self.latest;
+        if extended {
+            self.paused = until;
+            self.forecast = None;
+        }
+        extended
+    }
+
+    /// When a request that came now would be admitted, if nothing but time frees anything; `None` if never.
+    pub(super) fn admission_time(
+        &mut self,
+        quota: &Quota,
+        cost: Cost,
+        priority: Priority,
+        now: Instant,
+    ) -> Option<Instant> {
+        let now = self.move_to(now);
+        if too_large(quota, cost).is_some() {
+            return None;
+        }
+        let place = self.queue.place(priority, now);
+        let forecast = self.predict(quota, cost, place, now);
+        Some(self.instant(forecast.at))
+    }
+
+    pub(super) fn first(&self) -> Option<Place> {
+        self.queue.first().map(|(place, _)| place)
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// How much of the limit with this index is taken, and when all of it will be free again.
+    pub(super) fn usage(&mut self, limit: usize, capacity: u64, now: Instant) -> (u64, Instant) {
+        let now = self.move_to(now);
+        let window = &mut self.windows[limit];
+        let (used, free) = (window.used(now), window.earliest(capacity, now));
+        (used, self.instant(free))
+    }
+
+    pub(super) fn paused_until(&mut self, now: Instant) -> Option<Instant> {
+        let now = self.move_to(now);
+        (self.paused > now).then(|| self.instant(self.paused))
+    }
+
+    /// Whether a state made anew would behave the same.
+    pub(super) fn is_idle(&mut self, now: Instant) -> bool {
+        let now = self.move_to(now);
+        let nothing_taken = self.windows.iter_mut().all(|window| window.used(now) == 0);
+        self.in_flight == 0
+            && self.queue.is_empty()
+            && self.paused <= now
+            && self.spaced <= now
+            && nothing_taken
+    }
+
+    fn admit(&mut self, quota: &Quota, cost: Cost, now: Nanos) -> Reservation {
+        take(quota, &mut self.windows, cost, now);
+        self.spaced = now.saturating_add(interval(quota));
+        self.in_flight = self.in_flight.saturating_add(1);
+        Reservation { at: now, cost }
+    }
+
+    fn settle(
+        &mut self,
+        quota: &Quota,
+        reservation: &Reservation,
+        used: impl Fn(Dimension) -> u64,
+        now: Nanos,
+    ) {
+        for (limit, window) in quota.limits.iter().zip(&mut self.windows) {
+            let reserved = amount(limit.dimension, reservation.cost);
+            window.settle(reservation.at, reserved, used(limit.dimension), now);
+        }
+        self.forecast = None;
+    }
+
+    /// One request fewer is under way. Returns whether that opened the door.
+    fn leave(&mut self, quota: &Quota) -> bool {
+        let was_full = self.is_full(quota);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        was_full && !self.is_full(quota)
+    }
+
+    fn is_full(&self, quota: &Quota) -> bool {
+        quota
+            .max_concurrent
+            .is_some_and(|most| self.in_flight >= most)
+    }
+
+    /// When the request fits, whoever waits.
+    fn earliest(&mut self, quota: &Quota, cost: Cost, now: Nanos) -> Nanos {
+        earliest(
+            quota,
+            &mut self.windows,
+            cost,
+            now.max(self.paused).max(self.spaced),
+        )
+    }
+
+    /// When a request at this place will be admitted, if all ahead of it are admitted as soon as they fit. What the
+    /// concurrency limit adds cannot be known and is left out.
+    fn predict(&self, quota: &Quota, cost: Cost, place: Place, now: Nanos) -> Forecast {
+        let mut forecast = match &self.forecast {
+            Some(forecast) if self.queue.is_last(place) && !self.queue.is_empty() => {
+                forecast.clone()
+            }
+            _ => {
+                let mut forecast = Forecast {
+                    windows: self.windows.clone(),
+                    spaced: self.spaced,
+                    at: now.max(self.paused),
+                };
+                let ahead = self.queue.ahead_of(place);
+                ahead.for_each(|cost| forecast.admit(quota, cost));
+                forecast
+            }
+        };
+        forecast.at = forecast.at.max(now);
+        forecast.admit(quota, cost);
+        forecast
+    }
+
+    /// The latest time seen: a clock that steps back has no effect.
+    fn move_to(&mut self, now: Instant) -> Nanos {
+        self.latest = self.latest.max(self.nanos(now));
+        self.latest
+    }
+
+    fn nanos(&self, instant: Instant) -> Nanos {
+        let passed = instant.saturating_duration_since(self.origin).as_nanos();
+        Nanos::try_from(passed).unwrap_or(Nanos::MAX)
+    }
+
+    fn instant(&self, nanos: Nanos) -> Instant {
+        after(self.origin, Duration::from_nanos(nanos))
+    }
+}
+
+impl Forecast {
+    fn admit(&mut self, quota: &Quota, cost: Cost) {
+        self.at = earliest(quota, &mut self.windows, cost, self.at.max(self.spaced));
+        take(quota, &mut self.windows, cost, self.at);
+        self.spaced = self.at.saturating_add(interval(quota));
+    }
+}
+
+fn earliest(quota: &Quota, windows: &mut [Window], cost: Cost, from: Nanos) -> Nanos {
+    let limits = quota.limits.iter().zip(windows);
+    limits.fold(from, |at, (limit, window)| {
+        window.earliest(amount(limit.dimension, cost), from).max(at)
+    })
+}
+
+fn take(quota: &Quota, windows: &mut [Window], cost: Cost, now: Nanos) {
+    for (limit, window) in quota.limits.iter().zip(windows) {
+        window.take(amount(limit.dimension, cost), now);
+    }
+}
+
+fn too_large(quota: &Quota, cost: Cost) -> Option<Rejection> {
+    if quota
+        .max_tokens_per_request
+        .is_some_and(|most| cost.total_tokens() > most)
+    {
+        return Some(Rejection::TooLarge { limit: None });
+    }
+    let fits = |limit: &super::config::Limit| amount(limit.dimension, cost) <= limit.capacity();
+    let index = quota.limits.iter().position(|limit| !fits(limit))?;
+    Some(Rejection::TooLarge { limit: Some(index) })
+}
+
+fn amount(dimension: Dimension, cost: Cost) -> u64 {
+    match dimension {
+        Dimension::Requests => 1,
+        Dimension::Tokens => cost.total_tokens(),
+        Dimension::InputTokens => cost.input_tokens,
+        Dimension::OutputTokens => cost.output_tokens,
+        _ => 0,
+    }
+}
+
+fn interval(quota: &Quota) -> Nanos {
+    Nanos::try_from(quota.min_interval.as_nanos()).unwrap_or(Nanos::MAX)
+}
+
+#[cfg(test)]
+#[path = "state/tests.rs"]
+mod tests;
