@@ -167,7 +167,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     fn new(amount: u64, period: Nanos, burst: u64) -> Self {
-        let burst = i128::from(burst) * i128::from(period);
+        let burst = i128::from(burst).saturating_mul(i128::from(period));
         Self {
             amount,
             period,
@@ -179,7 +179,11 @@ impl Bucket {
 
     fn earliest(&mut self, amount: u64, now: Nanos) -> Nanos {
         self.move_to(now);
-        let missing = (self.scaled(amount).min(self.burst) - self.level).max(0);
+        let missing = self
+            .scaled(amount)
+            .min(self.burst)
+            .saturating_sub(self.level)
+            .max(0);
         if amount == 0 || missing == 0 {
             return now;
         }
@@ -195,14 +199,14 @@ impl Bucket {
 
     fn settle(&mut self, reserved: u64, used: u64, now: Nanos) {
         self.move_to(now);
-        let back = self.scaled(reserved) - self.scaled(used);
+        let back = self.scaled(reserved).saturating_sub(self.scaled(used));
         self.level = self.level.saturating_add(back).min(self.burst);
     }
 
     fn used(&mut self, now: Nanos) -> u64 {
         self.move_to(now);
         let period = i128::from(self.period);
-        let taken = (self.burst - self.level).max(0);
+        let taken = self.burst.saturating_sub(self.level).max(0);
         u64::try_from(taken / period + i128::from(taken % period > 0)).unwrap_or(u64::MAX)
     }
 
@@ -213,7 +217,7 @@ impl Bucket {
         self.at = self.at.max(now);
     }
 
-    // Two u64 multiply to less than 2^128, and half of that is what an i128 holds: no clock and no amount comes near.
+    // The longest period that a limit may have is below 2^59 ns, so what saturates here is no real amount.
     fn scaled(&self, amount: u64) -> i128 {
         i128::from(amount).saturating_mul(i128::from(self.period))
     }

@@ -1,1 +1,175 @@
+use proptest::prelude::*;
 
+use super::*;
+
+fn sliding(amount: u64, period: Nanos) -> Sliding {
+    Sliding::new(amount, period)
+}
+
+#[test]
+fn a_taking_leaves_the_window_exactly_one_period_later() {
+    let mut window = sliding(3, 1_000);
+    for at in [0, 100, 200] {
+        assert_eq!(window.earliest(1, at), at);
+        window.take(1, at);
+    }
+    assert_eq!(window.earliest(1, 300), 1_000);
+    assert_eq!(window.earliest(1, 999), 1_000);
+    assert_eq!(window.earliest(1, 1_000), 1_000);
+    assert_eq!(window.earliest(2, 1_000), 1_100);
+    assert_eq!(window.earliest(3, 1_000), 1_200);
+}
+
+// governor#219: GCRA with a burst of N lets nearly 2 N through in the first window; fixed windows do so at their edge.
+#[test]
+fn a_full_window_does_not_empty_at_an_edge() {
+    let mut window = sliding(10, 60_000);
+    window.take(10, 59_000);
+    assert_eq!(window.earliest(1, 60_001), 119_000);
+}
+
+#[test]
+fn a_settlement_goes_into_the_slot_that_was_reserved() {
+    let mut window = sliding(100, 1_000);
+    window.take(60, 0);
+    window.take(40, 500);
+    window.settle(0, 60, 90, 600);
+    assert_eq!(window.used(600), 130);
+    assert_eq!(window.earliest(60, 600), 1_000);
+    window.settle(500, 40, 10, 600);
+    assert_eq!(window.used(1_000), 10);
+}
+
+// litellm#24677: the settlement of a window that is over was booked to the next one.
+#[test]
+fn a_settlement_after_its_window_has_passed_changes_nothing() {
+    let mut window = sliding(100, 1_000);
+    window.take(60, 0);
+    window.settle(0, 60, 500, 1_000);
+    assert_eq!(window.used(1_000), 0);
+}
+
+#[test]
+fn usage_that_nobody_reserved_is_still_counted() {
+    let mut window = sliding(100, 1_000);
+    window.settle(0, 0, 70, 200);
+    assert_eq!(window.used(200), 70);
+    assert_eq!(window.earliest(50, 200), 1_200);
+}
+
+#[test]
+fn a_debt_delays_who_takes_and_nobody_else() {
+    let mut window = sliding(100, 1_000);
+    window.take(50, 0);
+    window.settle(0, 50, 900, 1);
+    assert_eq!(window.earliest(1, 1), 1_000);
+    assert_eq!(window.earliest(0, 1), 1);
+}
+
+#[test]
+fn a_bucket_is_exact_to_a_nanosecond() {
+    let mut bucket = Bucket::new(3, 1_000, 2);
+    bucket.take(2, 0);
+    assert_eq!(bucket.earliest(1, 0), 334);
+    assert_eq!(bucket.earliest(1, 333), 334);
+    bucket.take(1, 334);
+    // Nothing of the refill is lost to rounding: three per thousand, not one per 334.
+    assert_eq!(bucket.earliest(1, 334), 667);
+    assert_eq!(bucket.earliest(2, 334), 1_000);
+}
+
+#[test]
+fn a_bucket_fills_up_to_its_burst_however_long_it_rests() {
+    let mut bucket = Bucket::new(60, 60_000, 2);
+    bucket.take(1, 0);
+    assert_eq!(bucket.used(Nanos::MAX / 2), 0);
+    bucket.take(2, Nanos::MAX / 2);
+    assert_eq!(bucket.used(Nanos::MAX / 2), 2);
+}
+
+#[test]
+fn a_bucket_in_debt_pays_it_back_first() {
+    let mut bucket = Bucket::new(1_000, 60_000, 1_000);
+    bucket.take(900, 0);
+    bucket.settle(900, 1_400, 0);
+    assert_eq!(bucket.used(0), 1_400);
+    assert_eq!(bucket.earliest(100, 0), 30_000);
+}
+
+#[test]
+fn amounts_at_the_end_of_their_range_do_not_overflow() {
+    let mut bucket = Bucket::new(u64::MAX, Nanos::MAX, u64::MAX);
+    bucket.take(u64::MAX, 0);
+    bucket.settle(u64::MAX, u64::MAX, Nanos::MAX);
+    bucket.earliest(u64::MAX, Nanos::MAX);
+    let mut window = sliding(u64::MAX, Nanos::MAX);
+    window.take(u64::MAX, 1);
+    window.take(u64::MAX, 2);
+    window.settle(1, 1, u64::MAX, 3);
+    assert_eq!(window.earliest(1, 3), Nanos::MAX);
+}
+
+proptest! {
+    /// A sliding window against the full log of what was taken: never more than the amount in any period, and never a
+    /// wait of more than 1 % of the period too long.
+    #[test]
+    fn no_period_holds_more_than_the_amount_and_no_wait_is_a_hundredth_too_long(
+        amount in 1_u64..2_000,
+        steps in proptest::collection::vec((0_u64..4_000, 1_u64..50), 1..400),
+    ) {
+        const PERIOD: Nanos = 100_000;
+        let mut window = sliding(amount, PERIOD);
+        let (mut now, mut log) = (0, Vec::<(Nanos, u64)>::new());
+        for (step, cost) in steps {
+            now += step;
+            let cost = cost.min(amount);
+            let at = window.earliest(cost, now);
+            prop_assert!(at >= now);
+            let taken_at = |end: Nanos| log.iter().filter(|(at, _)| at + PERIOD > end).map(|(_, n)| n).sum::<u64>();
+            let leaves = log.iter().map(|(at, _)| at + PERIOD).filter(|end| *end > now);
+            let exact = std::iter::once(now).chain(leaves).find(|end| taken_at(*end) + cost <= amount).unwrap();
+            prop_assert!(at >= exact, "admitted at {at}, free at {exact}");
+            prop_assert!(at - exact <= PERIOD / 100, "admitted at {at}, free at {exact}");
+            now = at;
+            window.take(cost, now);
+            log.push((now, cost));
+            prop_assert!(window.slots.len() <= EXACT + 130);
+        }
+    }
+
+    #[test]
+    fn a_bucket_never_lets_more_through_than_its_burst_and_what_it_refilled(
+        amount in 1_u64..1_000,
+        burst in 1_u64..100,
+        steps in proptest::collection::vec((0_u64..2_000, 1_u64..20), 1..200),
+    ) {
+        const PERIOD: Nanos = 100_000;
+        let mut bucket = Bucket::new(amount, PERIOD, burst);
+        let (mut now, mut taken) = (0_u64, 0_u128);
+        for (step, cost) in steps {
+            now += step;
+            let cost = cost.min(burst);
+            now = bucket.earliest(cost, now);
+            bucket.take(cost, now);
+            taken += u128::from(cost);
+            let refilled = u128::from(now) * u128::from(amount);
+            prop_assert!(taken * u128::from(PERIOD) <= u128::from(burst) * u128::from(PERIOD) + refilled);
+        }
+    }
+
+    #[test]
+    fn under_steady_demand_the_window_gives_99_percent_of_its_amount(amount in 200_u64..5_000, every in 1_u64..400) {
+        const PERIOD: Nanos = 1_000_000;
+        let mut window = sliding(amount, PERIOD);
+        let (mut now, mut count) = (0, 0_u64);
+        // Demand that comes in small pieces, faster than the limit.
+        let pace = every.min(PERIOD / amount / 2 + 1);
+        while now < 10 * PERIOD {
+            now = window.earliest(1, now + pace);
+            window.take(1, now);
+            count += 1;
+        }
+        let ideal = amount * 10;
+        prop_assert!(count * 100 >= ideal * 99, "{count} of {ideal}");
+    }
+}
