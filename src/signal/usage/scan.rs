@@ -18,8 +18,10 @@ pub(super) struct Scanner {
     expects_key: bool,
     frames: [Frame; MAX_FRAMES],
     depth: usize,
-    /// How many brackets are open inside a value that is passed over.
+    /// How many brackets are open of a value that is passed over.
     skipped: usize,
+    /// What that value shows, if there is anything in it; its first byte tells.
+    shows: Option<Mark>,
     token: Token,
 }
 
@@ -65,6 +67,7 @@ impl Scanner {
             }; MAX_FRAMES],
             depth: 0,
             skipped: 0,
+            shows: None,
             token: Token::default(),
         }
     }
@@ -77,6 +80,7 @@ impl Scanner {
         self.state = State::Between;
         self.depth = 0;
         self.skipped = 0;
+        self.shows = None;
         self.expects_key = false;
         self.meaning = Meaning::Look(Place::Root);
     }
@@ -98,12 +102,29 @@ impl Scanner {
         }
     }
 
-    /// Passes over a value that does not matter, as far as the next string in it.
-    fn skip<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
+    /// Passes over a value that does not matter, up to its end or to a string in it.
+    fn skip<'a>(&mut self, mut rest: &'a [u8]) -> &'a [u8] {
+        if let Some(mark) = self.shows {
+            let Some(start) = rest.iter().position(|byte| !byte.is_ascii_whitespace()) else {
+                return &[];
+            };
+            if !matches!(rest[start], b'}' | b']') {
+                self.finds.mark(mark);
+            }
+            self.shows = None;
+        }
+        // Vectors and tables are long runs of numbers: whole blocks of them go by unsplit.
+        while let Some((block, after)) = rest.split_first_chunk::<32>()
+            && !block
+                .iter()
+                .fold(false, |any, byte| any | is_structure(*byte))
+        {
+            rest = after;
+        }
         for (at, byte) in rest.iter().enumerate() {
             match byte {
                 b'"' => {
-                    self.state = State::String;
+                    self.begin_string();
                     return &rest[at + 1..];
                 }
                 b'{' | b'[' => self.skipped += 1,
@@ -120,24 +141,35 @@ impl Scanner {
     }
 
     fn between<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
-        let (&byte, after) = rest.split_first().expect("rest is not empty");
-        match byte {
-            b' ' | b'\t' | b'\r' | b'\n' | b':' => {}
-            b',' => self.next_element(),
-            b'"' => {
-                self.token.clear();
-                self.state = State::String;
-            }
-            b'{' => self.open(true),
-            b'[' => self.open(false),
-            b'}' | b']' => self.close(),
-            _ => {
-                self.token.clear();
-                self.state = State::Bare;
-                return rest;
+        for (at, byte) in rest.iter().enumerate() {
+            match byte {
+                b'"' => {
+                    self.begin_string();
+                    return &rest[at + 1..];
+                }
+                b',' => self.next_element(),
+                b'{' | b'[' => {
+                    self.open(*byte == b'{');
+                    if self.skipped > 0 {
+                        return &rest[at + 1..];
+                    }
+                }
+                b'}' | b']' => self.close(),
+                b' ' | b'\t' | b'\r' | b'\n' | b':' => {}
+                _ if self.meaning.takes_bare() => {
+                    self.token.clear();
+                    self.state = State::Bare;
+                    return &rest[at..];
+                }
+                _ => {}
             }
         }
-        after
+        &[]
+    }
+
+    fn begin_string(&mut self) {
+        self.token.clear();
+        self.state = State::String;
     }
 
     fn string<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
@@ -171,9 +203,6 @@ impl Scanner {
         if self.expects_key {
             self.expects_key = false;
             self.meaning = text.map_or(Meaning::Nothing, |key| place.key(key));
-            if let Place::Within(mark) = place {
-                self.finds.mark(mark);
-            }
             return;
         }
         let is_empty = text.is_some_and(<[u8]>::is_empty);
@@ -235,19 +264,22 @@ impl Scanner {
     }
 
     fn open(&mut self, is_object: bool) {
-        let place = match self.meaning {
-            Meaning::Look(place) | Meaning::LookOrContent(place) => Some(place),
-            Meaning::Mark(mark) => Some(Place::Within(mark)),
-            _ => None,
-        };
         let in_array = self.depth > 0 && !self.frames[self.depth - 1].is_object;
-        match place {
-            Some(place) if self.depth < MAX_FRAMES && (is_object || !in_array) => {
+        match self.meaning {
+            Meaning::Look(place) | Meaning::LookOrContent(place)
+                if self.depth < MAX_FRAMES && (is_object || !in_array) =>
+            {
                 self.frames[self.depth] = Frame { place, is_object };
                 self.depth += 1;
                 self.next_element();
             }
-            _ => self.skipped = 1,
+            meaning => {
+                self.skipped = 1;
+                self.shows = match meaning {
+                    Meaning::Mark(mark) => Some(mark),
+                    _ => None,
+                };
+            }
         }
     }
 
@@ -268,7 +300,6 @@ impl Scanner {
         self.expects_key = frame.is_object;
         self.meaning = match frame.place {
             _ if frame.is_object => Meaning::Nothing,
-            Place::Within(mark) => Meaning::Mark(mark),
             place => Meaning::Look(place),
         };
     }
@@ -353,6 +384,12 @@ impl Token {
     fn text(&self) -> Option<&[u8]> {
         (!self.spoiled).then_some(&self.bytes[..self.len])
     }
+}
+
+/// Whether the byte begins a string, or opens or closes something.
+fn is_structure(byte: u8) -> bool {
+    // Setting the bit that tells brackets from braces makes two comparisons out of four.
+    byte == b'"' || byte | 0x20 == b'{' || byte | 0x20 == b'}'
 }
 
 /// A count of tokens, which some providers write as `12.0`.

@@ -31,8 +31,6 @@ pub(super) enum Place {
     CandidateContent,
     /// MiniMax's `base_resp`.
     BaseResponse,
-    /// A value that says what it says by not being empty.
-    Within(Mark),
 }
 
 /// What an answer can show beside its usage.
@@ -80,6 +78,16 @@ pub(super) enum Meaning {
     Reason(Mark),
     /// How a response stands.
     Status,
+}
+
+impl Meaning {
+    /// Whether a number or a literal says anything here.
+    pub(super) fn takes_bare(self) -> bool {
+        matches!(
+            self,
+            Self::Count(_) | Self::Mark(_) | Self::Look(Place::Root)
+        )
+    }
 }
 
 impl Place {
@@ -143,7 +151,6 @@ impl Place {
             (Self::CandidateContent, b"parts") => Meaning::Mark(Mark::Content),
 
             (Self::BaseResponse, b"status_code") => Meaning::Mark(Mark::Error),
-            (Self::Within(mark), _) => Meaning::Mark(mark),
             _ => Nothing,
         }
     }
