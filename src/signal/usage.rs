@@ -29,10 +29,11 @@
 //! assert_eq!(reading.ending, Ending::Terminated);
 //! ```
 
-use self::{scan::Scanner, shape::Count};
+use self::scan::Scanner;
 use super::sse::{Field, FieldReader};
 use crate::outcome::Usage;
 
+mod finds;
 mod scan;
 mod shape;
 
@@ -109,7 +110,7 @@ impl UsageReader {
     pub fn reading(&self) -> Reading {
         let finds = &self.scanner.finds;
         Reading {
-            usage: self.usage(),
+            usage: finds.usage(),
             ending: match self.format {
                 Format::Undecided {
                     is_events: false,
@@ -122,10 +123,12 @@ impl UsageReader {
                 _ => Ending::Unterminated,
             },
             content: finds.content,
-            error: finds.error.map(|after_content| match after_content {
-                false => ErrorSeen::BeforeContent,
-                true => ErrorSeen::AfterContent,
-            }),
+            error: finds
+                .error_after_content
+                .map(|after_content| match after_content {
+                    false => ErrorSeen::BeforeContent,
+                    true => ErrorSeen::AfterContent,
+                }),
         }
     }
 
@@ -136,26 +139,6 @@ impl UsageReader {
         }
         self.scanner.end_document();
         self.reading()
-    }
-
-    fn usage(&self) -> Option<Usage> {
-        let counted = |count| self.scanner.finds.counted(count);
-        let mut usage = Usage {
-            input_tokens: counted(Count::Input),
-            output_tokens: match (counted(Count::Output), counted(Count::Thoughts)) {
-                (None, None) => None,
-                (output, thoughts) => {
-                    Some(output.unwrap_or(0).saturating_add(thoughts.unwrap_or(0)))
-                }
-            },
-            cached_tokens: counted(Count::Cached),
-            total_tokens: counted(Count::Total),
-        };
-        if usage.input_tokens.is_none() && usage.output_tokens.is_none() {
-            usage.input_tokens = counted(Count::BilledInput);
-            usage.output_tokens = counted(Count::BilledOutput);
-        }
-        (usage != Usage::default()).then_some(usage)
     }
 
     /// How many bytes the reader holds on the heap.
@@ -194,7 +177,7 @@ impl Format {
     fn declared(content_type: Option<&str>) -> Self {
         let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
         let names = |parts: &[&str]| parts.iter().any(|part| content_type.contains(part));
-        let is_events = names(&["event-stream"]) && !names(&["amazon"]);
+        let is_events = names(&["text/event-stream"]);
         let is_lines = names(&["ndjson", "jsonl", "json-l", "stream+json", "json-seq"]);
         let is_readable = names(&["json", "text", "octet-stream"]) || content_type.is_empty();
         if is_events || is_lines || is_readable {

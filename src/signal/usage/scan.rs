@@ -5,9 +5,12 @@
 //!
 //! Keys with escapes in them are not recognised; no provider writes them.
 
-use super::shape::{self, Count, Mark, Meaning, Place};
+use super::{
+    finds::{Finds, Mark},
+    shape::{self, Meaning, Place},
+};
 
-/// Reads documents one after the other and tells the [`Finds`] in them.
+/// Reads documents one after the other and gathers the [`Finds`] in them.
 #[derive(Debug)]
 pub(super) struct Scanner {
     pub(super) finds: Finds,
@@ -23,17 +26,6 @@ pub(super) struct Scanner {
     /// What that value shows, if there is anything in it; its first byte tells.
     shows: Option<Mark>,
     token: Token,
-}
-
-/// What was found so far, over all documents.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Finds {
-    pub(super) counts: [Option<u64>; COUNTS],
-    pub(super) content: bool,
-    pub(super) ended: bool,
-    pub(super) finished: bool,
-    /// Whether an error was found, and whether content had come before it.
-    pub(super) error: Option<bool>,
 }
 
 /// An open object or array that is looked into.
@@ -312,31 +304,6 @@ impl Scanner {
     }
 }
 
-impl Finds {
-    pub(super) fn mark(&mut self, mark: Mark) {
-        match mark {
-            Mark::Content => self.content = true,
-            Mark::End => self.ended = true,
-            Mark::Finish => self.finished = true,
-            Mark::Error => _ = self.error.get_or_insert(self.content),
-        }
-    }
-
-    /// Takes the count that was reported last, as later ones correct the earlier.
-    ///
-    /// Except an input of nothing: watsonx and some that speak Anthropic's dialect count the prompt once and report zero for it afterwards.
-    fn count(&mut self, count: Count, number: u64) {
-        let known = &mut self.counts[count as usize];
-        if count != Count::Input || number > 0 || known.is_none() {
-            *known = Some(number);
-        }
-    }
-
-    pub(super) fn counted(&self, count: Count) -> Option<u64> {
-        self.counts[count as usize]
-    }
-}
-
 /// The start of a key, a short string, a number or a literal.
 #[derive(Clone, Copy, Debug)]
 struct Token {
@@ -416,6 +383,3 @@ const MAX_FRAMES: usize = 8;
 
 /// The longest key that matters is `amazon-bedrock-invocationMetrics`.
 const MAX_TOKEN: usize = 40;
-
-/// How many things are counted.
-const COUNTS: usize = 7;

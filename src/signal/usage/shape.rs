@@ -4,6 +4,8 @@
 //! something, perhaps another place. Everything else is passed over unread, so that what a model writes, or a caller's own
 //! metadata, is never taken for the provider's word.
 
+use super::finds::{Count, Mark};
+
 /// An object (or an array of such) on the way to what matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -25,38 +27,12 @@ pub(super) enum Place {
     Billed,
     /// Results that carry their own counts: watsonx, Titan.
     Results,
-    /// Gemini's `candidates`.
+    /// Gemini's `candidates`, or the `promptFeedback` that comes in their stead.
     Candidates,
     /// The `content` of one of them.
     CandidateContent,
     /// MiniMax's `base_resp`.
     BaseResponse,
-}
-
-/// What an answer can show beside its usage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
-    /// Some of the answer itself.
-    Content,
-    /// The provider failed.
-    Error,
-    /// The last word of the dialect.
-    End,
-    /// A choice is done, though the stream goes on.
-    Finish,
-}
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Count {
-    Input,
-    Output,
-    /// Counted beside the output, not in it: Gemini's thoughts.
-    Thoughts,
-    Cached,
-    Total,
-    BilledInput,
-    BilledOutput,
 }
 
 /// What a key means where it was found.
@@ -101,7 +77,9 @@ impl Place {
             ) => Look(Self::Counts),
             (Self::Root | Self::Part | Self::Response, b"meta") => Look(Self::Meta),
             (Self::Root | Self::Part | Self::Response, b"error") => Meaning::Mark(Mark::Error),
-            (Self::Root | Self::Response, b"candidates") => Look(Self::Candidates),
+            (Self::Root | Self::Response, b"candidates" | b"promptFeedback") => {
+                Look(Self::Candidates)
+            }
             (Self::Root | Self::Response | Self::Part, b"output") => Meaning::Mark(Mark::Content),
 
             (Self::Root, b"type" | b"event_type" | b"object") => Kind,
@@ -114,9 +92,11 @@ impl Place {
             (Self::Root, b"metrics" | b"details" | b"amazon-bedrock-invocationMetrics") => {
                 Look(Self::Counts)
             }
-            (Self::Root, b"done" | b"stop" | b"is_finished" | b"completionReason") => {
+            (Self::Root, b"done" | b"stop" | b"is_finished" | b"messageStop") => {
                 Meaning::Mark(Mark::End)
             }
+            (Self::Root | Self::Results, b"completionReason") => Meaning::Mark(Mark::End),
+            (Self::Root, b"generated_text") => Meaning::Mark(Mark::Whole), // TGI's last event
             (Self::Root | Self::Results, b"stop_reason") => Reason(Mark::End),
             (Self::Root, key) if is_content(key) || is_bare_content(key) => {
                 Meaning::Mark(Mark::Content)
@@ -142,12 +122,11 @@ impl Place {
             (Self::Billed, b"output_tokens") => Meaning::Count(Count::BilledOutput),
 
             (Self::Results, b"tokenCount") => Meaning::Count(Count::Output),
-            (Self::Results, b"completionReason") => Meaning::Mark(Mark::End),
             (Self::Results, key) if is_bare_content(key) => Meaning::Mark(Mark::Content),
             (Self::Results, key) => count(key),
 
+            (Self::Candidates, b"finishReason" | b"blockReason") => Meaning::Mark(Mark::End),
             (Self::Candidates, b"content") => Look(Self::CandidateContent),
-            (Self::Candidates, b"finishReason") => Meaning::Mark(Mark::End),
             (Self::CandidateContent, b"parts") => Meaning::Mark(Mark::Content),
 
             (Self::BaseResponse, b"status_code") => Meaning::Mark(Mark::Error),
@@ -162,8 +141,10 @@ pub(super) fn kind(kind: &[u8]) -> Option<Mark> {
         b"error" | b"response.failed" | b"thread.run.failed" => Some(Mark::Error),
         b"message_stop" // Anthropic
         | b"response.completed" | b"response.incomplete" // OpenAI responses
-        | b"message-end" | b"stream-end" // Cohere, v2 and v1
-        | b"transcript.text.done" | b"image_generation.completed" | b"image_edit.completed" => Some(Mark::End),
+        | b"message-end" | b"stream-end" => Some(Mark::End), // Cohere, v2 and v1
+        b"transcript.text.done" | b"image_generation.completed" | b"image_edit.completed" => {
+            Some(Mark::Whole)
+        }
         b"message_delta" => None, // Anthropic: why it stopped, and the usage
         _ if kind.ends_with(b"delta") || kind.ends_with(b"partial_image") => Some(Mark::Content),
         _ => None,
@@ -206,7 +187,7 @@ fn is_content(key: &[u8]) -> bool {
 fn is_bare_content(key: &[u8]) -> bool {
     matches!(
         key,
-        b"generated_text" // watsonx, TGI
+        b"generated_text" // watsonx
             | b"token" // TGI
             | b"outputText" // Titan
             | b"generation" // Llama on Bedrock
