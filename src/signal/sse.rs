@@ -296,4 +296,4 @@ const HEAD: usize = 6;
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -15,7 +15,7 @@
 //! - Anthropic's and Bedrock's input excludes what came out of a cache; the others include it. Figures are given as reported.
 //! - Gemini's output is candidates and thoughts together, so that input and output are its total.
 //! - Cohere's is `tokens`; `billed_units` only where there are none.
-//! - AWS's binary event stream is not read.
+//! - AWS's binary event stream is not read, and a compressed body must be decompressed first.
 //!
 //! ```
 //! use tower_upstream::signal::usage::{Ending, UsageReader};
@@ -36,6 +36,7 @@ use crate::outcome::Usage;
 mod finds;
 mod scan;
 mod shape;
+mod token;
 
 /// What a body has shown so far, or in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 use super::{
     finds::{Finds, Mark},
     shape::{self, Meaning, Place},
+    token::{MAX_TOKEN, Token, is_structure, number, string_end},
 };
 
 /// Reads documents one after the other and gathers the [`Finds`] in them.
@@ -132,31 +133,39 @@ impl Scanner {
         &[]
     }
 
-    fn between<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
-        for (at, byte) in rest.iter().enumerate() {
+    fn between<'a>(&mut self, mut rest: &'a [u8]) -> &'a [u8] {
+        while let Some((byte, after)) = rest.split_first() {
+            rest = after;
             match byte {
-                b'"' => {
-                    self.begin_string();
-                    return &rest[at + 1..];
-                }
+                b'"' => match string_end(rest) {
+                    Some(end) if rest[end] == b'"' => {
+                        self.string_ended((end <= MAX_TOKEN).then_some(&rest[..end]));
+                        rest = &rest[end + 1..];
+                    }
+                    _ => {
+                        self.begin_string();
+                        return rest;
+                    }
+                },
                 b',' => self.next_element(),
                 b'{' | b'[' => {
                     self.open(*byte == b'{');
                     if self.skipped > 0 {
-                        return &rest[at + 1..];
+                        return rest;
                     }
                 }
                 b'}' | b']' => self.close(),
                 b' ' | b'\t' | b'\r' | b'\n' | b':' => {}
                 _ if self.meaning.takes_bare() => {
                     self.token.clear();
+                    self.token.push(&[*byte]);
                     self.state = State::Bare;
-                    return &rest[at..];
+                    return rest;
                 }
                 _ => {}
             }
         }
-        &[]
+        rest
     }
 
     fn begin_string(&mut self) {
@@ -164,8 +173,9 @@ impl Scanner {
         self.state = State::String;
     }
 
+    /// Goes on with a string that is cut, escaped, or part of a value that is passed over.
     fn string<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
-        let Some(end) = memchr::memchr2(b'"', b'\\', rest) else {
+        let Some(end) = string_end(rest) else {
             self.token.push(rest);
             return &[];
         };
@@ -175,23 +185,17 @@ impl Scanner {
         } else {
             self.state = State::Between;
             if self.skipped == 0 {
-                self.string_ended(&rest[..end]);
+                self.token.push(&rest[..end]);
+                let token = self.token;
+                self.string_ended(token.text());
             }
         }
         &rest[end + 1..]
     }
 
-    /// Ends a string; `last` is what of it has not been kept yet.
-    fn string_ended(&mut self, last: &[u8]) {
+    /// Ends a string, of which the text is given if it is plain and not too long.
+    fn string_ended(&mut self, text: Option<&[u8]>) {
         let place = self.place();
-        let kept;
-        let text = if self.token.is_empty() {
-            Some(last)
-        } else {
-            self.token.push(last);
-            kept = self.token;
-            kept.text()
-        };
         if self.expects_key {
             self.expects_key = false;
             self.meaning = text.map_or(Meaning::Nothing, |key| place.key(key));
@@ -304,82 +308,5 @@ impl Scanner {
     }
 }
 
-/// The start of a key, a short string, a number or a literal.
-#[derive(Clone, Copy, Debug)]
-struct Token {
-    bytes: [u8; MAX_TOKEN],
-    len: usize,
-    /// Whether more came than is kept, or an escape.
-    spoiled: bool,
-}
-
-impl Default for Token {
-    fn default() -> Self {
-        Self {
-            bytes: [0; MAX_TOKEN],
-            len: 0,
-            spoiled: false,
-        }
-    }
-}
-
-impl Token {
-    fn clear(&mut self) {
-        self.len = 0;
-        self.spoiled = false;
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len == 0 && !self.spoiled
-    }
-
-    fn spoil(&mut self) {
-        self.spoiled = true;
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        match self.bytes[self.len..].get_mut(..bytes.len()) {
-            Some(room) if !self.spoiled => {
-                room.copy_from_slice(bytes);
-                self.len += bytes.len();
-            }
-            _ => self.spoil(),
-        }
-    }
-
-    /// What came, if it was short and plain.
-    fn text(&self) -> Option<&[u8]> {
-        (!self.spoiled).then_some(&self.bytes[..self.len])
-    }
-}
-
-/// Whether the byte begins a string, or opens or closes something.
-fn is_structure(byte: u8) -> bool {
-    // Setting the bit that tells brackets from braces makes two comparisons out of four.
-    byte == b'"' || byte | 0x20 == b'{' || byte | 0x20 == b'}'
-}
-
-/// A count of tokens, which some providers write as `12.0`.
-fn number(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    text.parse().ok().or_else(|| {
-        let float: f64 = text.parse().ok()?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "in range, as just checked"
-        )]
-        (0.0..=MAX_FLOAT)
-            .contains(&float)
-            .then(|| float.round() as u64)
-    })
-}
-
-/// The largest count that is believed when written as a fraction: up to here, every whole number has a float.
-const MAX_FLOAT: f64 = 9_007_199_254_740_992.0;
-
 /// As deep as what matters lies, and to spare.
 const MAX_FRAMES: usize = 8;
-
-/// The longest key that matters is `amazon-bedrock-invocationMetrics`.
-const MAX_TOKEN: usize = 40;

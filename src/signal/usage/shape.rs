@@ -98,13 +98,15 @@ impl Place {
             (Self::Root | Self::Results, b"completionReason") => Meaning::Mark(Mark::End),
             (Self::Root, b"generated_text") => Meaning::Mark(Mark::Whole), // TGI's last event
             (Self::Root | Self::Results, b"stop_reason") => Reason(Mark::End),
+            (Self::Root | Self::Part, b"finish_reason") | (Self::Part, b"stop_reason") => {
+                Reason(Mark::Finish)
+            }
             (Self::Root, key) if is_content(key) || is_bare_content(key) => {
                 Meaning::Mark(Mark::Content)
             }
             (Self::Root, key) => count(key),
 
             (Self::Part, b"delta" | b"message") => Look(Self::Part),
-            (Self::Part, b"finish_reason" | b"stop_reason") => Reason(Mark::Finish),
             (Self::Part, b"response") => Meaning::Mark(Mark::Content),
             (Self::Part, key) if is_content(key) => Meaning::Mark(Mark::Content),
 
