@@ -77,3 +77,7 @@ impl<'a> Answer<'a> {
         }
     }
 }
+//! Pure parsing: what a response says about limits, waits and usage.
+
+pub mod sse;
+pub mod usage;

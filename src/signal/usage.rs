@@ -1,0 +1,280 @@
+//! What an answer used, read as its body passes.
+//!
+//! [`UsageReader`] is shown each chunk of a body and keeps none of it. It reads JSON documents, server-sent events and lines of JSON
+//! (Ollama's own API), in whatever pieces they come, and tells what a wrapper around the body needs:
+//!
+//! 1. the tokens used, as the provider reports them: the last figures of a stream count, field by field;
+//! 2. whether some of the answer has come, so that a stream can be held back until then;
+//! 3. whether the provider reported an error in the midst of a 200, before or after content;
+//! 4. whether a stream came to its dialect's own end.
+//!
+//! The dialects are not told apart. What matters lies in a few places of the documents, whoever sends them: chat completions,
+//! responses, embeddings, Anthropic messages, Gemini, Cohere, Bedrock converse, Ollama and their kin. Nothing else is read, so that an answer that
+//! *speaks* of errors and usage is no error and uses nothing.
+//!
+//! - Anthropic's and Bedrock's input excludes what came out of a cache; the others include it. Figures are given as reported.
+//! - Gemini's output is candidates and thoughts together, so that input and output are its total.
+//! - Cohere's is `tokens`; `billed_units` only where there are none.
+//! - AWS's binary event stream is not read, and a compressed body must be decompressed first.
+//!
+//! ```
+//! use tower_upstream::signal::usage::{Ending, UsageReader};
+//!
+//! let mut reader = UsageReader::new(Some("text/event-stream"));
+//! reader.push(b"data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\nda");
+//! assert!(reader.reading().content);
+//! reader.push(b"ta: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n");
+//! let reading = reader.finish();
+//! assert_eq!(reading.usage.and_then(|usage| usage.total()), Some(10));
+//! assert_eq!(reading.ending, Ending::Terminated);
+//! ```
+
+use self::scan::Scanner;
+use super::sse::{Field, FieldReader};
+use crate::outcome::Usage;
+
+mod finds;
+mod scan;
+mod shape;
+mod token;
+
+/// What a body has shown so far, or in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reading {
+    /// The tokens used; none where the body does not say.
+    pub usage: Option<Usage>,
+    /// How a stream ended.
+    pub ending: Ending,
+    /// Whether some of the answer itself has come: text, reasoning, a tool call, a vector.
+    pub content: bool,
+    /// Whether the provider reported an error inside the body.
+    pub error: Option<ErrorSeen>,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ending {
+    /// The body is no stream, or none that is known: its end says nothing.
+    NotAStream,
+    /// The dialect's own last word has come: `[DONE]`, `message_stop`, `response.completed`, a `finishReason`, `"done": true`.
+    Terminated,
+    /// The answer gave its reason to stop, but the last word has not come.
+    ///
+    /// The answer is whole, its usage may be missing. Some servers that speak the chat completions dialect leave `[DONE]` out.
+    Finished,
+    /// None of these has come: a stream that ends here was cut off.
+    Unterminated,
+}
+
+/// When an error inside a body was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorSeen {
+    /// Before any content: nothing is lost if the request is made again.
+    BeforeContent,
+    /// After some content.
+    AfterContent,
+}
+
+/// Reads what an answer used as its body passes. See the [module docs](self).
+#[derive(Debug)]
+pub struct UsageReader {
+    format: Format,
+    scanner: Scanner,
+}
+
+impl UsageReader {
+    /// A reader at the start of a body with this `content-type`.
+    ///
+    /// The body's first byte has the last word: JSON is sent as `application/octet-stream`, and errors as JSON in an event stream. Types
+    /// that are neither text nor JSON (pictures, sound) are not read at all.
+    pub fn new(content_type: Option<&str>) -> Self {
+        Self {
+            format: Format::declared(content_type),
+            scanner: Scanner::new(),
+        }
+    }
+
+    /// Reads the body's next bytes.
+    pub fn push(&mut self, chunk: &[u8]) {
+        let chunk = self.format.recognise(chunk);
+        match &mut self.format {
+            Format::Undecided { .. } | Format::Unknown => {}
+            Format::Json => self.scanner.read(chunk),
+            Format::Lines => read_lines(&mut self.scanner, chunk),
+            Format::Events(events) => events.read(&mut self.scanner, chunk),
+        }
+    }
+
+    /// What the body has shown so far. Cheap enough to ask after each chunk.
+    pub fn reading(&self) -> Reading {
+        let finds = &self.scanner.finds;
+        Reading {
+            usage: finds.usage(),
+            ending: match self.format {
+                Format::Undecided {
+                    is_events: false,
+                    is_lines: false,
+                }
+                | Format::Unknown
+                | Format::Json => Ending::NotAStream,
+                _ if finds.ended => Ending::Terminated,
+                _ if finds.finished => Ending::Finished,
+                _ => Ending::Unterminated,
+            },
+            content: finds.content,
+            error: finds
+                .error_after_content
+                .map(|after_content| match after_content {
+                    false => ErrorSeen::BeforeContent,
+                    true => ErrorSeen::AfterContent,
+                }),
+        }
+    }
+
+    /// What the body has shown in all.
+    pub fn finish(mut self) -> Reading {
+        if let Format::Events(events) = &mut self.format {
+            events.end(&mut self.scanner);
+        }
+        self.scanner.end_document();
+        self.reading()
+    }
+
+    /// How many bytes the reader holds on the heap.
+    #[cfg(test)]
+    pub(crate) fn retained(&self) -> usize {
+        match &self.format {
+            Format::Events(events) => events.name.capacity(),
+            _ => 0,
+        }
+    }
+}
+
+impl Default for UsageReader {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+/// How a body is written.
+#[derive(Debug)]
+enum Format {
+    /// Nothing but space has come yet; this is what the content type says.
+    Undecided {
+        is_events: bool,
+        is_lines: bool,
+    },
+    /// One document, or several.
+    Json,
+    /// A document a line.
+    Lines,
+    Events(Events),
+    Unknown,
+}
+
+impl Format {
+    fn declared(content_type: Option<&str>) -> Self {
+        let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+        let names = |parts: &[&str]| parts.iter().any(|part| content_type.contains(part));
+        let is_events = names(&["text/event-stream"]);
+        let is_lines = names(&["ndjson", "jsonl", "json-l", "stream+json", "json-seq"]);
+        let is_readable = names(&["json", "text", "octet-stream"]) || content_type.is_empty();
+        if is_events || is_lines || is_readable {
+            Self::Undecided {
+                is_events,
+                is_lines,
+            }
+        } else {
+            Self::Unknown
+        }
+    }
+
+    /// Decides by the body's first byte, unless that is done, and gives back what is to be read.
+    fn recognise<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
+        let Self::Undecided {
+            is_events,
+            is_lines,
+        } = *self
+        else {
+            return chunk;
+        };
+        let is_space = |byte: &u8| b" \t\r\n\x1E\xEF\xBB\xBF".contains(byte);
+        let Some(start) = chunk.iter().position(|byte| !is_space(byte)) else {
+            return &[];
+        };
+        *self = match chunk[start] {
+            b'{' | b'[' if is_lines => Self::Lines,
+            b'{' | b'[' => Self::Json,
+            _ if is_events => Self::Events(Events::default()),
+            // data, event, id, retry, or a comment
+            b'd' | b'e' | b'i' | b'r' | b':' => Self::Events(Events::default()),
+            _ => Self::Unknown,
+        };
+        &chunk[start..]
+    }
+}
+
+fn read_lines(scanner: &mut Scanner, chunk: &[u8]) {
+    let mut rest = chunk;
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        scanner.read(&rest[..end]);
+        scanner.end_document();
+        rest = &rest[end + 1..];
+    }
+    scanner.read(rest);
+}
+
+/// Reads the documents in an event stream.
+#[derive(Debug, Default)]
+struct Events {
+    fields: FieldReader,
+    name: Vec<u8>,
+    has_data: bool,
+}
+
+impl Events {
+    /// The longest event name that means something is about half as long.
+    const MAX_NAME: usize = 64;
+
+    fn read(&mut self, scanner: &mut Scanner, chunk: &[u8]) {
+        let Self {
+            fields,
+            name,
+            has_data,
+        } = self;
+        fields.read(chunk, |piece| match piece.field {
+            Field::Name => {
+                if piece.starts_line {
+                    name.clear();
+                }
+                let room = Self::MAX_NAME - name.len();
+                name.extend_from_slice(&piece.bytes[..piece.bytes.len().min(room)]);
+            }
+            Field::Data => {
+                if piece.starts_line && std::mem::replace(has_data, true) {
+                    scanner.read(b"\n");
+                }
+                scanner.read(piece.bytes);
+            }
+            Field::End => end_event(scanner, name, has_data),
+        });
+    }
+
+    fn end(&mut self, scanner: &mut Scanner) {
+        end_event(scanner, &mut self.name, &mut self.has_data);
+    }
+}
+
+fn end_event(scanner: &mut Scanner, name: &mut Vec<u8>, has_data: &mut bool) {
+    scanner.end_document();
+    if *has_data && let Some(mark) = shape::kind(name) {
+        scanner.finds.mark(mark);
+    }
+    name.clear();
+    *has_data = false;
+}
+
+#[cfg(test)]
+mod tests;
