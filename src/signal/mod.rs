@@ -36,7 +36,10 @@
 
 mod dialect;
 mod failure;
+mod headers;
 pub mod hint;
+mod json;
+mod rules;
 
 use std::time::SystemTime;
 
@@ -44,7 +47,9 @@ use http::{HeaderMap, StatusCode};
 
 pub use self::{
     dialect::Dialect,
-    failure::{outcome_of, outcome_of_head},
+    failure::{outcome_by_rules, outcome_of, outcome_of_head},
+    headers::{QuotaReading, quotas},
+    rules::FailureRule,
 };
 
 /// An upstream's answer, as far as it is known: all that [`outcome_of`] looks at.

@@ -16,7 +16,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// The duration that the text begins with, and the text after it.
-pub(super) fn leading_duration(text: &str) -> Option<(Duration, &str)> {
+pub(crate) fn leading_duration(text: &str) -> Option<(Duration, &str)> {
     let mut seconds = 0.0;
     let mut rest = text;
     let mut coarser = f64::INFINITY;
