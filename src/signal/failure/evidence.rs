@@ -32,6 +32,8 @@ pub(super) struct Evidence {
     pub(super) headers: HeaderMap,
     /// Whether a successful answer holds an error.
     pub(super) is_error: bool,
+    /// Whether an error object says that there was none.
+    is_all_well: bool,
     /// Whether the answer was stopped by a content filter.
     pub(super) is_filtered: bool,
 }
@@ -59,7 +61,12 @@ impl Evidence {
         let mut places = Places::new(root);
         for token in Scanner::new(text) {
             match token {
-                Token::Enter(key) => places.enter(key),
+                Token::Enter(key) => {
+                    places.enter(key);
+                    if key == "base_resp" {
+                        self.add_code(key);
+                    }
+                }
                 Token::Leave => places.leave(),
                 Token::Word(key, word) => {
                     let (place, key) = places.of(key);
@@ -140,7 +147,10 @@ impl Evidence {
 
     fn read_text(&mut self, key: &str, value: Escaped<'_>, server_time: SystemTime, depth: usize) {
         match Field::of(key) {
-            Field::Code => self.add_code(value.0),
+            Field::Code => {
+                self.add_code(value.0);
+                self.read_status(value.0);
+            }
             Field::Message => {
                 let value = value.unescape();
                 // Gateways put the upstream's whole body into a string.
@@ -157,7 +167,7 @@ impl Evidence {
                         self.add_message(&value);
                     }
                 }
-                self.is_error = true;
+                self.is_error = !self.is_all_well;
             }
             Field::Model => {
                 let model = value.unescape();
@@ -179,12 +189,9 @@ impl Evidence {
                 self.add_code(word);
                 if key == "status_code" && word == "0" {
                     // MiniMax: every answer has a base_resp, and 0 in it is success.
-                    self.is_error = false;
+                    self.is_all_well = true;
                 }
-                self.status = self.status.or(word
-                    .parse()
-                    .ok()
-                    .filter(|status| (400..600).contains(status)));
+                self.read_status(word);
             }
             Field::Wait(unit) => self.merge_wait(unit.read(word, server_time)),
             Field::QuotaValue | Field::Limit => self.limit.limit = self.limit.limit.or(number),
@@ -193,6 +200,15 @@ impl Evidence {
             Field::Remaining => self.limit.remaining = self.limit.remaining.or(number),
             _ => {}
         }
+    }
+
+    /// Some send the status as a code, the more so inside a stream.
+    fn read_status(&mut self, code: &str) {
+        let status = code
+            .parse()
+            .ok()
+            .filter(|status| (400..600).contains(status));
+        self.status = self.status.or(status);
     }
 
     fn read_header(&mut self, name: &str, value: Escaped<'_>) {

@@ -10,6 +10,7 @@ pub(super) fn read(text: &str, limit: &mut LimitHit) {
     let mut found = LimitHit::default();
     let mut total = None;
     let mut sum = None;
+    let mut is_given = false;
     let mut before_from = 0;
     for figure in Figures::new(text) {
         let before = last_sentence(&text[before_from..figure.start]);
@@ -24,12 +25,18 @@ pub(super) fn read(text: &str, limit: &mut LimitHit) {
             Some(sum) if before.trim() == "+" => sum + figure.value,
             _ => figure.value,
         };
-        match role_behind(after).or_else(|| role_before(before)) {
+        let role = role_behind(after).or_else(|| role_before(before));
+        is_given |= role == Some(Role::Given);
+        match role {
             Some(Role::Limit) => found.limit = found.limit.or(Some(value)),
             Some(Role::Used) => found.used = found.used.or(Some(value)),
             Some(Role::Requested) => found.requested = found.requested.or(Some(value)),
             Some(Role::Remaining) => found.remaining = found.remaining.or(Some(value)),
             Some(Role::Total) => total = total.or(Some(value)),
+            Some(Role::Given) => found.requested = found.requested.or(Some(value)),
+            None if is_given && before.contains(" and ") => {
+                found.requested = found.requested.map(|part| part + value);
+            }
             Some(Role::None) | None => {}
         }
     }
@@ -44,6 +51,8 @@ enum Role {
     Limit,
     Used,
     Requested,
+    /// One of several parts of what was requested: "given: 8 input and 4 output tokens".
+    Given,
     /// What was requested, all parts together: better than any part.
     Total,
     Remaining,
@@ -163,10 +172,11 @@ fn is_part_of_something(after: &str) -> bool {
         return true;
     }
     let word = after.trim_start_matches([' ', '-']);
-    TIME_UNITS.iter().any(|unit| word.starts_with(unit)) && !word.starts_with("seconds of ")
+    OTHER_UNITS.iter().any(|unit| word.starts_with(unit)) && !word.starts_with("seconds of ")
 }
 
-const TIME_UNITS: [&str; 7] = [
+/// Units of what no limit counts here: time, and bytes.
+const OTHER_UNITS: [&str; 9] = [
     "second",
     "sec ",
     "minute",
@@ -174,10 +184,12 @@ const TIME_UNITS: [&str; 7] = [
     "day",
     "millisecond",
     "week",
+    "mb",
+    "gib",
 ];
 
 /// Role words before a figure.
-const ROLE_BEFORE: [(&str, Role); 47] = [
+const ROLE_BEFORE: [(&str, Role); 50] = [
     ("limit", Role::Limit),
     ("max ", Role::Limit),
     ("maximum", Role::Limit),
@@ -192,6 +204,9 @@ const ROLE_BEFORE: [(&str, Role); 47] = [
     ("context window", Role::Limit),
     ("cannot exceed", Role::Limit),
     ("exceeds", Role::Limit),
+    ("exceeded", Role::Limit),
+    ("max size:", Role::Limit),
+    ("request count (", Role::Used),
     ("must be <=", Role::Limit),
     ("less than", Role::Limit),
     ("up to", Role::Requested),
@@ -205,13 +220,13 @@ const ROLE_BEFORE: [(&str, Role); 47] = [
     ("prompt (", Role::Requested),
     ("input (", Role::Requested),
     ("(length", Role::Requested),
-    ("length is", Role::Requested),
+    ("current length", Role::Requested),
     ("provided", Role::Requested),
     ("resulted in", Role::Requested),
     ("received", Role::Requested),
     ("contains", Role::Requested),
     ("prompt has", Role::Requested),
-    ("given:", Role::Requested),
+    ("given:", Role::Given),
     ("got", Role::Requested),
     ("max_tokens", Role::Requested),
     ("token count", Role::Requested),

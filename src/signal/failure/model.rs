@@ -69,7 +69,7 @@ fn is_bundle_of_limits(name: &str) -> bool {
     name.contains("TPM") || name.contains("RPM")
 }
 
-const CUES: [Cue; 9] = [
+const CUES: [Cue; 11] = [
     Cue {
         words: "rate limit reached for",
         then: &[" in ", " on "],
@@ -79,6 +79,16 @@ const CUES: [Cue; 9] = [
         words: "request too large for",
         then: &[" in ", " on "],
         sure: true,
+    },
+    Cue {
+        words: "too large for",
+        then: &[" model"],
+        sure: true,
+    },
+    Cue {
+        words: "no endpoints found for",
+        then: &[],
+        sure: false,
     },
     Cue {
         words: "your requests to",

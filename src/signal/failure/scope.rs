@@ -1,6 +1,6 @@
 //! What a sentence says is limited, and over which period.
 
-use super::quota_id::QuotaId;
+use super::{evidence::truncate, quota_id::QuotaId};
 use crate::{
     outcome::{Dimension, Window},
     signal::hint,
@@ -10,19 +10,15 @@ use crate::{
 /// RPM: 20". `text` is in ASCII lower case.
 pub(super) fn read(text: &str) -> QuotaId {
     let mut found = acronym(text);
-    for (at, after) in periods(text) {
-        let window = window_ahead(after);
-        if window.is_none() {
-            continue;
-        }
-        let before = behind(&text[..at], MAX_BEFORE);
-        let dimension = last_dimension(before);
-        if found.window.is_none() || found.dimension.is_none() && dimension.is_some() {
-            found.window = found.window.or(window);
-            found.dimension = found.dimension.or(dimension);
-        }
+    for (at, window) in periods(text) {
+        found.window = found.window.or(Some(window));
+        found.dimension = found.dimension.or_else(|| {
+            let (before, after) = text.split_at(at);
+            // "Tokens per minute", but "the per minute request limit".
+            last_dimension(behind(before, MAX_DISTANCE))
+                .or_else(|| last_dimension(truncate(after, MAX_DISTANCE)))
+        });
     }
-    found.window = found.window.or_else(|| first(text, &PERIOD_WORDS));
     found.dimension = found.dimension.or_else(|| first(text, &DIMENSION_PHRASES));
     or_named(found, text)
 }
@@ -105,20 +101,21 @@ fn acronym(text: &str) -> QuotaId {
     QuotaId::default()
 }
 
-/// Where a period may begin, and what follows there.
-fn periods(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let per = text.match_indices("per").filter_map(|(at, _)| {
-        let starts_word = at == 0 || !text.as_bytes()[at - 1].is_ascii_alphanumeric();
-        let after = &text[at + 3..];
-        let after = after
-            .strip_prefix([' ', '-', '_'])
-            .filter(|_| starts_word)?;
-        Some((at, after))
-    });
-    let slash = text
-        .match_indices('/')
-        .map(|(at, _)| (at, text[at + 1..].trim_start()));
-    per.chain(slash)
+/// The periods that are named, and where.
+fn periods(text: &str) -> impl Iterator<Item = (usize, Window)> {
+    let joints = ["per", "every", "each", "/"]
+        .into_iter()
+        .flat_map(move |joint| {
+            text.match_indices(joint).filter_map(move |(at, joint)| {
+                let starts_word = joint == "/" || !text[..at].ends_with(char::is_alphanumeric);
+                let after = text[at + joint.len()..].trim_start_matches([' ', '-', '_']);
+                Some((at, window_ahead(after).filter(|_| starts_word)?))
+            })
+        });
+    let words = PERIOD_WORDS
+        .into_iter()
+        .filter_map(move |(word, window)| Some((text.find(word)?, window)));
+    joints.chain(words)
 }
 
 /// The window whose name, or whose length, the text begins with.
@@ -219,19 +216,21 @@ const DIMENSION_PHRASES: [(&str, Dimension); 12] = [
 ];
 
 /// Codes and types of OpenAI, Cerebras and DashScope.
-const CODES: [(&str, Dimension); 8] = [
+const CODES: [(&str, Dimension); 10] = [
     ("\ntokens\n", Dimension::Tokens),
     ("\nrequests\n", Dimension::Requests),
     ("\ninput_tokens\n", Dimension::InputTokens),
     ("token_quota", Dimension::Tokens),
     ("too_many_tokens", Dimension::Tokens),
     ("request_quota", Dimension::Requests),
+    ("limit_tokens", Dimension::Tokens),
+    ("limit_requests", Dimension::Requests),
     ("ratequota", Dimension::Requests),
     ("allocationquota", Dimension::Tokens),
 ];
 
-/// How far before its period a dimension stands.
-const MAX_BEFORE: usize = 40;
+/// How far from its period a dimension stands.
+const MAX_DISTANCE: usize = 40;
 
 #[cfg(test)]
 mod tests {

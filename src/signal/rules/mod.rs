@@ -116,22 +116,18 @@ pub(crate) struct Verdict {
     pub(crate) fall_back: bool,
 }
 
-/// One rule for each of these codes.
-fn codes(kind: FailureKind, codes: &[&str]) -> Vec<FailureRule> {
-    let rule = |code: &&str| FailureRule::new(kind).code(code);
-    codes.iter().map(rule).collect()
+/// One rule for each of these codes, which stand between blanks.
+fn codes(kind: FailureKind, codes: &str) -> Vec<FailureRule> {
+    let rule = |code| FailureRule::new(kind).code(code);
+    codes.split_whitespace().map(rule).collect()
 }
 
-/// One rule for each of these messages, at these statuses.
-fn messages(
-    kind: FailureKind,
-    statuses: RangeInclusive<u16>,
-    messages: &[&str],
-) -> Vec<FailureRule> {
-    let rule = |message: &&str| {
+/// One rule for each of these messages, a line each, at these statuses.
+fn messages(kind: FailureKind, statuses: RangeInclusive<u16>, messages: &str) -> Vec<FailureRule> {
+    let rule = |message: &str| {
         FailureRule::new(kind)
             .statuses(statuses.clone())
-            .message(message)
+            .message(message.trim())
     };
-    messages.iter().map(rule).collect()
+    messages.lines().map(rule).collect()
 }
