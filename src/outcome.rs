@@ -243,6 +243,8 @@ pub enum Dimension {
     Images,
     /// Seconds of audio.
     AudioSeconds,
+    /// Something that this crate has no name for: pages, characters.
+    Other,
 }
 
 impl Dimension {
@@ -256,6 +258,7 @@ impl Dimension {
             Self::Concurrency => "concurrency",
             Self::Images => "images",
             Self::AudioSeconds => "audio_seconds",
+            Self::Other => "other",
         }
     }
 }

@@ -36,7 +36,12 @@
 
 mod dialect;
 mod failure;
+mod headers;
 pub mod hint;
+mod json;
+mod rules;
+pub mod sse;
+pub mod usage;
 
 use std::time::SystemTime;
 
@@ -44,7 +49,9 @@ use http::{HeaderMap, StatusCode};
 
 pub use self::{
     dialect::Dialect,
-    failure::{outcome_of, outcome_of_head},
+    failure::{outcome_by_rules, outcome_of, outcome_of_head},
+    headers::{QuotaReading, quotas},
+    rules::FailureRule,
 };
 
 /// An upstream's answer, as far as it is known: all that [`outcome_of`] looks at.
@@ -77,7 +84,3 @@ impl<'a> Answer<'a> {
         }
     }
 }
-//! Pure parsing: what a response says about limits, waits and usage.
-
-pub mod sse;
-pub mod usage;

@@ -34,8 +34,6 @@ pub(super) fn failure_of_status(status: StatusCode) -> Failure {
     let kind = kind_of_status(status.as_u16());
     let mut failure = Failure::new(kind);
     match status.as_u16() {
-        // A lock that another request holds; OpenAI's and Anthropic's clients repeat it.
-        409 => failure.retry_same = true,
         // It will not learn the method, or the protocol version, by waiting.
         501 | 505 => failure.retry_same = false,
         _ => {}
@@ -49,15 +47,16 @@ fn kind_of_status(status: u16) -> FailureKind {
         // Payment required: no money, no answer.
         402 => FailureKind::QuotaExhausted,
         404 | 410 => FailureKind::NotFound,
-        // 524: Cloudflare waited for the origin in vain. 598: a proxy's read timed out.
-        408 | 504 | 524 | 598 => FailureKind::Timeout,
+        // 522 and 524: Cloudflare waited for the origin in vain. 598: a proxy's read timed out.
+        408 | 504 | 522 | 524 | 598 => FailureKind::Timeout,
         413 => FailureKind::RequestTooLarge,
         // Refused for legal reasons, which another place may not share.
         451 => FailureKind::ContentFiltered,
         429 => FailureKind::RateLimited,
         // 529: Anthropic's, and others' since. 498: Groq's flex tier has no capacity. 530 below is Cloudflare's.
         498 | 503 | 529 => FailureKind::Overloaded,
-        409 => FailureKind::ServerError,
+        // The state of the upstream, not the request: a lock, a generation that failed (Hugging Face's 424), TLS early data.
+        409 | 423..=425 => FailureKind::ServerError,
         400..=499 => FailureKind::InvalidRequest,
         _ => FailureKind::ServerError,
     }

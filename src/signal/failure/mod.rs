@@ -1,17 +1,276 @@
 //! Which failure an answer is.
 
+mod body;
+mod evidence;
+mod figures;
 mod head;
+mod message;
+mod model;
+mod quota_id;
+mod scope;
+#[cfg(test)]
+mod tests;
+
+use http::StatusCode;
 
 pub use self::head::outcome_of_head;
-
-use super::{Answer, Dialect};
-use crate::outcome::Outcome;
+use self::{evidence::Evidence, quota_id::QuotaId};
+use super::{
+    Answer, Dialect, QuotaReading, hint, quotas,
+    rules::{FailureRule, Verdict, of_dialect, shared},
+};
+use crate::outcome::{Failure, FailureKind, LimitHit, Outcome, Window};
 
 /// What an answer meant, by its status, headers and body. See the [module docs](super) for the order of the evidence.
 ///
 /// `dialect` is who answered, where that is known; otherwise it is recognised from the answer itself. The body may be the
 /// first part only.
 pub fn outcome_of(answer: &Answer<'_>, dialect: Option<Dialect>) -> Outcome {
-    let _ = dialect;
-    outcome_of_head(answer.status, answer.headers, answer.now)
+    outcome_by_rules(answer, dialect, &[])
+}
+
+/// What an answer meant, where rules of one's own are asked before the crate's. See [`outcome_of`].
+pub fn outcome_by_rules(
+    answer: &Answer<'_>,
+    dialect: Option<Dialect>,
+    rules: &[FailureRule],
+) -> Outcome {
+    let is_success = answer.status.as_u16() < 400;
+    if is_success && answer.body.is_empty() {
+        return Outcome::Success;
+    }
+    let server_time = hint::server_time(answer.headers, answer.now);
+    let evidence = body::read(answer.body, is_success, server_time);
+    if is_success && evidence.is_filtered && !evidence.is_error {
+        return Failure::new(FailureKind::ContentFiltered).into();
+    }
+    if is_success && !evidence.is_error {
+        return Outcome::Success;
+    }
+    Reading::new(answer, dialect, evidence)
+        .failure(rules)
+        .into()
+}
+
+/// A failed answer and all that was found in it.
+struct Reading<'a> {
+    answer: &'a Answer<'a>,
+    dialect: Option<Dialect>,
+    evidence: Evidence,
+    /// The messages in ASCII lower case, at the same offsets.
+    text: String,
+}
+
+impl<'a> Reading<'a> {
+    fn new(answer: &'a Answer<'a>, dialect: Option<Dialect>, mut evidence: Evidence) -> Self {
+        if let Some(kind) = error_type(answer) {
+            evidence.add_code(kind);
+        }
+        let text = evidence.text.to_ascii_lowercase();
+        let dialect = dialect
+            .or_else(|| Dialect::from_headers(answer.headers))
+            .or_else(|| Dialect::from_text(&text))
+            .or_else(|| Dialect::from_text(&evidence.codes));
+        Self {
+            answer,
+            dialect,
+            evidence,
+            text,
+        }
+    }
+
+    fn failure(mut self, rules: &[FailureRule]) -> Failure {
+        let verdict = self.verdict(rules);
+        let mut limit = self.limit(verdict.kind);
+        let wait = self.wait(&limit);
+        let kind = self.kind_by_figures(verdict.kind, &limit, wait.is_some());
+        let verdict = if kind == verdict.kind {
+            verdict
+        } else {
+            Verdict::of(kind)
+        };
+
+        let mut failure = Failure::new(kind).with_retry_after(wait);
+        failure.retry_same = verdict.retry_same;
+        failure.fall_back = verdict.fall_back;
+        match hint::should_retry(self.answer.headers) {
+            Some(false) => failure.retry_same = false,
+            // What needs money, a person or another request does not come right by asking again, whatever the header.
+            Some(true) if !is_final(kind) => failure.retry_same = true,
+            _ => {}
+        }
+        failure.message = message::shorten(&self.evidence.text);
+        let model = self.evidence.limit.model.take();
+        limit.model = model::read(&self.evidence.text, &self.text)
+            .map(Into::into)
+            .or(model);
+        // A quota that is used up for one model leaves the others.
+        failure.account_wide &= limit.model.is_none();
+        failure.limit = (limit != LimitHit::default()).then(|| Box::new(limit));
+        failure
+    }
+
+    /// The first rule that matches, else the status.
+    fn verdict(&self, rules: &[FailureRule]) -> Verdict {
+        let status = self.answer.status.as_u16();
+        let dialect = self.dialect.map_or(&[][..], of_dialect);
+        let rule = rules
+            .iter()
+            .chain(dialect)
+            .chain(shared())
+            .find(|rule| rule.matches(status, &self.evidence.codes, &self.text));
+        match rule {
+            Some(rule) => rule.verdict(),
+            None => self.verdict_of_status(),
+        }
+    }
+
+    fn verdict_of_status(&self) -> Verdict {
+        let status = match self.answer.status.as_u16() {
+            // An error inside a success that claims no status and says nothing that is known.
+            ..400 => self.evidence.status.unwrap_or(500),
+            status => status,
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let failure = head::failure_of_status(status);
+        Verdict {
+            kind: failure.kind,
+            retry_same: failure.retry_same,
+            fall_back: failure.fall_back,
+        }
+    }
+
+    /// The limit that was hit: as the body says it, completed from the headers.
+    fn limit(&self, kind: FailureKind) -> LimitHit {
+        let mut limit = LimitHit {
+            model: None,
+            ..self.evidence.limit.clone()
+        };
+        match kind {
+            FailureKind::RateLimited | FailureKind::QuotaExhausted => {
+                figures::read(&self.text, &mut limit);
+                let scope = self.scope();
+                limit.dimension = scope.dimension;
+                limit.window = scope.window;
+                complete_from_headers(&mut limit, &self.quotas());
+            }
+            FailureKind::RequestTooLarge => {
+                figures::read(&self.text, &mut limit);
+                let scope = scope::read(&self.text);
+                limit.window = scope.window;
+                limit.dimension = match scope.window {
+                    Some(_) => scope.dimension,
+                    None => scope::of_size(&format!("{}{}", self.text, self.evidence.codes)),
+                };
+            }
+            FailureKind::InvalidRequest => figures::read(&self.text, &mut limit),
+            _ => {}
+        }
+        limit
+    }
+
+    /// What is limited: the quota's name says it best, then the sentence, then the codes.
+    fn scope(&self) -> QuotaId {
+        let named = self.evidence.quota.unwrap_or_default();
+        let said = scope::read(&self.text);
+        QuotaId {
+            dimension: named
+                .dimension
+                .or(said.dimension)
+                .or_else(|| scope::of_codes(&self.evidence.codes)),
+            window: named.window.or(said.window),
+        }
+    }
+
+    /// The quota headers, and those that a gateway relays in the body.
+    fn quotas(&self) -> Vec<QuotaReading<'_>> {
+        let mut readings = quotas(self.answer.headers, self.answer.now);
+        readings.extend(quotas(&self.evidence.headers, self.server_time()));
+        readings
+    }
+
+    /// The longest wait that is asked for; else the reset of the quota that was hit.
+    fn wait(&self, limit: &LimitHit) -> Option<std::time::Duration> {
+        let server_time = self.server_time();
+        let asked = hint::retry_after(self.answer.headers, self.answer.now)
+            .max(hint::retry_after(&self.evidence.headers, server_time))
+            .max(self.evidence.wait)
+            .max(hint::find_wait(&self.text, server_time));
+        asked.or_else(|| {
+            let readings = self.quotas();
+            let hit = readings
+                .iter()
+                .filter(|reading| is_hit(reading, limit, readings.len()));
+            hit.filter_map(|reading| reading.reset_after).max()
+        })
+    }
+
+    fn server_time(&self) -> std::time::SystemTime {
+        hint::server_time(self.answer.headers, self.answer.now)
+    }
+
+    /// What the figures make of it, whatever the words.
+    fn kind_by_figures(&self, kind: FailureKind, limit: &LimitHit, has_wait: bool) -> FailureKind {
+        if kind != FailureKind::RateLimited {
+            return kind;
+        }
+        let never_fits = match (limit.limit, limit.requested, limit.used) {
+            (Some(limit), Some(requested), used) => requested > limit && used.unwrap_or(0.0) == 0.0,
+            _ => false,
+        };
+        let is_long = matches!(limit.window, Some(Window::Day | Window::Month));
+        // Google sends a retry delay of seconds with a quota per day: it is the next minute's, and does not help.
+        let no_end = !has_wait || self.dialect == Some(Dialect::Gemini);
+        match limit.limit {
+            Some(0.0) => FailureKind::QuotaExhausted,
+            _ if never_fits => FailureKind::RequestTooLarge,
+            _ if is_long && no_end => FailureKind::QuotaExhausted,
+            _ => kind,
+        }
+    }
+}
+
+impl Verdict {
+    fn of(kind: FailureKind) -> Self {
+        FailureRule::new(kind).verdict()
+    }
+}
+
+/// AWS names the error in a header: `ThrottlingException:http://internal.amazon.com/…`.
+fn error_type<'a>(answer: &Answer<'a>) -> Option<&'a str> {
+    let value = answer.headers.get("x-amzn-errortype")?.to_str().ok()?;
+    value.split(':').next()
+}
+
+/// Whether asking again changes nothing.
+fn is_final(kind: FailureKind) -> bool {
+    matches!(
+        kind,
+        FailureKind::QuotaExhausted | FailureKind::RequestTooLarge | FailureKind::Auth
+    )
+}
+
+/// Fills the gaps from the reading of the quota that was hit, if it can be told which it is.
+fn complete_from_headers(limit: &mut LimitHit, readings: &[QuotaReading<'_>]) {
+    let hit = readings
+        .iter()
+        .filter(|reading| is_hit(reading, limit, readings.len()))
+        .max_by_key(|reading| reading.remaining == Some(0.0));
+    let Some(reading) = hit else { return };
+    limit.dimension = limit.dimension.or(Some(reading.dimension));
+    limit.window = limit.window.or(reading.window);
+    limit.limit = limit.limit.or(reading.limit);
+    limit.used = limit.used.or(reading.used);
+    limit.remaining = limit.remaining.or(reading.remaining);
+}
+
+/// Whether a reading is of the limit that was hit: the one that the body names, one with nothing left, or the only one.
+fn is_hit(reading: &QuotaReading<'_>, limit: &LimitHit, readings: usize) -> bool {
+    let fits = limit
+        .dimension
+        .is_none_or(|dimension| dimension == reading.dimension)
+        && (limit.window.is_none() || reading.window.is_none() || limit.window == reading.window);
+    let is_empty = reading.remaining == Some(0.0) || reading.limit == Some(0.0);
+    let is_named = limit.dimension.is_some() && reading.remaining.is_none_or(|left| left <= 0.0);
+    fits && (is_empty || is_named || readings == 1 && reading.remaining.is_none())
 }

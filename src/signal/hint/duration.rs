@@ -16,7 +16,19 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// The duration that the text begins with, and the text after it.
-pub(super) fn leading_duration(text: &str) -> Option<(Duration, &str)> {
+pub(crate) fn leading_duration(text: &str) -> Option<(Duration, &str)> {
+    leading_units(text).or_else(|| leading_clock(text))
+}
+
+/// `02:10:30`: hours, minutes and seconds, as Azure API Management writes a quota's renewal.
+fn leading_clock(text: &str) -> Option<(Duration, &str)> {
+    let (hours, rest) = leading_number(text)?;
+    let (minutes, rest) = leading_number(rest.strip_prefix(':')?)?;
+    let (seconds, rest) = leading_number(rest.strip_prefix(':')?)?;
+    Some((from_secs(hours * 3_600.0 + minutes * 60.0 + seconds)?, rest))
+}
+
+fn leading_units(text: &str) -> Option<(Duration, &str)> {
     let mut seconds = 0.0;
     let mut rest = text;
     let mut coarser = f64::INFINITY;

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
 
+pub(crate) use self::duration::{from_secs, leading_duration};
 pub use self::{date::parse_date, duration::parse_duration, prose::find_wait};
 
 /// The longest hint that is believed, 366 days; longer ones are cut to it.
@@ -58,13 +59,14 @@ pub(crate) fn server_time(headers: &HeaderMap, now: SystemTime) -> SystemTime {
         .unwrap_or(now)
 }
 
-/// The wait until a Unix time in seconds or, from the year 33658 in seconds on, milliseconds.
+/// The wait until a Unix time, in seconds or, from 10^12 on, in milliseconds.
 pub(crate) fn until_epoch(epoch: f64, server_time: SystemTime) -> Option<Duration> {
-    let since_epoch = if epoch >= EPOCH_MILLIS {
-        duration::from_secs(epoch / 1e3)?
+    let seconds = if epoch >= EPOCH_MILLIS {
+        epoch / 1e3
     } else {
-        duration::from_secs(epoch)?
+        epoch
     };
+    let since_epoch = Duration::try_from_secs_f64(seconds).ok()?;
     let then = SystemTime::UNIX_EPOCH.checked_add(since_epoch)?;
     Some(until(then, server_time))
 }

@@ -55,7 +55,7 @@ fn epoch_behind_bar(text: &str, server_time: SystemTime) -> Option<Duration> {
 }
 
 /// Words that ask to wait; a figure has to follow.
-const CUES: [&str; 14] = [
+const CUES: [&str; 16] = [
     "try again",
     "try your request again",
     "retry",
@@ -70,6 +70,8 @@ const CUES: [&str; 14] = [
     "back off",
     "retry_after",
     "retry-after",
+    "replenished",
+    "cooldown",
 ];
 
 const SMALL_WORDS: [&str; 22] = [

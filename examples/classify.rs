@@ -1,0 +1,156 @@
+//! What would the crate make of this answer?
+//!
+//! Reads JSON lines on standard input and writes, for each, in order, one JSON line on standard output:
+//!
+//! - `{"status", "headers", "body", "now"?, "provider"?}` → `{"kind", "retry_same", "fall_back", "wait_ms", "limit_scope", "window",
+//!   "limit", "used", "requested", "remaining", "model"}`;
+//! - with `--headers`, `{"headers", "now"?}` → `[{"dimension", "window", "limit", "remaining", "reset_after_ms"}]`.
+//!
+//! A line that is not valid is answered with `{"error": …}`, and the rest goes on.
+//!
+//! ```sh
+//! echo '{"status": 429, "headers": {"retry-after": "7"}, "body": ""}' | cargo run --release --example classify
+//! ```
+
+use std::{
+    io::{self, BufRead, Write},
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use tower_upstream::{
+    outcome::{Dimension, LimitHit, Outcome},
+    signal::{self, Answer, Dialect, QuotaReading, hint},
+};
+
+/// Turns a line into its answer.
+type Read = fn(&Value) -> Result<Value, String>;
+
+fn main() -> ExitCode {
+    let read: Read = match std::env::args().nth(1).as_deref() {
+        None => read_answer,
+        Some("--headers") => read_quotas,
+        Some(flag) => {
+            eprintln!("unknown flag {flag}; known is --headers");
+            return ExitCode::FAILURE;
+        }
+    };
+    match read_lines(read) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read_lines(read: Read) -> io::Result<()> {
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    for line in io::stdin().lock().split(b'\n') {
+        let line = line?;
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let answer = serde_json::from_slice(&line)
+            .map_err(|error| error.to_string())
+            .and_then(|line| read(&line))
+            .unwrap_or_else(|error| json!({ "error": error }));
+        writeln!(output, "{answer}")?;
+    }
+    output.flush()
+}
+
+fn read_answer(line: &Value) -> Result<Value, String> {
+    let status = line["status"].as_u64().ok_or("no status")?;
+    let status = u16::try_from(status).map_err(|_| "not a status")?;
+    let status = StatusCode::from_u16(status).map_err(|error| error.to_string())?;
+    let headers = headers_of(line)?;
+    let body = line["body"].as_str().unwrap_or_default();
+    let dialect = line["provider"].as_str().and_then(Dialect::from_name);
+    let answer = Answer::new(status, &headers, body.as_bytes(), now_of(line)?);
+    Ok(match signal::outcome_of(&answer, dialect) {
+        Outcome::Failure(failure) => {
+            let limit = failure.limit.as_deref().cloned().unwrap_or_default();
+            let LimitHit {
+                used,
+                requested,
+                remaining,
+                ..
+            } = limit;
+            json!({
+                "kind": failure.kind.as_str(),
+                "retry_same": failure.retry_same,
+                "fall_back": failure.fall_back,
+                "wait_ms": failure.retry_after.map(millis),
+                "limit_scope": limit.dimension.map(Dimension::as_str),
+                "window": limit.window.map(|window| window.as_str()),
+                "limit": limit.limit,
+                "used": used,
+                "requested": requested,
+                "remaining": remaining,
+                "model": limit.model,
+            })
+        }
+        _ => json!({
+            "kind": "ok", "retry_same": false, "fall_back": false, "wait_ms": null, "limit_scope": null, "window": null,
+            "limit": null, "used": null, "requested": null, "remaining": null, "model": null,
+        }),
+    })
+}
+
+fn read_quotas(line: &Value) -> Result<Value, String> {
+    let headers = headers_of(line)?;
+    let readings = signal::quotas(&headers, now_of(line)?);
+    Ok(readings.iter().map(quota).collect())
+}
+
+fn quota(reading: &QuotaReading<'_>) -> Value {
+    let dimension = match reading.dimension {
+        Dimension::Other => reading.unit.replace('-', "_"),
+        dimension => dimension.to_string(),
+    };
+    json!({
+        "dimension": dimension,
+        "window": reading.window.map(|window| window.as_str()),
+        "limit": reading.limit,
+        "remaining": reading.remaining,
+        "reset_after_ms": reading.reset_after.map(millis),
+    })
+}
+
+/// The headers: an object of names with a value or a list of values each.
+fn headers_of(line: &Value) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, values) in line["headers"].as_object().into_iter().flatten() {
+        let name: HeaderName = name.parse().map_err(|_| format!("not a header: {name}"))?;
+        for value in values.as_array().unwrap_or(&vec![values.clone()]) {
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            let value = HeaderValue::from_str(&text)
+                .map_err(|_| format!("not a value of {name}: {text}"))?;
+            headers.append(name.clone(), value);
+        }
+    }
+    Ok(headers)
+}
+
+/// What absolute times are relative to: as told, else the clock's.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a tool at the prompt, outside of the layers"
+)]
+fn now_of(line: &Value) -> Result<SystemTime, String> {
+    match line["now"].as_str() {
+        None => Ok(SystemTime::now()),
+        Some(text) => {
+            hint::parse_date(text, SystemTime::UNIX_EPOCH).ok_or(format!("not a date: {text}"))
+        }
+    }
+}
+
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,423 @@
+//! What a body says that bears on a failure, whatever its shape.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::quota_id::QuotaId;
+use crate::{
+    outcome::LimitHit,
+    signal::{
+        hint,
+        json::{Escaped, Scanner, Token},
+    },
+};
+
+/// What was found in a body.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// Codes, types, statuses and reasons, in lower case and without blanks, each between line feeds.
+    pub(super) codes: String,
+    /// Messages, as sent, a line each.
+    pub(super) text: String,
+    /// The longest wait that a field asks for.
+    pub(super) wait: Option<Duration>,
+    /// What fields say of the limit.
+    pub(super) limit: LimitHit,
+    /// What `google.rpc.QuotaFailure` says of the quota.
+    pub(super) quota: Option<QuotaId>,
+    /// The status that an error inside a successful answer claims.
+    pub(super) status: Option<u16>,
+    /// The upstream's headers, where a gateway relays them inside the body.
+    pub(super) headers: HeaderMap,
+    /// Whether a successful answer holds an error.
+    pub(super) is_error: bool,
+    /// Whether an error object says that there was none.
+    is_all_well: bool,
+    /// Whether the answer was stopped by a content filter.
+    pub(super) is_filtered: bool,
+}
+
+/// Where in a document a value stands, and what it is good for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Place {
+    /// In an answer, which may have an error somewhere.
+    Answer,
+    /// In an error.
+    Error,
+    /// In headers that are relayed.
+    Headers,
+    /// In something that only repeats, quotes or links.
+    Elsewhere,
+}
+
+impl Evidence {
+    /// Gathers what a JSON text says. `server_time` is what points in time are read against.
+    pub(super) fn read_json(&mut self, text: &str, root: Place, server_time: SystemTime) {
+        self.read_nested(text, root, server_time, 0);
+    }
+
+    fn read_nested(&mut self, text: &str, root: Place, server_time: SystemTime, depth: usize) {
+        let mut places = Places::new(root);
+        for token in Scanner::new(text) {
+            match token {
+                Token::Enter(key) => {
+                    places.enter(key);
+                    if key == "base_resp" {
+                        self.add_code(key);
+                    }
+                }
+                Token::Leave => places.leave(),
+                Token::Word(key, word) => {
+                    let (place, key) = places.of(key);
+                    if place == Place::Error {
+                        self.read_word(key, word, server_time);
+                    }
+                }
+                Token::Text(key, value) => {
+                    let (place, key) = places.of(key);
+                    match place {
+                        Place::Elsewhere => {}
+                        Place::Headers => self.read_header(key, value),
+                        Place::Error => self.read_text(key, value, server_time, depth),
+                        Place::Answer => {
+                            if is_error_mark(key, value) {
+                                places.turn_into_error();
+                                self.is_error = true;
+                            }
+                            self.read_answer(key, value, server_time, depth);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a message in.
+    pub(super) fn add_message(&mut self, message: &str) {
+        let room = MAX_TEXT.saturating_sub(self.text.len());
+        let message = truncate(message.trim(), room);
+        // Some send the same sentence as `message`, `detail` and `localizedMessage`.
+        if !message.is_empty() && !self.text.contains(message) {
+            if !self.text.is_empty() {
+                self.text.push('\n');
+            }
+            self.text.push_str(message);
+        }
+    }
+
+    /// Takes a code in.
+    pub(super) fn add_code(&mut self, code: &str) {
+        if self.codes.len() + code.len() > MAX_CODES {
+            return;
+        }
+        if self.codes.is_empty() {
+            self.codes.push('\n');
+        }
+        let visible = code.chars().filter(|character| !character.is_whitespace());
+        self.codes
+            .extend(visible.map(|character| character.to_ascii_lowercase()));
+        self.codes.push('\n');
+    }
+
+    fn read_answer(
+        &mut self,
+        key: &str,
+        value: Escaped<'_>,
+        server_time: SystemTime,
+        depth: usize,
+    ) {
+        match key {
+            "error" | "errors" if !value.0.is_empty() => {
+                self.is_error = true;
+                self.read_text("error", value, server_time, depth);
+            }
+            "model" if self.limit.model.is_none() => {
+                self.limit.model = Some(value.unescape().into());
+            }
+            "finish_reason" | "finishReason" | "stop_reason" | "stopReason" | "blockReason"
+            | "reason" => {
+                self.is_filtered |= FILTERED
+                    .iter()
+                    .any(|reason| reason.eq_ignore_ascii_case(value.0));
+            }
+            _ => {}
+        }
+    }
+
+    fn read_text(&mut self, key: &str, value: Escaped<'_>, server_time: SystemTime, depth: usize) {
+        match Field::of(key) {
+            Field::Code => {
+                self.add_code(value.0);
+                self.read_status(value.0);
+            }
+            Field::Message => {
+                let value = value.unescape();
+                // Gateways put the upstream's whole body into a string.
+                let nested = value.find("{\"").or_else(|| value.find("{\n"));
+                match nested.filter(|_| depth < MAX_NESTING) {
+                    Some(at) => {
+                        self.read_nested(&value[at..], Place::Error, server_time, depth + 1);
+                        self.add_message(&value[..at]);
+                    }
+                    None => {
+                        if !value.contains(' ') && value.len() <= MAX_CODE {
+                            self.add_code(&value);
+                        }
+                        self.add_message(&value);
+                    }
+                }
+                self.is_error = !self.is_all_well;
+            }
+            Field::Model => {
+                let model = value.unescape();
+                if !model.is_empty() {
+                    self.limit.model = Some(model.into());
+                }
+            }
+            Field::QuotaId => self.merge_quota(QuotaId::parse(value.0)),
+            Field::QuotaValue => self.limit.limit = self.limit.limit.or(value.0.parse().ok()),
+            Field::Wait(unit) => self.merge_wait(unit.read(value.0, server_time)),
+            _ => {}
+        }
+    }
+
+    fn read_word(&mut self, key: &str, word: &str, server_time: SystemTime) {
+        let number = word.parse::<f64>().ok().filter(|number| number.is_finite());
+        match Field::of(key) {
+            Field::Code => {
+                self.add_code(word);
+                if key == "status_code" && word == "0" {
+                    // MiniMax: every answer has a base_resp, and 0 in it is success.
+                    self.is_all_well = true;
+                }
+                self.read_status(word);
+            }
+            Field::Wait(unit) => self.merge_wait(unit.read(word, server_time)),
+            Field::QuotaValue | Field::Limit => self.limit.limit = self.limit.limit.or(number),
+            Field::Used => self.limit.used = self.limit.used.or(number),
+            Field::Requested => self.limit.requested = self.limit.requested.or(number),
+            Field::Remaining => self.limit.remaining = self.limit.remaining.or(number),
+            _ => {}
+        }
+    }
+
+    /// Some send the status as a code, the more so inside a stream.
+    fn read_status(&mut self, code: &str) {
+        let status = code
+            .parse()
+            .ok()
+            .filter(|status| (400..600).contains(status));
+        self.status = self.status.or(status);
+    }
+
+    fn read_header(&mut self, name: &str, value: Escaped<'_>) {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let value = HeaderValue::from_str(&value.unescape());
+        if let (Ok(name), Ok(value), true) = (name, value, self.headers.len() < MAX_HEADERS) {
+            self.headers.insert(name, value);
+        }
+    }
+
+    fn merge_wait(&mut self, wait: Option<Duration>) {
+        self.wait = self.wait.max(wait);
+    }
+
+    fn merge_quota(&mut self, quota: QuotaId) {
+        self.quota = Some(match self.quota {
+            Some(known) => known.or_longer(quota),
+            None => quota,
+        });
+    }
+}
+
+/// The text cut to so many bytes, at a character's end.
+pub(super) fn truncate(text: &str, length: usize) -> &str {
+    match text.len() <= length {
+        true => text,
+        false => &text[..text.floor_char_boundary(length)],
+    }
+}
+
+/// The places from the root to the value at hand.
+#[derive(Debug)]
+struct Places<'a> {
+    path: [(Place, &'a str); MAX_DEPTH],
+    depth: usize,
+}
+
+impl<'a> Places<'a> {
+    fn new(root: Place) -> Self {
+        Self {
+            path: [(root, ""); MAX_DEPTH],
+            depth: 0,
+        }
+    }
+
+    fn enter(&mut self, key: &'a str) {
+        let (place, inherited) = self.of(key);
+        self.depth += 1;
+        let inner = inner_place(place, inherited);
+        if let Some(entry) = self.path.get_mut(self.depth) {
+            *entry = (inner, inherited);
+        }
+    }
+
+    fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// The place of a value here, and its key: in an array, the array's.
+    fn of(&self, key: &'a str) -> (Place, &'a str) {
+        match self.path.get(self.depth) {
+            Some((place, array)) if key.is_empty() => (*place, array),
+            Some((place, _)) => (*place, key),
+            None => (Place::Elsewhere, key),
+        }
+    }
+
+    fn turn_into_error(&mut self) {
+        if let Some((place, _)) = self.path.get_mut(self.depth) {
+            *place = Place::Error;
+        }
+    }
+}
+
+fn inner_place(outer: Place, key: &str) -> Place {
+    match (outer, key) {
+        (Place::Answer, "error" | "errors" | "base_resp") => Place::Error,
+        (
+            Place::Answer,
+            "" | "response" | "status_details" | "incomplete_details" | "choices" | "candidates"
+            | "delta" | "promptFeedback" | "output",
+        ) => Place::Answer,
+        (Place::Error, "headers") => Place::Headers,
+        (
+            Place::Error,
+            "previous_errors" | "links" | "failed_generation" | "input" | "ctx" | "loc" | "help"
+            | "innererror" | "stack",
+        ) => Place::Elsewhere,
+        (Place::Error, _) => Place::Error,
+        _ => Place::Elsewhere,
+    }
+}
+
+/// `{"type": "error", …}` and `{"object": "error", …}` at the root of an answer.
+fn is_error_mark(key: &str, value: Escaped<'_>) -> bool {
+    matches!(key, "type" | "object") && value.0 == "error"
+}
+
+/// What a field of an error is for, by its name.
+enum Field {
+    Code,
+    Message,
+    Model,
+    QuotaId,
+    QuotaValue,
+    Limit,
+    Used,
+    Requested,
+    Remaining,
+    Wait(WaitUnit),
+    Unknown,
+}
+
+impl Field {
+    /// The same names are spelt `retry_after`, `retryAfter` and `retry-after`.
+    fn of(key: &str) -> Self {
+        let mut plain = [0; MAX_KEY];
+        let mut length = 0;
+        for byte in key
+            .bytes()
+            .filter(|byte| !matches!(byte, b'_' | b'-' | b'@'))
+        {
+            let Some(slot) = plain.get_mut(length) else {
+                return Self::Unknown;
+            };
+            *slot = byte.to_ascii_lowercase();
+            length += 1;
+        }
+        match &plain[..length] {
+            b"code" | b"type" | b"status" | b"reason" | b"errortype" | b"errorcode"
+            | b"statuscode" | b"limitsource" | b"name" | b"kind" => Self::Code,
+            b"message" | b"msg" | b"error" | b"errors" | b"detail" | b"details" | b"title"
+            | b"errormessage" | b"errormsg" | b"errordescription" | b"description"
+            | b"statusmsg" | b"raw" | b"messages" | b"remedyhint" => Self::Message,
+            b"model" | b"modelid" | b"modelname" => Self::Model,
+            b"quotaid" | b"quotametric" | b"quotalimit" => Self::QuotaId,
+            b"quotavalue" | b"quotalimitvalue" => Self::QuotaValue,
+            b"limit" | b"nctx" | b"maxtokens" => Self::Limit,
+            b"used" | b"currentusage" => Self::Used,
+            b"requested" | b"nprompttokens" => Self::Requested,
+            b"remaining" => Self::Remaining,
+            b"retryafter" | b"retryafterseconds" | b"retryaftersec" | b"retryafters"
+            | b"retrydelay" | b"retrydelayseconds" | b"quotaresetdelay" | b"estimatedtime"
+            | b"resetafter" | b"resetsinseconds" | b"resetinseconds" | b"retryin"
+            | b"waitseconds" | b"resetsin" => Self::Wait(WaitUnit::Seconds),
+            b"retryafterms"
+            | b"retryaftermillis"
+            | b"retryaftermilliseconds"
+            | b"retrydelayms"
+            | b"waitms" => Self::Wait(WaitUnit::Millis),
+            b"quotaresettimestamp"
+            | b"resetsat"
+            | b"resetat"
+            | b"resettime"
+            | b"retryat"
+            | b"nextreset" => Self::Wait(WaitUnit::Time),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What a bare number in a field stands for.
+#[derive(Clone, Copy)]
+enum WaitUnit {
+    Seconds,
+    Millis,
+    Time,
+}
+
+impl WaitUnit {
+    fn read(self, text: &str, server_time: SystemTime) -> Option<Duration> {
+        let number = text.parse::<f64>().ok();
+        match (self, number) {
+            (_, Some(epoch)) if epoch >= hint::EPOCH_SECONDS && !matches!(self, Self::Millis) => {
+                hint::until_epoch(epoch, server_time)
+            }
+            (Self::Millis, Some(millis)) => hint::from_secs(millis / 1e3),
+            (Self::Seconds, Some(seconds)) => hint::from_secs(seconds),
+            (Self::Time, Some(_)) => None,
+            (_, None) => hint::parse_duration(text).or_else(|| {
+                Some(hint::until(
+                    hint::parse_date(text, server_time)?,
+                    server_time,
+                ))
+            }),
+        }
+    }
+}
+
+/// The reasons for an end that mean a content filter, of OpenAI, Azure, Gemini, Anthropic, Bedrock, Cohere and Zhipu.
+const FILTERED: [&str; 10] = [
+    "content_filter",
+    "content_filtered",
+    "guardrail_intervened",
+    "refusal",
+    "safety",
+    "prohibited_content",
+    "blocklist",
+    "spii",
+    "error_toxic",
+    "sensitive",
+];
+
+/// Text beyond this says nothing new, and every rule would have to search it.
+const MAX_TEXT: usize = 4_096;
+const MAX_CODES: usize = 1_024;
+const MAX_CODE: usize = 64;
+const MAX_KEY: usize = 24;
+/// Deeper than this no provider puts an error.
+const MAX_DEPTH: usize = 24;
+const MAX_NESTING: usize = 3;
+const MAX_HEADERS: usize = 64;

@@ -1,0 +1,325 @@
+//! The figures in a sentence: which one is the limit, which was used, which was asked for.
+
+use crate::outcome::LimitHit;
+
+/// Fills in what the sentence says of the limit and nobody has said before. `text` is in ASCII lower case.
+///
+/// Each figure gets the role of the last word before it in its sentence that names one ("limit 100, used 98, requested
+/// 7"), unless the words right behind it do ("55 credits remaining"). Times, dates, ids and versions are no figures.
+pub(super) fn read(text: &str, limit: &mut LimitHit) {
+    let mut found = LimitHit::default();
+    let mut total = None;
+    let mut sum = None;
+    let mut is_given = false;
+    let mut before_from = 0;
+    for figure in Figures::new(text) {
+        let before = last_sentence(&text[before_from..figure.start]);
+        let after = &text[figure.end..];
+        before_from = figure.end;
+        // "154690 + 64000 > 200000"
+        if after.trim_start().starts_with('+') {
+            sum = Some(sum.unwrap_or(0.0) + figure.value);
+            continue;
+        }
+        let value = match sum.take() {
+            Some(sum) if before.trim() == "+" => sum + figure.value,
+            _ => figure.value,
+        };
+        let role = role_behind(after).or_else(|| role_before(before));
+        is_given |= role == Some(Role::Given);
+        match role {
+            Some(Role::Limit) => found.limit = found.limit.or(Some(value)),
+            Some(Role::Used) => found.used = found.used.or(Some(value)),
+            Some(Role::Requested) => found.requested = found.requested.or(Some(value)),
+            Some(Role::Remaining) => found.remaining = found.remaining.or(Some(value)),
+            Some(Role::Total) => total = total.or(Some(value)),
+            Some(Role::Given) => found.requested = found.requested.or(Some(value)),
+            None if is_given && before.contains(" and ") => {
+                found.requested = found.requested.map(|part| part + value);
+            }
+            Some(Role::None) | None => {}
+        }
+    }
+    limit.limit = limit.limit.or(found.limit);
+    limit.used = limit.used.or(found.used);
+    limit.requested = limit.requested.or(total).or(found.requested);
+    limit.remaining = limit.remaining.or(found.remaining);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Role {
+    Limit,
+    Used,
+    Requested,
+    /// One of several parts of what was requested: "given: 8 input and 4 output tokens".
+    Given,
+    /// What was requested, all parts together: better than any part.
+    Total,
+    Remaining,
+    /// A figure about something else, as the excess in "exceeded by 1119046".
+    None,
+}
+
+/// The role that the last role word before a figure gives it; of two that end at the same place, the longer.
+fn role_before(before: &str) -> Option<Role> {
+    let places = ROLE_BEFORE.iter().filter_map(|(word, role)| {
+        let at = before.rfind(word)?;
+        Some((at + word.len(), word.len(), *role))
+    });
+    places
+        .max_by_key(|(end, length, _)| (*end, *length))
+        .map(|(_, _, role)| role)
+}
+
+/// The role that the words right behind a figure give it, up to the next stop.
+fn role_behind(after: &str) -> Option<Role> {
+    let end = after
+        .find([',', '.', ';', '(', ')', '\n'])
+        .unwrap_or(after.len());
+    let clause = &after[..end];
+    ROLE_BEHIND
+        .iter()
+        .find(|(word, _)| {
+            clause
+                .find(word)
+                .is_some_and(|at| clause[..at].split_whitespace().count() <= MAX_WORDS_BETWEEN)
+        })
+        .map(|(_, role)| *role)
+}
+
+/// What stands after the last full stop.
+fn last_sentence(text: &str) -> &str {
+    let start = [". ", "\n", "; "]
+        .iter()
+        .filter_map(|stop| text.rfind(stop).map(|at| at + stop.len()))
+        .max();
+    &text[start.unwrap_or(0)..]
+}
+
+struct Figure {
+    value: f64,
+    start: usize,
+    end: usize,
+}
+
+/// The figures of a text that stand for an amount.
+struct Figures<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Figures<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+}
+
+impl Iterator for Figures<'_> {
+    type Item = Figure;
+
+    fn next(&mut self) -> Option<Figure> {
+        let bytes = self.text.as_bytes();
+        loop {
+            let run = bytes[self.at..].iter().position(u8::is_ascii_digit)?;
+            let start = self.at + run;
+            let end = end_of_number(bytes, start);
+            self.at = end;
+            let stands_alone = start == 0
+                || matches!(
+                    bytes[start - 1],
+                    b' ' | b'(' | b':' | b'=' | b'>' | b'<' | b'\'' | b'"' | b'`' | b'[' | b'\n'
+                );
+            if stands_alone && !is_part_of_something(&self.text[end..]) {
+                let digits: String = self.text[start..end]
+                    .chars()
+                    .filter(|c| *c != ',')
+                    .collect();
+                let value = digits.parse().ok().filter(|value: &f64| value.is_finite());
+                if let Some(value) = value {
+                    return Some(Figure { value, start, end });
+                }
+            }
+        }
+    }
+}
+
+/// The end of the number that starts here: digits, thousands commas, a fraction.
+fn end_of_number(bytes: &[u8], start: usize) -> usize {
+    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let mut end = start;
+    while is_digit(end) {
+        end += 1;
+    }
+    while bytes.get(end) == Some(&b',')
+        && (1..=3).all(|ahead| is_digit(end + ahead))
+        && !is_digit(end + 4)
+    {
+        end += 4;
+    }
+    if bytes.get(end) == Some(&b'.') && is_digit(end + 1) {
+        end += 1;
+        while is_digit(end) {
+            end += 1;
+        }
+    }
+    end
+}
+
+/// Whether the number goes on as an id, a date, a version or a time.
+fn is_part_of_something(after: &str) -> bool {
+    let next = after.bytes().next().unwrap_or(b' ');
+    if next.is_ascii_alphanumeric() || matches!(next, b'-' | b'_' | b'%') {
+        return true;
+    }
+    let word = after.trim_start_matches([' ', '-']);
+    OTHER_UNITS.iter().any(|unit| word.starts_with(unit)) && !word.starts_with("seconds of ")
+}
+
+/// Units of what no limit counts here: time, and bytes.
+const OTHER_UNITS: [&str; 9] = [
+    "second",
+    "sec ",
+    "minute",
+    "hour",
+    "day",
+    "millisecond",
+    "week",
+    "mb",
+    "gib",
+];
+
+/// Role words before a figure.
+const ROLE_BEFORE: [(&str, Role); 50] = [
+    ("limit", Role::Limit),
+    ("max ", Role::Limit),
+    ("maximum", Role::Limit),
+    ("at most", Role::Limit),
+    ("allowed", Role::Limit),
+    ("allows", Role::Limit),
+    ("quota of", Role::Limit),
+    ("quota:", Role::Limit),
+    ("allocation of", Role::Limit),
+    ("context size", Role::Limit),
+    ("context length", Role::Limit),
+    ("context window", Role::Limit),
+    ("cannot exceed", Role::Limit),
+    ("exceeds", Role::Limit),
+    ("exceeded", Role::Limit),
+    ("max size:", Role::Limit),
+    ("request count (", Role::Used),
+    ("must be <=", Role::Limit),
+    ("less than", Role::Limit),
+    ("up to", Role::Requested),
+    (">", Role::Limit),
+    ("used", Role::Used),
+    ("current", Role::Used),
+    ("usage", Role::Used),
+    ("consumed", Role::Used),
+    ("requested", Role::Requested),
+    ("request (", Role::Requested),
+    ("prompt (", Role::Requested),
+    ("input (", Role::Requested),
+    ("(length", Role::Requested),
+    ("current length", Role::Requested),
+    ("provided", Role::Requested),
+    ("resulted in", Role::Requested),
+    ("received", Role::Requested),
+    ("contains", Role::Requested),
+    ("prompt has", Role::Requested),
+    ("given:", Role::Given),
+    ("got", Role::Requested),
+    ("max_tokens", Role::Requested),
+    ("token count", Role::Requested),
+    ("too large:", Role::Requested),
+    ("too long:", Role::Requested),
+    ("maximum context length is", Role::Limit),
+    ("total of", Role::Total),
+    ("total:", Role::Total),
+    ("remaining", Role::Remaining),
+    ("afford", Role::Remaining),
+    (" by", Role::None),
+    (" per", Role::None),
+    (" id", Role::None),
+];
+
+/// Role words behind a figure, past at most a few others.
+const ROLE_BEHIND: [(&str, Role); 9] = [
+    (">", Role::Requested),
+    ("remaining", Role::Remaining),
+    (" left", Role::Remaining),
+    ("required", Role::Requested),
+    ("requested", Role::Requested),
+    ("maximum context", Role::Limit),
+    ("maximum", Role::Limit),
+    ("are needed", Role::Requested),
+    ("already used", Role::Used),
+];
+
+const MAX_WORDS_BETWEEN: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Wanted = [Option<f64>; 4];
+
+    fn figures(text: &str) -> Wanted {
+        let mut limit = LimitHit::default();
+        read(&text.to_ascii_lowercase(), &mut limit);
+        [limit.limit, limit.used, limit.requested, limit.remaining]
+    }
+
+    #[test]
+    fn figures_get_the_role_of_the_words_around_them() {
+        let cases: [(&str, Wanted); 12] = [
+            (
+                "on tokens per min (TPM): Limit 500, Used 480, Requested 25.",
+                [Some(500.0), Some(480.0), Some(25.0), None],
+            ),
+            (
+                "Limit: 7/1min. Current: 9/1min.",
+                [Some(7.0), Some(9.0), None, None],
+            ),
+            (
+                "the rate limit of 12,500 input tokens per minute",
+                [Some(12_500.0), None, None, None],
+            ),
+            (
+                "maximum context length is 900 tokens. However, you requested 950 tokens (700 in the messages)",
+                [Some(900.0), None, Some(950.0), None],
+            ),
+            (
+                "requested 60 output tokens and your prompt contains 50 input tokens, for a total of at least 110 tokens",
+                [None, None, Some(110.0), None],
+            ),
+            (
+                "exceed context limit: 150 + 60 > 200, decrease",
+                [Some(200.0), None, Some(210.0), None],
+            ),
+            (
+                "prompt is too long: 300 tokens > 200 maximum",
+                [Some(200.0), None, Some(300.0), None],
+            ),
+            (
+                "The input token count (1300) exceeds the maximum number of tokens allowed (1000).",
+                [Some(1000.0), None, Some(1300.0), None],
+            ),
+            ("exceeded max context length by 11 tokens", [None; 4]),
+            (
+                "You have 5 credits remaining, while 28 credits are required",
+                [None, None, Some(28.0), Some(5.0)],
+            ),
+            (
+                "Rate limit of 9 per 86400s exceeded. Please wait 4 seconds",
+                [Some(9.0), None, None, None],
+            ),
+            (
+                "the rate limit of version 2024-02-01, gpt-4, 11111111-2222 in 5 seconds",
+                [None; 4],
+            ),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(figures(text), wanted, "{text}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Quota headers: what is left, of what, and until when.
+
+mod ietf;
+mod name;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderValue};
+
+use self::{
+    ietf::Policies,
+    name::{QuotaName, Role, is_quota_name},
+};
+use super::hint;
+use crate::outcome::{Dimension, Window};
+
+/// What the headers say of one quota. Only what they say is filled in.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct QuotaReading<'a> {
+    /// What is counted. Where the headers do not name it: requests.
+    pub dimension: Dimension,
+    /// The headers' own word for it, as `requests`, `req`, `ocr-pages`; empty where they have none.
+    pub unit: &'a str,
+    /// The period, where the header's name or a renewal period says it. The period of `reset_after` is not it: that is when
+    /// the quota will be full again, or the next unit free.
+    pub window: Option<Window>,
+    /// The most that the period allows.
+    pub limit: Option<f64>,
+    /// What is left.
+    pub remaining: Option<f64>,
+    /// What was used.
+    pub used: Option<f64>,
+    /// When the quota is renewed, from now; zero if that has passed. Rounded up to a millisecond.
+    pub reset_after: Option<Duration>,
+}
+
+/// What the headers say of the caller's quotas.
+///
+/// Understood are `x-ratelimit-*` with the units and periods in the name (OpenAI, Groq, Azure, Mistral, Cerebras, Fireworks and
+/// most others), without them (GitHub, Together, OpenRouter, Kong), `anthropic-ratelimit-*`, `ratelimitbysize-*` (Mistral), Cohere's call
+/// limits, copies that LiteLLM passes on with `llm_provider-` in front, and the IETF's `RateLimit` and `RateLimit-Policy` of all drafts
+/// (draft-ietf-httpapi-ratelimit-headers-00 to -10). Resets are read as durations, seconds, Unix seconds or milliseconds, and dates, against the answer's own `Date` header; `now` stands
+/// in where there is none.
+///
+/// Without such headers nothing is allocated. A value that cannot be read is passed over.
+pub fn quotas(headers: &HeaderMap, now: SystemTime) -> Vec<QuotaReading<'_>> {
+    let mut drafts = Drafts::default();
+    let mut server_time = None;
+    for (name, value) in headers {
+        if is_quota_name(name.as_str()) {
+            let server_time = *server_time.get_or_insert_with(|| hint::server_time(headers, now));
+            drafts.add(name.as_str(), value, server_time);
+        }
+    }
+    drafts.finish()
+}
+
+/// The readings, as far as the headers were seen.
+#[derive(Default)]
+struct Drafts<'a> {
+    drafts: Vec<Draft<'a>>,
+    policies: Policies<'a>,
+}
+
+/// One reading in the making.
+struct Draft<'a> {
+    /// The period as written, which tells quotas of the same unit apart: `minute`, `10-second`.
+    period: &'a str,
+    reading: QuotaReading<'a>,
+    /// A reset without a unit: seconds, but at Azure.
+    bare_reset: Option<f64>,
+    /// Azure's `x-ratelimit-renewalperiod-*`, in seconds.
+    renewal: Option<f64>,
+}
+
+impl<'a> Drafts<'a> {
+    fn add(&mut self, name: &'a str, value: &'a HeaderValue, server_time: SystemTime) {
+        let Ok(value) = value.to_str() else { return };
+        match QuotaName::parse(name) {
+            Some(QuotaName {
+                role: Role::Items, ..
+            }) => self.policies.add_items(value),
+            Some(QuotaName {
+                role: Role::Policies,
+                ..
+            }) => self.policies.add_policies(value),
+            Some(name) => self.add_figure(&name, value, server_time),
+            None => {}
+        }
+    }
+
+    fn add_figure(&mut self, name: &QuotaName<'a>, value: &'a str, server_time: SystemTime) {
+        if name.role == Role::Limit {
+            // Draft 00 to 02: "10, 10;w=1, 50;w=60" names the policies behind the limit.
+            self.policies.add_policies_behind(value);
+        }
+        let number = leading_number(value);
+        let reset = match name.role {
+            Role::Reset | Role::ResetAfter => match Reset::parse(value, server_time) {
+                Some(reset) => Some(reset),
+                None => return,
+            },
+            _ if number.is_none() => return,
+            _ => None,
+        };
+        let draft = self.draft(name);
+        // The first of several values counts, so that a copy changes nothing.
+        match (name.role, reset) {
+            (Role::Limit, _) => set(&mut draft.reading.limit, number),
+            (Role::Remaining, _) => set(&mut draft.reading.remaining, number),
+            (Role::Used, _) => set(&mut draft.reading.used, number),
+            (Role::Renewal, _) => set(&mut draft.renewal, number),
+            (Role::ResetAfter, Some(reset)) => draft.reading.reset_after = Some(reset.seconds()),
+            (_, Some(Reset::Bare(number))) => set(&mut draft.bare_reset, Some(number)),
+            (_, Some(Reset::Wait(wait))) => set(&mut draft.reading.reset_after, Some(wait)),
+            _ => {}
+        }
+    }
+
+    fn draft(&mut self, name: &QuotaName<'a>) -> &mut Draft<'a> {
+        let known = self.drafts.iter().position(|draft| {
+            draft.reading.dimension == name.dimension
+                && draft.period == name.period
+                && (name.dimension != Dimension::Other || draft.reading.unit == name.unit)
+        });
+        let index = known.unwrap_or_else(|| {
+            let reading = QuotaReading::new(name.dimension, name.unit, name.window);
+            self.drafts.push(Draft {
+                period: name.period,
+                reading,
+                bare_reset: None,
+                renewal: None,
+            });
+            self.drafts.len() - 1
+        });
+        &mut self.drafts[index]
+    }
+
+    fn finish(self) -> Vec<QuotaReading<'a>> {
+        let mut readings: Vec<_> = self.drafts.into_iter().map(Draft::finish).collect();
+        self.policies.join(&mut readings);
+        merge_unnamed(&mut readings);
+        readings
+    }
+}
+
+impl<'a> QuotaReading<'a> {
+    fn new(dimension: Dimension, unit: &'a str, window: Option<Window>) -> Self {
+        Self {
+            dimension,
+            unit,
+            window,
+            limit: None,
+            remaining: None,
+            used: None,
+            reset_after: None,
+        }
+    }
+}
+
+impl<'a> Draft<'a> {
+    fn finish(mut self) -> QuotaReading<'a> {
+        let reading = &mut self.reading;
+        if reading.window.is_none() {
+            reading.window = self.renewal.and_then(window_of_seconds);
+        }
+        if reading.reset_after.is_none() {
+            let seconds = self.bare_reset.map(|reset| match self.renewal {
+                Some(renewal) => azure_seconds(reset, renewal, reading),
+                None => reset,
+            });
+            reading.reset_after = seconds.and_then(hint::from_secs);
+        }
+        self.reading
+    }
+}
+
+/// Azure's bare resets are milliseconds in answers of early 2026 and seconds in later ones, under the same name. What has
+/// to grow back at the renewal's pace tells which is meant; more than a whole period can only be milliseconds.
+fn azure_seconds(reset: f64, renewal: f64, reading: &QuotaReading<'_>) -> f64 {
+    let millis = reset / 1e3;
+    let (Some(limit), Some(remaining)) = (reading.limit, reading.remaining) else {
+        return if reset > renewal { millis } else { reset };
+    };
+    let due = (limit - remaining) / limit.max(1.0) * renewal;
+    if reset > renewal || (millis - due).abs() < (reset - due).abs() {
+        millis
+    } else {
+        reset
+    }
+}
+
+/// Mistral sends the quota of the minute twice, once without its period but with its reset.
+fn merge_unnamed(readings: &mut Vec<QuotaReading<'_>>) {
+    let twin_of = |readings: &[QuotaReading<'_>], unnamed: &QuotaReading<'_>| {
+        readings.iter().position(|reading| {
+            unnamed.window.is_none()
+                && unnamed.limit.is_some()
+                && reading.window.is_some()
+                && reading.dimension == unnamed.dimension
+                && reading.limit == unnamed.limit
+                && reading.remaining == unnamed.remaining
+        })
+    };
+    for index in (0..readings.len()).rev() {
+        if let Some(twin) = twin_of(readings, &readings[index]) {
+            let reset_after = readings[index].reset_after;
+            set(&mut readings[twin].reset_after, reset_after);
+            readings.remove(index);
+        }
+    }
+}
+
+/// A reset's value.
+enum Reset {
+    /// A number without a unit, too small for a Unix time.
+    Bare(f64),
+    Wait(Duration),
+}
+
+impl Reset {
+    fn parse(value: &str, server_time: SystemTime) -> Option<Self> {
+        let value = value.trim();
+        match value.parse::<f64>() {
+            Ok(epoch) if epoch >= hint::EPOCH_SECONDS => {
+                hint::until_epoch(epoch, server_time).map(Self::Wait)
+            }
+            Ok(number) => (number >= 0.0).then_some(Self::Bare(number)),
+            Err(_) => hint::parse_duration(value).map(Self::Wait).or_else(|| {
+                let date = hint::parse_date(value, server_time)?;
+                Some(Self::Wait(hint::until(date, server_time)))
+            }),
+        }
+    }
+
+    fn seconds(self) -> Duration {
+        match self {
+            Self::Bare(seconds) => hint::from_secs(seconds).unwrap_or_default(),
+            Self::Wait(wait) => wait,
+        }
+    }
+}
+
+/// The period of so many seconds that has a name.
+fn window_of_seconds(seconds: f64) -> Option<Window> {
+    let window = match seconds {
+        1.0 => Window::Second,
+        60.0 => Window::Minute,
+        3_600.0 => Window::Hour,
+        86_400.0 => Window::Day,
+        // 28 to 31 days.
+        2_419_200.0..=2_678_400.0 => Window::Month,
+        _ => return None,
+    };
+    Some(window)
+}
+
+/// The number that a value begins with; policies or a comment may follow.
+fn leading_number(value: &str) -> Option<f64> {
+    let end = value.find([',', ';']).unwrap_or(value.len());
+    let number: f64 = value[..end].trim().parse().ok()?;
+    (number.is_finite() && number >= 0.0).then_some(number)
+}
+
+fn set<T>(slot: &mut Option<T>, value: Option<T>) {
+    if slot.is_none() {
+        *slot = value;
+    }
+}

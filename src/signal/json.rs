@@ -1,0 +1,245 @@
+//! A lenient scanner of JSON: what can be read is read, however the rest looks.
+//!
+//! Error bodies are cut by peeks and proxies, hold raw line feeds inside their strings, or come several to a line. A
+//! strict parser gives up on all of those. This one never fails and never recurses: it names what it passes, once.
+
+use std::borrow::Cow;
+
+/// What the scanner passes. The key is empty at the root and in arrays.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Token<'a> {
+    /// An object or array begins.
+    Enter(&'a str),
+    /// The innermost object or array ends.
+    Leave,
+    /// A string.
+    Text(&'a str, Escaped<'a>),
+    /// A number, `true`, `false` or `null`, as written.
+    Word(&'a str, &'a str),
+}
+
+/// The inside of a JSON string, escapes and all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
+
+impl<'a> Escaped<'a> {
+    /// What the string says; borrowed where nothing was escaped. A broken escape stands for itself.
+    pub(crate) fn unescape(self) -> Cow<'a, str> {
+        if !self.0.contains('\\') {
+            return Cow::Borrowed(self.0);
+        }
+        let mut text = String::with_capacity(self.0.len());
+        let mut rest = self.0;
+        while let Some(at) = rest.find('\\') {
+            text.push_str(&rest[..at]);
+            rest = &rest[at + 1..];
+            let mut after = rest.chars();
+            match after.next() {
+                Some('n') => text.push('\n'),
+                Some('t') => text.push('\t'),
+                Some('r') => text.push('\r'),
+                Some('b' | 'f') => text.push(' '),
+                Some('u') => {
+                    let (character, length) = unicode(rest);
+                    text.push(character);
+                    rest = &rest[length..];
+                    continue;
+                }
+                Some(other) => text.push(other),
+                None => text.push('\\'),
+            }
+            rest = after.as_str();
+        }
+        text.push_str(rest);
+        Cow::Owned(text)
+    }
+}
+
+/// The character of the `uXXXX` that the text begins with, or of two that make a surrogate pair, and their length.
+fn unicode(text: &str) -> (char, usize) {
+    let unit = |from: usize| u32::from_str_radix(text.get(from..from + 4)?, 16).ok();
+    let Some(first) = unit(1) else {
+        return ('u', 1);
+    };
+    if let Some(character) = char::from_u32(first) {
+        return (character, 5);
+    }
+    let second = (text.get(5..7) == Some("\\u")).then(|| unit(7)).flatten();
+    match second {
+        Some(second @ 0xDC00..=0xDFFF) if first < 0xDC00 => {
+            let character = 0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+            (
+                char::from_u32(character).unwrap_or(char::REPLACEMENT_CHARACTER),
+                11,
+            )
+        }
+        _ => (char::REPLACEMENT_CHARACTER, 5),
+    }
+}
+
+/// Scans a text, from its beginning to its end.
+#[derive(Debug)]
+pub(crate) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    key: &'a str,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            key: "",
+        }
+    }
+
+    /// The string that begins here, behind its quote. One that is cut ends with the text.
+    fn string(&mut self) -> &'a str {
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        while let Some(byte) = bytes.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.at += 1;
+                    return &self.text[start..self.at - 1];
+                }
+                b'\\' => self.at += 2,
+                _ => self.at += 1,
+            }
+        }
+        self.at = self.text.len();
+        &self.text[start..]
+    }
+
+    /// Whether the string just read was a key.
+    fn colon_follows(&self) -> bool {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        rest.trim_ascii_start().starts_with(':')
+    }
+
+    fn word(&mut self) -> &'a str {
+        let start = self.at;
+        let rest = &self.text.as_bytes()[start..];
+        let length = rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.'))
+            .count();
+        self.at += length;
+        &self.text[start..self.at]
+    }
+}
+
+impl<'a> Iterator for Scanner<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        loop {
+            let byte = *self.text.as_bytes().get(self.at)?;
+            match byte {
+                b'{' | b'[' => {
+                    self.at += 1;
+                    return Some(Token::Enter(std::mem::take(&mut self.key)));
+                }
+                b'}' | b']' => {
+                    self.at += 1;
+                    self.key = "";
+                    return Some(Token::Leave);
+                }
+                b'"' => {
+                    self.at += 1;
+                    let string = self.string();
+                    if !self.colon_follows() {
+                        return Some(Token::Text(std::mem::take(&mut self.key), Escaped(string)));
+                    }
+                    self.key = string;
+                }
+                b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                    let word = self.word();
+                    return Some(Token::Word(std::mem::take(&mut self.key), word));
+                }
+                _ => self.at += 1,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tokens(text: &str) -> Vec<Token<'_>> {
+        Scanner::new(text).collect()
+    }
+
+    #[test]
+    fn names_what_it_passes() {
+        use Token::{Enter, Leave, Text, Word};
+        assert_eq!(
+            tokens(r#"{"a": "b", "c": [1, null, {"d" : -2.5e3}]}"#),
+            [
+                Enter(""),
+                Text("a", Escaped("b")),
+                Enter("c"),
+                Word("", "1"),
+                Word("", "null"),
+                Enter(""),
+                Word("d", "-2.5e3"),
+                Leave,
+                Leave,
+                Leave,
+            ],
+        );
+    }
+
+    #[test]
+    fn a_cut_string_is_read_as_far_as_it_goes() {
+        assert_eq!(
+            tokens(r#"{"message": "please try ag"#),
+            [
+                Token::Enter(""),
+                Token::Text("message", Escaped("please try ag"))
+            ],
+        );
+        assert_eq!(
+            tokens(r#"{"a": "b\"#).last(),
+            Some(&Token::Text("a", Escaped("b\\")))
+        );
+    }
+
+    #[test]
+    fn escapes_are_read_and_broken_ones_stand_for_themselves() {
+        let read = |text| Escaped(text).unescape().into_owned();
+        assert_eq!(
+            read(r#"a\nb \"c\" \\ \/ \u00e9 \ud83d\ude00"#),
+            "a\nb \"c\" \\ / é 😀"
+        );
+        assert_eq!(read(r"\u12"), "u12");
+        assert_eq!(read(r"\ud83d!"), "\u{FFFD}!");
+        assert_eq!(read("\\"), "\\");
+        assert_eq!(read("\\é"), "é");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_passed_without_panic(text in ".{0,200}") {
+            for token in Scanner::new(&text) {
+                if let Token::Text(_, escaped) = token {
+                    escaped.unescape();
+                }
+            }
+        }
+
+        #[test]
+        fn what_serde_writes_is_read_back(value in ".{0,60}") {
+            let written = serde_json::to_string(&[&value]).unwrap();
+            let Some(Token::Text(_, escaped)) = Scanner::new(&written).nth(1) else {
+                panic!("no string in {written}");
+            };
+            prop_assert_eq!(escaped.unescape().replace('\u{8}', " ").replace('\u{c}', " "),
+                value.replace('\u{8}', " ").replace('\u{c}', " "));
+        }
+    }
+}
