@@ -4,8 +4,10 @@ pub mod body;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod error;
+pub mod intake;
 pub mod observe;
 pub mod outcome;
+pub mod provider;
 pub mod rate_limit;
 pub mod request;
 pub mod signal;
@@ -20,7 +22,9 @@ pub use circuit_breaker::{
     CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, CircuitState,
 };
 pub use error::{ConfigError, Error};
+pub use intake::IntakeLayer;
 pub use outcome::{Failure, FailureKind, Outcome};
+pub use provider::ProviderLayer;
 pub use rate_limit::{Limit, Quota, RateLimitLayer, RateLimiter};
 pub use request::{Attempts, Cost, Deadline, Priority, RequestHead, Scope};
 pub use upstream::{Provider, ServedBy, Upstream};

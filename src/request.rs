@@ -54,7 +54,7 @@ impl<'a> RequestHead<'a> {
 
 /// What a request is expected to use, for limits that count more than requests.
 ///
-/// Put it into the request's extensions, or let the [`IntakeLayer`](crate::request::Cost) do so. A request without
+/// Put it into the request's extensions, or let the [`IntakeLayer`](crate::intake::IntakeLayer) do so. A request without
 /// one costs one request and no tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

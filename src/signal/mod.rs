@@ -38,7 +38,7 @@ mod dialect;
 mod failure;
 mod headers;
 pub mod hint;
-mod json;
+pub(crate) mod json;
 mod rules;
 pub mod sse;
 pub mod usage;

@@ -1,0 +1,86 @@
+//! What a request to a language model will use, read off its JSON body.
+
+use crate::{
+    request::Cost,
+    signal::json::{Scanner, Token},
+};
+
+/// Estimates the cost of a request in the OpenAI, Anthropic or Gemini format; `None` when the body is no JSON object.
+///
+/// Input: the characters of all strings, four to a token ([OpenAI's rule of thumb]), without encoded files. Output: the
+/// maximum that the request sets, for each of the answers it asks for, else `default_output`.
+///
+/// [OpenAI's rule of thumb]: https://help.openai.com/en/articles/4936856-what-are-tokens-and-how-to-count-them
+pub(super) fn estimate(body: &[u8], default_output: u64) -> Option<Cost> {
+    let text = std::str::from_utf8(body).ok()?;
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let (mut characters, mut output, mut answers) = (0_u64, None, 1);
+    for token in Scanner::new(text) {
+        match token {
+            Token::Text(_, value) if !is_encoded_file(value.0) => {
+                characters += value.0.chars().count() as u64
+            }
+            Token::Word(key, word) if MAXIMA.contains(&key) => {
+                output = word.parse().ok().or(output)
+            }
+            Token::Word("n" | "candidateCount", word) => answers = word.parse().unwrap_or(1),
+            _ => {}
+        }
+    }
+    let output = output.unwrap_or(default_output).saturating_mul(answers);
+    Some(Cost::tokens(
+        characters.div_ceil(CHARACTERS_PER_TOKEN),
+        output,
+    ))
+}
+
+/// The names under which a request sets the most tokens of its answer.
+const MAXIMA: [&str; 4] = [
+    "max_completion_tokens",
+    "max_tokens",
+    "max_output_tokens",
+    "maxOutputTokens",
+];
+
+const CHARACTERS_PER_TOKEN: u64 = 4;
+
+/// An image or a sound in base 64: it is not charged by its characters.
+fn is_encoded_file(text: &str) -> bool {
+    text.starts_with("data:") || (text.len() > 1_024 && !text.contains([' ', '\n', '\\']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_four_characters_a_token_and_the_maximum_that_is_set() {
+        let body = r#"{"model":"abcd","messages":[{"role":"user","content":"twelve chars"}],"max_tokens":50}"#;
+        assert_eq!(estimate(body.as_bytes(), 9), Some(Cost::tokens(5, 50)));
+    }
+
+    #[test]
+    fn reckons_with_the_default_where_no_maximum_is_set_and_with_every_answer() {
+        let body = r#"{"messages":[{"content":"äöüß"}],"n":3}"#;
+        assert_eq!(estimate(body.as_bytes(), 100), Some(Cost::tokens(1, 300)));
+    }
+
+    #[test]
+    fn leaves_encoded_files_out() {
+        let image = "A".repeat(100_000);
+        let body = format!(
+            r#"{{"messages":[{{"content":"data:image/png;base64,{image}"}},{{"data":"{image}"}}]}}"#
+        );
+        assert_eq!(estimate(body.as_bytes(), 0), Some(Cost::tokens(0, 0)));
+    }
+
+    #[test]
+    fn knows_nothing_of_what_is_no_json_object() {
+        for body in ["", "[1]", "hello", "\u{feff}"] {
+            assert_eq!(estimate(body.as_bytes(), 9), None, "{body}");
+        }
+        assert_eq!(estimate(b"{\"a\":\"\xff\"}", 9), None);
+    }
+}

@@ -1,0 +1,225 @@
+//! The body of a provider's answer: what was peeked, then the rest, with the usage read as it passes.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::{
+    error::BoxError,
+    outcome::UsageCell,
+    signal::usage::{Ending, ErrorSeen, Reading, UsageReader},
+};
+
+pin_project! {
+    /// The body of a provider's answer, byte for byte as it was sent.
+    ///
+    /// A stream that breaks off ends with a [`StreamError`].
+    pub struct ProviderBody<B> {
+        // What was read ahead, already counted.
+        peeked: VecDeque<Frame<Bytes>>,
+        #[pin]
+        rest: Rest<B>,
+        meter: Option<Meter>,
+        // What the body still has to fail with.
+        error: Option<BoxError>,
+    }
+}
+
+pin_project! {
+    #[project = RestProjection]
+    enum Rest<B> {
+        // Nothing was read ahead: the body stays where it is.
+        Inline { #[pin] body: B },
+        Boxed { body: Pin<Box<B>> },
+    }
+}
+
+/// Reads the usage and tells it at the end.
+pub(super) struct Meter {
+    pub(super) reader: UsageReader,
+    pub(super) cell: UsageCell,
+    /// Whether a stream that ends without its terminator is known to be broken.
+    pub(super) knows_terminator: bool,
+}
+
+/// A stream that broke off after a part of it had been passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// The provider sent an error in the middle of its answer.
+    #[error("the provider broke its answer off with an error")]
+    ErrorEvent,
+    /// The stream ended without the event that ends it.
+    #[error("the stream ended before the answer did")]
+    Unterminated,
+}
+
+impl<B> ProviderBody<B> {
+    pub(super) fn passing(body: B, meter: Option<Meter>) -> Self {
+        Self {
+            peeked: VecDeque::new(),
+            rest: Rest::Inline { body },
+            meter,
+            error: None,
+        }
+    }
+
+    pub(super) fn peeked(
+        peeked: VecDeque<Frame<Bytes>>,
+        rest: Pin<Box<B>>,
+        error: Option<BoxError>,
+        meter: Option<Meter>,
+    ) -> Self {
+        Self {
+            peeked,
+            rest: Rest::Boxed { body: rest },
+            meter,
+            error,
+        }
+    }
+}
+
+impl<B> Body for ProviderBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        if let Some(frame) = this.peeked.pop_front() {
+            if this.peeked.is_empty() && this.error.is_none() && this.rest.is_end_stream() {
+                *this.error = finish(this.meter);
+            }
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if let Some(error) = this.error.take() {
+            this.meter.take();
+            return Poll::Ready(Some(Err(error)));
+        }
+        match ready!(this.rest.as_mut().poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let frame = frame.map_data(into_bytes);
+                let broke_off = count(this.meter, &frame);
+                if broke_off || this.rest.is_end_stream() {
+                    *this.error = finish(this.meter);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                finish(this.meter);
+                Poll::Ready(Some(Err(error)))
+            }
+            None => Poll::Ready(finish(this.meter).map(Err)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.peeked.is_empty()
+            && self.error.is_none()
+            && self.meter.is_none()
+            && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ahead = self
+            .peeked
+            .iter()
+            .filter_map(Frame::data_ref)
+            .map(|data| data.len() as u64)
+            .sum::<u64>();
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(ahead));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(ahead));
+        }
+        hint
+    }
+}
+
+impl<B> Rest<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let frame = match self.project() {
+            RestProjection::Inline { body } => ready!(body.poll_frame(cx)),
+            RestProjection::Boxed { body } => ready!(body.as_mut().poll_frame(cx)),
+        };
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Inline { body } => body.is_end_stream(),
+            Self::Boxed { body } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Inline { body } => body.size_hint(),
+            Self::Boxed { body } => body.size_hint(),
+        }
+    }
+}
+
+/// The bytes of a piece of data; nothing is copied where they are `Bytes` already.
+pub(super) fn into_bytes(mut data: impl Buf) -> Bytes {
+    data.copy_to_bytes(data.remaining())
+}
+
+/// Counts a frame that passes. Returns whether the answer broke off with it.
+fn count(meter: &mut Option<Meter>, frame: &Frame<Bytes>) -> bool {
+    let (Some(meter), Some(data)) = (meter, frame.data_ref()) else {
+        return false;
+    };
+    meter.reader.push(data);
+    meter.reader.reading().error == Some(ErrorSeen::AfterContent)
+}
+
+/// Tells the usage, and what is wrong with the stream, if anything is.
+fn finish(meter: &mut Option<Meter>) -> Option<BoxError> {
+    let meter = meter.take()?;
+    let Reading {
+        usage,
+        ending,
+        error,
+        ..
+    } = meter.reader.finish();
+    if let Some(usage) = usage {
+        meter.cell.set(usage);
+    }
+    match (error, ending) {
+        (Some(ErrorSeen::AfterContent), _) => Some(StreamError::ErrorEvent.into()),
+        (None, Ending::Unterminated) if meter.knows_terminator => {
+            Some(StreamError::Unterminated.into())
+        }
+        _ => None,
+    }
+}
+
+impl<B> fmt::Debug for ProviderBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderBody")
+            .field("peeked", &self.peeked.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,67 @@
+//! The layer, and its settings.
+
+use std::{sync::Arc, time::Duration};
+
+use tower_layer::Layer;
+
+use super::service::Provide;
+use crate::clock::{Clock, TokioClock};
+
+/// Speaks to the upstream that a request is for. See the [module docs](super).
+#[derive(Clone, Debug, Default)]
+pub struct ProviderLayer {
+    settings: Settings,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) peek_bytes: usize,
+    pub(super) peek_time: Duration,
+}
+
+impl ProviderLayer {
+    /// A layer with the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how much of an answer is read ahead at most, in bytes, to find out what it means. Default: 64 KiB.
+    #[must_use]
+    pub fn peek_bytes(mut self, bytes: usize) -> Self {
+        self.settings.peek_bytes = bytes;
+        self
+    }
+
+    /// Sets how long reading ahead may take. Default: 10 s.
+    #[must_use]
+    pub fn peek_time(mut self, time: Duration) -> Self {
+        self.settings.peek_time = time;
+        self
+    }
+
+    /// Sets the clock. Default: [`TokioClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.settings.clock = Arc::new(clock);
+        self
+    }
+}
+
+impl<S> Layer<S> for ProviderLayer {
+    type Service = Provide<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Provide::new(inner, self.settings.clone())
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(TokioClock),
+            peek_bytes: 64 << 10,
+            peek_time: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Speaks to the [`Upstream`](crate::Upstream) that a request is for: out, its URL, credentials and model; back, what the
+//! answer means and what it used.
+//!
+//! For every provider that serves the OpenAI format: OpenAI, Groq, Ollama and vLLM, and Anthropic through its compatible
+//! endpoint. It takes `Request<Full<Bytes>>`, which the [`IntakeLayer`](crate::IntakeLayer) makes of any request.
+//!
+//! 1. The path of the request is put below the provider's base URL; a leading `/v1` is dropped.
+//! 2. Every field that can carry credentials is removed, and the provider's own are put in: one provider's key never
+//!    reaches another.
+//! 3. The value of `model` in the JSON body is replaced, and not a byte else.
+//! 4. The body of an error is read ahead, up to 64 KiB and 10 s, and given back whole. What it means is put into the
+//!    response's extensions as an [`Outcome`](crate::Outcome), which the layers outside believe.
+//! 5. An event stream is held back until its first content, within the same bounds, so that an error that comes before it
+//!    is a failure that can be retried or served elsewhere. After that, an error event, or an end without the provider's
+//!    terminator, ends the body with a [`StreamError`].
+//! 6. The tokens used are read as the body passes, and stand in the [`UsageCell`](crate::outcome::UsageCell) of the
+//!    response's extensions when it has ended. Compressed bodies are passed on unread.
+//! 7. A request without an upstream goes out as it came; its answer is read by what it looks like.
+//!
+//! # Examples
+//!
+//! ```
+//! use tower::ServiceBuilder;
+//! use tower_upstream::ProviderLayer;
+//!
+//! # let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+//! #     .build_http::<http_body_util::Full<bytes::Bytes>>();
+//! let service = ServiceBuilder::new().layer(ProviderLayer::new()).service(client);
+//! # let _ = service;
+//! ```
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower::ServiceBuilder;
+//! use tower_upstream::{Chain, FallbackLayer, IntakeLayer, Provider, ProviderLayer};
+//!
+//! # fn main() -> Result<(), tower_upstream::ConfigError> {
+//! # let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+//! #     .build_http::<http_body_util::Full<bytes::Bytes>>();
+//! let chain = Chain::new([Provider::groq().key("gsk_example")?.model("llama-3.1-8b-instant")]);
+//! let service = ServiceBuilder::new()
+//!     .layer(IntakeLayer::new())
+//!     .layer(FallbackLayer::new(chain)?)
+//!     .layer(ProviderLayer::new().peek_time(Duration::from_secs(2)))
+//!     .service(client);
+//! # let _ = service;
+//! # Ok(()) }
+//! ```
+
+mod body;
+mod future;
+mod layer;
+mod peek;
+mod rewrite;
+mod service;
+
+pub use body::{ProviderBody, StreamError};
+pub use future::ResponseFuture;
+pub use layer::ProviderLayer;
+pub use service::Provide;

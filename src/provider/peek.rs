@@ -1,0 +1,223 @@
+//! Reading ahead: enough of an answer to know what it means.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, header, response::Parts};
+use http_body::{Body, Frame};
+
+use super::{
+    body::{Meter, ProviderBody, into_bytes},
+    layer::Settings,
+};
+use crate::{
+    clock::Sleep,
+    error::BoxError,
+    outcome::{Failure, FailureKind, Outcome, UsageCell},
+    signal::{
+        self, Answer, Dialect,
+        usage::{Ending, UsageReader},
+    },
+};
+
+/// What has to be read of an answer before it may be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ahead {
+    /// Nothing: the head says that all is well.
+    Nothing,
+    /// The beginning of an error body.
+    Error,
+    /// A stream, up to its first content.
+    Stream,
+}
+
+/// Judges an answer by its head, or says that it must be read ahead.
+pub(super) fn judge<B>(
+    response: Response<B>,
+    dialect: Option<Dialect>,
+    settings: &Settings,
+) -> Result<Response<ProviderBody<B>>, Peek<B>> {
+    let (mut parts, body) = response.into_parts();
+    let ahead = ahead(parts.status, &parts.headers);
+    if ahead == Ahead::Nothing {
+        let meter = meter(&mut parts, dialect);
+        let outcome = signal::outcome_of_head(parts.status, &parts.headers, settings.clock.wall());
+        parts.extensions.insert(outcome);
+        return Ok(Response::from_parts(
+            parts,
+            ProviderBody::passing(body, meter),
+        ));
+    }
+    let deadline = crate::instant::after(settings.clock.now(), settings.peek_time);
+    Err(Peek {
+        meter: meter(&mut parts, dialect),
+        parts: Some(parts),
+        body: Some(Box::pin(body)),
+        frames: VecDeque::new(),
+        length: 0,
+        ahead,
+        dialect,
+        sleep: settings.clock.sleep_until(deadline),
+        settings: settings.clone(),
+    })
+}
+
+fn ahead(status: StatusCode, headers: &HeaderMap) -> Ahead {
+    if is_encoded(headers) {
+        Ahead::Nothing
+    } else if !status.is_success() {
+        Ahead::Error
+    } else if content_type(headers).is_some_and(|kind| kind.starts_with("text/event-stream")) {
+        Ahead::Stream
+    } else {
+        Ahead::Nothing
+    }
+}
+
+/// Counts the usage of a good answer. What is compressed cannot be read.
+fn meter(parts: &mut Parts, dialect: Option<Dialect>) -> Option<Meter> {
+    if !parts.status.is_success() || is_encoded(&parts.headers) {
+        return None;
+    }
+    let cell = UsageCell::default();
+    parts.extensions.insert(cell.clone());
+    Some(Meter {
+        reader: UsageReader::new(content_type(&parts.headers)),
+        cell,
+        knows_terminator: dialect.is_some(),
+    })
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|encoding| encoding != "identity")
+}
+
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE)?.to_str().ok()
+}
+
+/// An answer that is being read ahead.
+pub(super) struct Peek<B> {
+    parts: Option<Parts>,
+    body: Option<Pin<Box<B>>>,
+    frames: VecDeque<Frame<Bytes>>,
+    length: usize,
+    ahead: Ahead,
+    meter: Option<Meter>,
+    dialect: Option<Dialect>,
+    sleep: Sleep,
+    settings: Settings,
+}
+
+/// Why reading ahead ended.
+enum End {
+    /// Enough is known, or the bounds are reached.
+    Enough,
+    /// The body is at its end.
+    Whole,
+    Broken(BoxError),
+}
+
+impl<B> Peek<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    /// Ready with the answer, its outcome in its extensions and its body as it was.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<ProviderBody<B>>> {
+        let end = loop {
+            if self.is_enough() {
+                break End::Enough;
+            }
+            let body = self.body.as_mut().expect("polled after it was ready");
+            match body.as_mut().poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => self.keep(frame.map_data(into_bytes)),
+                Poll::Ready(Some(Err(error))) => break End::Broken(error.into()),
+                Poll::Ready(None) => break End::Whole,
+                Poll::Pending if self.sleep.as_mut().poll(cx).is_ready() => break End::Enough,
+                Poll::Pending => return Poll::Pending,
+            }
+        };
+        Poll::Ready(self.release(end))
+    }
+
+    fn keep(&mut self, frame: Frame<Bytes>) {
+        if let Some(data) = frame.data_ref() {
+            self.length = self.length.saturating_add(data.len());
+            if let Some(meter) = &mut self.meter {
+                meter.reader.push(data);
+            }
+        }
+        self.frames.push_back(frame);
+    }
+
+    fn is_enough(&self) -> bool {
+        let has_content = self.meter.as_ref().is_some_and(|meter| {
+            let reading = meter.reader.reading();
+            reading.content
+                || reading.error.is_some()
+                || matches!(reading.ending, Ending::Terminated | Ending::Finished)
+        });
+        self.length >= self.settings.peek_bytes || (self.ahead == Ahead::Stream && has_content)
+    }
+
+    fn release(&mut self, end: End) -> Response<ProviderBody<B>> {
+        let mut parts = self.parts.take().expect("released once");
+        let body = self.body.take().expect("released once");
+        let outcome = self.outcome(&parts, &end);
+        parts.extensions.insert(outcome);
+        let error = match end {
+            End::Broken(error) => Some(error),
+            End::Enough | End::Whole => None,
+        };
+        let frames = std::mem::take(&mut self.frames);
+        Response::from_parts(
+            parts,
+            ProviderBody::peeked(frames, body, error, self.meter.take()),
+        )
+    }
+
+    fn outcome(&self, parts: &Parts, end: &End) -> Outcome {
+        let reading = self.meter.as_ref().map(|meter| meter.reader.reading());
+        match (self.ahead, end, reading) {
+            // A stream that broke before its first content is as good as none.
+            (Ahead::Stream, End::Broken(error), _) => Failure::new(FailureKind::Transport)
+                .with_message(error.to_string())
+                .into(),
+            (Ahead::Stream, End::Whole, Some(reading))
+                if reading.ending == Ending::Unterminated && !reading.content =>
+            {
+                Failure::new(FailureKind::Transport)
+                    .with_message("the stream ended before it began")
+                    .into()
+            }
+            (Ahead::Stream, _, Some(reading)) if reading.error.is_none() => Outcome::Success,
+            _ => {
+                let answer = self.beginning();
+                let answer = Answer::new(
+                    parts.status,
+                    &parts.headers,
+                    &answer,
+                    self.settings.clock.wall(),
+                );
+                signal::outcome_of(&answer, self.dialect)
+            }
+        }
+    }
+
+    fn beginning(&self) -> Vec<u8> {
+        let mut beginning = Vec::with_capacity(self.length);
+        for data in self.frames.iter().filter_map(Frame::data_ref) {
+            beginning.extend_from_slice(data);
+        }
+        beginning.truncate(self.settings.peek_bytes);
+        beginning
+    }
+}

@@ -1,0 +1,61 @@
+//! The service around a client.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use tower_service::Service;
+
+use super::{body::ProviderBody, future::ResponseFuture, layer::Settings, rewrite::address};
+use crate::{
+    error::{BoxError, Error},
+    upstream::Upstream,
+};
+
+/// Speaks to the upstream that a request is for. See the [module docs](super).
+#[derive(Clone, Debug)]
+pub struct Provide<S> {
+    inner: S,
+    settings: Settings,
+}
+
+impl<S> Provide<S> {
+    pub(super) fn new(inner: S, settings: Settings) -> Self {
+        Self { inner, settings }
+    }
+
+    /// The service inside.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, R> Service<Request<Full<Bytes>>> for Provide<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    R: Body,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<ProviderBody<R>>;
+    type Error = Error;
+    type Future = ResponseFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx).map_err(Error::from_service)
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        let upstream = request.extensions().get::<Upstream>().cloned();
+        let dialect = upstream
+            .as_ref()
+            .map(|upstream| upstream.provider().speaks());
+        let request = match &upstream {
+            Some(upstream) => address(request, upstream),
+            None => request,
+        };
+        ResponseFuture::new(self.inner.call(request), dialect, self.settings.clone())
+    }
+}
