@@ -153,6 +153,18 @@ pub enum RefusalReason {
     TooLarge,
 }
 
+impl RateLimited {
+    /// A refusal for this reason, with nothing more known; for a limiter of your own, and for tests.
+    pub fn new(reason: RefusalReason) -> Self {
+        Self {
+            key: "".into(),
+            reason,
+            wait: None,
+            limit: "".into(),
+        }
+    }
+}
+
 impl fmt::Display for RateLimited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.reason {

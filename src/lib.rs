@@ -18,6 +18,9 @@ mod config_error;
 mod instant;
 mod keyed;
 
+#[cfg(test)]
+mod testing;
+
 pub use circuit_breaker::{
     CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, CircuitState,
 };

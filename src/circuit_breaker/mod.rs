@@ -72,6 +72,9 @@ mod service;
 mod state;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{CircuitBreakerPolicy, MAX_CALLS, Over};
 pub use future::ResponseFuture;
 pub use handle::{Admission, CircuitBreaker, CircuitMetrics, GoodHead};

@@ -75,6 +75,9 @@ mod service;
 mod state;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{Amount, Limit, Quota};
 pub use future::ResponseFuture;
 pub use handle::{LimitStatus, RateLimiter, Status};

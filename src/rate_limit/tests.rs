@@ -1,0 +1,444 @@
+//! The layer, on paused time.
+
+use std::{
+    future::poll_fn,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+};
+
+use futures::FutureExt;
+use http::Request;
+use http_body_util::BodyExt;
+use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
+use tower_test::mock::Spawn;
+
+use super::*;
+use crate::{
+    clock::{Clock, TokioClock},
+    error::{BoxError, Error, RefusalReason},
+    outcome::{Usage, UsageCell},
+    request::{Cost, Deadline, Scope},
+    testing::{Client, answer, client, ms, request, settle},
+    upstream::Provider,
+};
+
+fn limiter(quota: Quota) -> RateLimiter {
+    RateLimiter::new(quota).unwrap().max_wait(None)
+}
+
+fn one_a_minute() -> RateLimiter {
+    limiter(Quota::new().limit(Limit::requests(1).per_minute()))
+}
+
+fn limited(client: Client, limiter: &RateLimiter) -> RateLimit<Client> {
+    RateLimitLayer::new(limiter.clone()).layer(client)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_its_turn_and_is_sent_at_the_instant() {
+    let (client, mut server) = client();
+    server.allow(2);
+    let limiter = one_a_minute();
+    let service = limited(client, &limiter);
+    let first = tokio::spawn(service.clone().oneshot(request()));
+    server
+        .next_request()
+        .await
+        .unwrap()
+        .1
+        .send_response(answer(200));
+    first.await.unwrap().unwrap();
+
+    let start = TokioClock.now();
+    let second = tokio::spawn(service.oneshot(request()));
+    server
+        .next_request()
+        .await
+        .unwrap()
+        .1
+        .send_response(answer(200));
+    let waited = TokioClock.now() - start;
+    assert!((ms(60_000)..ms(60_010)).contains(&waited), "{waited:?}");
+    second.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_too_long_is_refused_at_once_with_its_length_and_nothing_is_sent() {
+    let (client, mut server) = client();
+    server.allow(9);
+    let limiter = one_a_minute().max_wait(ms(30_000));
+    let service = limited(client, &limiter);
+    let _first = service.clone().oneshot(request()).now_or_never();
+    let start = TokioClock.now();
+    let error = service.clone().oneshot(request()).await.unwrap_err();
+    assert_eq!(TokioClock.now(), start);
+    assert_eq!(error.retry_after(), Some(ms(60_000)));
+    let mut impatient = request();
+    impatient.extensions_mut().insert(Deadline(start + ms(1)));
+    let limiter_without_maximum = limiter.max_wait(None);
+    let service = limited(service.inner().clone(), &limiter_without_maximum);
+    let _first = service.clone().oneshot(request()).now_or_never();
+    let error = service.oneshot(impatient).await.unwrap_err();
+    assert!(
+        matches!(error, Error::RateLimited(refusal) if refusal.reason == RefusalReason::WaitTooLong)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_the_concurrency_limit_ends_with_the_longest_wait() {
+    let (client, mut server) = client();
+    server.allow(9);
+    let limiter = limiter(Quota::new().max_concurrent(1)).max_wait(ms(500));
+    let service = limited(client, &limiter);
+    let mut running = Box::pin(service.clone().oneshot(request()));
+    assert!((&mut running).now_or_never().is_none());
+    let start = TokioClock.now();
+    let error = service.oneshot(request()).await.unwrap_err();
+    assert!(TokioClock.now() - start >= ms(500));
+    assert!(
+        matches!(error, Error::RateLimited(refusal) if refusal.reason == RefusalReason::WaitTooLong)
+    );
+    assert_eq!(limiter.status("").queued, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_are_served_in_the_order_in_which_they_came() {
+    let limiter = limiter(Quota::new().limit(Limit::requests(10).per_second()));
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sent = order.clone();
+    let inner = service_fn(move |request: Request<()>| {
+        sent.lock()
+            .unwrap()
+            .push(*request.extensions().get::<u32>().unwrap());
+        async { Ok::<_, BoxError>(answer(200)) }
+    });
+    let service = RateLimitLayer::new(limiter).layer(inner);
+    let start = TokioClock.now();
+    let calls = (0..100).map(|number| {
+        let mut request = request();
+        request.extensions_mut().insert::<u32>(number);
+        tokio::spawn(service.clone().oneshot(request))
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(*order.lock().unwrap(), (0..100).collect::<Vec<_>>());
+    let took = TokioClock.now() - start;
+    assert!((ms(9_000)..ms(9_050)).contains(&took), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_waiter_is_woken_at_most_twice() {
+    let limiter = limiter(Quota::new().limit(Limit::requests(100).per_second().burst(10)));
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let service = RateLimitLayer::new(limiter).layer(inner);
+    let polls = Arc::new(AtomicUsize::new(0));
+    let calls = (0..400).map(|_| {
+        let (polls, mut call) = (polls.clone(), Box::pin(service.clone().oneshot(request())));
+        tokio::spawn(poll_fn(move |cx| {
+            polls.fetch_add(1, Ordering::Relaxed);
+            call.poll_unpin(cx)
+        }))
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    // The first poll is the call itself.
+    let wakes = polls.load(Ordering::Relaxed) - 400;
+    assert!(wakes <= 2 * 400, "{wakes} wake-ups for 400 callers");
+}
+
+// litellm#20256, #27955: the slot of a caller who went away stayed taken.
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_goes_leaves_nothing_behind_wherever_he_stood() {
+    let (client, mut server) = client();
+    server.allow(9);
+    let limiter = limiter(Quota::new().max_concurrent(1));
+    let service = limited(client, &limiter);
+
+    // Never polled.
+    drop(service.clone().ready().await.unwrap().call(request()));
+    assert_eq!(limiter.status("").in_flight, 0);
+    server.next_request().await.unwrap();
+
+    // In flight, and in the queue.
+    let mut running = Box::pin(service.clone().oneshot(request()));
+    assert!((&mut running).now_or_never().is_none());
+    let mut waiting = Box::pin(service.clone().oneshot(request()));
+    assert!((&mut waiting).now_or_never().is_none());
+    let status = limiter.status("");
+    assert_eq!((status.in_flight, status.queued), (1, 1));
+    drop(waiting);
+    drop(running);
+    let status = limiter.status("");
+    assert_eq!((status.in_flight, status.queued), (0, 0));
+    server.next_request().await.unwrap();
+
+    // In the middle of the body.
+    let call = tokio::spawn(service.oneshot(request()));
+    server
+        .next_request()
+        .await
+        .unwrap()
+        .1
+        .send_response(answer(200));
+    let response = call.await.unwrap().unwrap();
+    assert_eq!(limiter.status("").in_flight, 1);
+    drop(response);
+    assert_eq!(limiter.status("").in_flight, 0);
+}
+
+// aisix#688, tower-http PR #447: the slot was free at the headers while the answer still streamed.
+#[tokio::test(start_paused = true)]
+async fn a_request_is_under_way_until_its_body_has_ended() {
+    let (client, mut server) = client();
+    server.allow(9);
+    let limiter = limiter(Quota::new().max_concurrent(1));
+    let service = limited(client, &limiter);
+    let first = tokio::spawn(service.clone().oneshot(request()));
+    server
+        .next_request()
+        .await
+        .unwrap()
+        .1
+        .send_response(answer(200));
+    let response = first.await.unwrap().unwrap();
+    let second = tokio::spawn(service.oneshot(request()));
+    settle().await;
+    assert_eq!(limiter.status("").queued, 1);
+    response.collect().await.unwrap();
+    settle().await;
+    assert_eq!(limiter.status("").queued, 0);
+    server
+        .next_request()
+        .await
+        .unwrap()
+        .1
+        .send_response(answer(200));
+    second.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_real_usage_is_settled_when_the_body_ends_and_frees_the_next() {
+    let limiter = limiter(Quota::new().limit(Limit::tokens(100).per_minute()));
+    let inner = service_fn(|_: Request<()>| async {
+        let mut response = answer(200);
+        let cell = UsageCell::default();
+        let mut usage = Usage::default();
+        (usage.input_tokens, usage.output_tokens) = (Some(10), Some(20));
+        cell.set(usage);
+        response.extensions_mut().insert(cell);
+        Ok::<_, BoxError>(response)
+    });
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    let costly = || {
+        let mut request = request();
+        request.extensions_mut().insert(Cost::tokens(10, 60));
+        request
+    };
+    let response = service.clone().oneshot(costly()).await.unwrap();
+    assert_eq!(limiter.status("").limits[0].used, 70);
+    let second = tokio::spawn(service.oneshot(costly()));
+    settle().await;
+    assert_eq!(limiter.status("").queued, 1);
+    let start = TokioClock.now();
+    response.collect().await.unwrap();
+    second.await.unwrap().unwrap();
+    assert_eq!(
+        TokioClock.now(),
+        start,
+        "the refund lets the second pass at once"
+    );
+    assert_eq!(limiter.status("").limits[0].used, 30 + 70);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_sent_costs_nothing_and_its_error_comes_back_as_itself() {
+    let limiter = one_a_minute();
+    let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+    let inner =
+        service_fn(
+            move |_: Request<()>| async move { Err::<crate::testing::Answer, _>(refused()) },
+        );
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    for _ in 0..3 {
+        let Error::Service(error) = service.clone().oneshot(request()).await.unwrap_err() else {
+            panic!("the error of the client must come back");
+        };
+        let error = error.downcast_ref::<io::Error>().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+    assert_eq!(limiter.status("").limits[0].used, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_that_names_a_wait_holds_everybody_back() {
+    let (client, mut server) = client();
+    server.allow(9);
+    let limiter = limiter(Quota::new());
+    let service = limited(client, &limiter);
+    let first = tokio::spawn(service.clone().oneshot(request()));
+    let mut refusal = answer(429);
+    refusal
+        .headers_mut()
+        .insert("retry-after", "7".parse().unwrap());
+    server
+        .next_request()
+        .await
+        .unwrap()
+        .1
+        .send_response(refusal);
+    first.await.unwrap().unwrap();
+    assert_eq!(limiter.status("").paused, Some(ms(7_000)));
+
+    let start = TokioClock.now();
+    let _second = tokio::spawn(service.oneshot(request()));
+    server.next_request().await.unwrap();
+    assert!(TokioClock.now() - start >= ms(7_000));
+}
+
+// tower's own rate limit, and Envoy's, hold a slot of the client while they sleep.
+#[tokio::test(start_paused = true)]
+async fn who_waits_does_not_hold_the_readiness_of_the_client() {
+    let (client, mut server) = client();
+    server.allow(9);
+    let limiter = one_a_minute();
+    let shared = ConcurrencyLimit::new(client, 1);
+    let service = RateLimitLayer::new(limiter).layer(shared.clone());
+    let first = tokio::spawn(service.clone().oneshot(request()));
+    server
+        .next_request()
+        .await
+        .unwrap()
+        .1
+        .send_response(answer(200));
+    drop(first.await.unwrap().unwrap());
+    let waiting = tokio::spawn(service.oneshot(request()));
+    settle().await;
+    let start = TokioClock.now();
+    let other = tokio::spawn(shared.oneshot(request()));
+    server
+        .next_request()
+        .await
+        .unwrap()
+        .1
+        .send_response(answer(200));
+    other.await.unwrap().unwrap();
+    assert!(
+        TokioClock.now() - start < ms(1_000),
+        "the slot of the client is free while a request waits"
+    );
+    server
+        .next_request()
+        .await
+        .unwrap()
+        .1
+        .send_response(answer(200));
+    waiting.await.unwrap().unwrap();
+}
+
+// liter-llm makes one clone ready and calls another: a panic over `ConcurrencyLimit`.
+#[tokio::test(start_paused = true)]
+async fn the_service_that_was_made_ready_is_the_one_that_is_called_and_a_clone_is_not_ready() {
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let layer = RateLimitLayer::new(limiter(Quota::new()));
+    let mut service = Spawn::new(layer.layer(ConcurrencyLimit::new(inner, 1)));
+    assert!(matches!(
+        service.poll_ready::<Request<()>>(),
+        Poll::Ready(Ok(()))
+    ));
+    let mut clone = service.clone();
+    assert!(clone.poll_ready::<Request<()>>().is_pending());
+    service.call(request()).await.unwrap();
+    assert!(clone.is_woken());
+    assert!(matches!(
+        clone.poll_ready::<Request<()>>(),
+        Poll::Ready(Ok(()))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_readiness_comes_back_as_itself() {
+    let (client, mut server) = client();
+    server.allow(1);
+    server.send_error("the client is dead");
+    let mut service = limited(client, &limiter(Quota::new()));
+    let error = poll_fn(|cx| Service::<Request<()>>::poll_ready(&mut service, cx))
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "the client is dead");
+}
+
+// tower-resilience `build()`, axum#2634: under axum each connection had a limit of its own.
+#[tokio::test(start_paused = true)]
+async fn every_service_of_a_layer_shares_its_windows() {
+    let limiter = one_a_minute().max_wait(ms(0));
+    let layer = RateLimitLayer::new(limiter);
+    let inner = || service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    layer.layer(inner()).oneshot(request()).await.unwrap();
+    layer
+        .clone()
+        .layer(inner())
+        .oneshot(request())
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn upstreams_have_windows_of_their_own_and_their_own_quota_where_they_have_one() {
+    let limiter = one_a_minute().max_wait(ms(0));
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    let two = Quota::new().limit(Limit::requests(2).per_minute());
+    let large = Provider::openai().model("large");
+    let small = Provider::openai().model("small").quota(two).unwrap();
+    let to = |upstream: &crate::Upstream| {
+        let mut request = request();
+        request.extensions_mut().insert(upstream.clone());
+        service.clone().oneshot(request)
+    };
+    to(&large).await.unwrap();
+    to(&large).await.unwrap_err();
+    to(&small).await.unwrap();
+    to(&small).await.unwrap();
+    let error = to(&small).await.unwrap_err();
+    assert_eq!(error.upstream(), Some("openai/small"));
+    assert_eq!(limiter.status("openai/small").limits[0].amount, 2);
+
+    let all = limiter.scope(Scope::All);
+    let service = RateLimitLayer::new(all).layer(service.inner().clone());
+    let mut request_to_large = request();
+    request_to_large.extensions_mut().insert(large);
+    service.clone().oneshot(request_to_large).await.unwrap();
+    service.oneshot(request()).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_can_never_fit_is_refused_as_too_large() {
+    let (client, mut server) = client();
+    server.allow(1);
+    let limiter = limiter(Quota::new().limit(Limit::tokens(100).per_minute()));
+    let mut huge = request();
+    huge.extensions_mut().insert(Cost::tokens(101, 0));
+    let error = limited(client, &limiter).oneshot(huge).await.unwrap_err();
+    assert!(error.to_string().contains("100 tokens per 60s"), "{error}");
+    assert_eq!(error.retry_after(), None);
+    assert_eq!(limiter.wait_time("", Cost::tokens(101, 0)), None);
+    assert_eq!(limiter.wait_time("", Cost::tokens(100, 0)), Some(ms(0)));
+}
+
+#[test]
+fn services_and_futures_are_small_and_can_be_sent() {
+    fn is_send<T: Send>(_: &T) {}
+    let (client, _server) = client();
+    let mut service = limited(client, &RateLimiter::default());
+    is_send(&service);
+    let _ = service.poll_ready(&mut std::task::Context::from_waker(
+        futures::task::noop_waker_ref(),
+    ));
+    assert!(size_of::<<RateLimit<Client> as Service<Request<()>>>::Future>() < 256);
+}
