@@ -39,6 +39,9 @@ mod future;
 mod layer;
 mod service;
 
+#[cfg(test)]
+mod tests;
+
 pub use future::ResponseFuture;
 pub use layer::IntakeLayer;
 pub use service::Intake;

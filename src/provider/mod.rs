@@ -54,6 +54,9 @@ mod peek;
 mod rewrite;
 mod service;
 
+#[cfg(test)]
+mod tests;
+
 pub use body::{ProviderBody, StreamError};
 pub use future::ResponseFuture;
 pub use layer::ProviderLayer;

@@ -1,0 +1,290 @@
+//! The layer, on paused time, over answers in the shapes that providers send.
+
+use std::{convert::Infallible, io, sync::Arc, sync::Mutex};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use http::{Request, Response, header::CONTENT_TYPE};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full, StreamBody};
+use tower::{Layer, ServiceExt, service_fn};
+
+use super::*;
+use crate::{
+    clock::{Clock, TokioClock},
+    error::BoxError,
+    outcome::{FailureKind, Outcome, UsageCell},
+    testing::ms,
+    upstream::{Provider, Upstream},
+};
+
+type Piece = Result<Frame<Bytes>, io::Error>;
+
+fn upstream() -> Upstream {
+    Provider::groq()
+        .key("gsk_test")
+        .unwrap()
+        .model("llama-test")
+}
+
+fn request() -> Request<Full<Bytes>> {
+    let mut request = Request::post("/v1/chat/completions")
+        .body(Full::from(r#"{"model":"x"}"#))
+        .unwrap();
+    request.extensions_mut().insert(upstream());
+    request
+}
+
+fn data(text: &str) -> Piece {
+    Ok(Frame::data(Bytes::copy_from_slice(text.as_bytes())))
+}
+
+fn cut() -> Piece {
+    Err(io::Error::from(io::ErrorKind::ConnectionReset))
+}
+
+/// What comes back through the layer when the provider answers so.
+async fn through(
+    status: u16,
+    content_type: &str,
+    pieces: impl Stream<Item = Piece> + Send + 'static,
+) -> Response<ProviderBody<impl Body<Data = Bytes, Error = io::Error>>> {
+    let answer = Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, content_type);
+    let answer = answer.body(StreamBody::new(pieces.boxed())).unwrap();
+    let mut answer = Some(answer);
+    let client = service_fn(move |_: Request<Full<Bytes>>| {
+        let answer = answer.take().unwrap();
+        async { Ok::<_, BoxError>(answer) }
+    });
+    ProviderLayer::new()
+        .layer(client)
+        .oneshot(request())
+        .await
+        .unwrap()
+}
+
+fn outcome<B>(response: &Response<B>) -> Outcome {
+    response.extensions().get::<Outcome>().unwrap().clone()
+}
+
+fn kind<B>(response: &Response<B>) -> FailureKind {
+    outcome(response).failure().expect("a failure").kind
+}
+
+fn chunk(content: &str) -> String {
+    format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{content}\"}},\"finish_reason\":null}}]}}\n\n"
+    )
+}
+
+const FIRST: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+const LAST: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2,\"total_tokens\":9}}\n\n";
+const DONE: &str = "data: [DONE]\n\n";
+const OVERLOADED: &str =
+    "data: {\"error\":{\"message\":\"The model is overloaded\",\"type\":\"overloaded_error\"}}\n\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_request_goes_to_the_upstream_that_was_chosen() {
+    let seen = Arc::new(Mutex::new(None));
+    let log = seen.clone();
+    let client = service_fn(move |request: Request<Full<Bytes>>| {
+        let log = log.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            *log.lock().unwrap() = Some((parts, body.collect().await.unwrap().to_bytes()));
+            Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
+        }
+    });
+    ProviderLayer::new()
+        .layer(client)
+        .oneshot(request())
+        .await
+        .unwrap();
+    let (parts, body) = seen.lock().unwrap().take().unwrap();
+    assert_eq!(parts.uri, "https://api.groq.com/openai/v1/chat/completions");
+    assert_eq!(parts.headers["authorization"], "Bearer gsk_test");
+    assert_eq!(body, r#"{"model":"llama-test"}"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_body_is_read_for_its_meaning_and_given_back_byte_for_byte() {
+    let body = r#"{"error":{"message":"Rate limit reached for model `llama-test` in organization `org_1` on tokens per day (TPD): Limit 500000, Used 499900, Requested 900. Please try again in 2m18.24s.","type":"tokens","code":"rate_limit_exceeded"}}"#;
+    let (start, end) = body.split_at(100);
+    let response = through(
+        429,
+        "application/json",
+        stream::iter([data(start), data(end)]),
+    )
+    .await;
+    let Outcome::Failure(failure) = outcome(&response) else {
+        panic!("a failure")
+    };
+    assert_eq!(failure.kind, FailureKind::RateLimited);
+    assert_eq!(failure.retry_after, Some(ms(138_240)));
+    assert_eq!(response.collect().await.unwrap().to_bytes(), body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_error_body_is_read_ahead_up_to_the_bound_and_still_comes_whole() {
+    let pieces = stream::iter((0..1_000).map(|_| data(&"x".repeat(1_000))));
+    let response = through(500, "text/plain", pieces).await;
+    assert_eq!(kind(&response), FailureKind::ServerError);
+    assert_eq!(
+        response.collect().await.unwrap().to_bytes().len(),
+        1_000_000
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_body_that_stalls_holds_the_answer_up_no_longer_than_the_bound() {
+    let start = TokioClock.now();
+    let pieces = stream::iter([data("no")]).chain(stream::pending());
+    let response = through(503, "text/plain", pieces).await;
+    let took = TokioClock.now() - start;
+    assert!((ms(10_000)..ms(10_010)).contains(&took), "{took:?}");
+    assert_eq!(kind(&response), FailureKind::Overloaded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_usage_of_an_answer_stands_in_its_extensions_when_the_body_has_ended() {
+    let body = r#"{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}"#;
+    let response = through(
+        200,
+        "application/json",
+        stream::iter([data(&body[..30]), data(&body[30..])]),
+    )
+    .await;
+    assert!(outcome(&response).is_success());
+    let cell = response.extensions().get::<UsageCell>().unwrap().clone();
+    assert_eq!(cell.get(), None);
+    assert_eq!(response.collect().await.unwrap().to_bytes(), body);
+    assert_eq!(cell.get().unwrap().total(), Some(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_passes_whole_and_tells_its_usage() {
+    let text = [FIRST, &chunk("a"), &chunk("b"), LAST, USAGE, DONE].concat();
+    let pieces: Vec<_> = text
+        .as_bytes()
+        .chunks(7)
+        .map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece))))
+        .collect();
+    let response = through(200, "text/event-stream", stream::iter(pieces)).await;
+    assert!(outcome(&response).is_success());
+    let cell = response.extensions().get::<UsageCell>().unwrap().clone();
+    assert_eq!(response.collect().await.unwrap().to_bytes(), text);
+    assert_eq!(cell.get().unwrap().output_tokens, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_passed_on_with_its_first_content_and_not_held_to_its_end() {
+    let pieces = stream::iter([data(FIRST), data(&chunk("a"))]).chain(stream::pending());
+    let start = TokioClock.now();
+    let response = through(200, "text/event-stream; charset=utf-8", pieces).await;
+    assert_eq!(TokioClock.now(), start);
+    assert!(outcome(&response).is_success());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_event_before_any_content_is_a_failure_of_the_upstream() {
+    for pieces in [
+        vec![data(OVERLOADED)],
+        vec![data(FIRST), data(OVERLOADED), data(DONE)],
+    ] {
+        let response = through(200, "text/event-stream", stream::iter(pieces)).await;
+        assert_eq!(kind(&response), FailureKind::Overloaded);
+        assert_eq!(response.status(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_or_ends_before_any_content_is_a_failure_of_the_transport() {
+    for pieces in [
+        vec![data(FIRST), cut()],
+        vec![cut()],
+        vec![data(FIRST)],
+        vec![],
+    ] {
+        let response = through(200, "text/event-stream", stream::iter(pieces)).await;
+        assert_eq!(kind(&response), FailureKind::Transport);
+    }
+}
+
+// Portkey#1797: an answer that was cut in the middle was reported as a clean 200.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_off_after_content_ends_with_an_error_that_says_so() {
+    for (pieces, expected) in [
+        (
+            vec![data(&chunk("a")), data(OVERLOADED)],
+            StreamError::ErrorEvent,
+        ),
+        (
+            vec![data(&chunk("a")), data(OVERLOADED), data(DONE)],
+            StreamError::ErrorEvent,
+        ),
+        (
+            vec![data(FIRST), data(&chunk("a"))],
+            StreamError::Unterminated,
+        ),
+    ] {
+        let response = through(200, "text/event-stream", stream::iter(pieces)).await;
+        assert!(outcome(&response).is_success());
+        let error = response.collect().await.unwrap_err();
+        assert_eq!(error.downcast_ref::<StreamError>(), Some(&expected));
+    }
+    let response = through(
+        200,
+        "text/event-stream",
+        stream::iter([data(&chunk("a")), cut()]),
+    )
+    .await;
+    let error = response.collect().await.unwrap_err();
+    assert!(
+        error.is::<io::Error>(),
+        "the error of the transport comes as itself: {error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_an_upstream_goes_out_as_it_came() {
+    let client = service_fn(|request: Request<Full<Bytes>>| async move {
+        assert_eq!(request.uri(), "http://localhost/v1/x");
+        assert_eq!(request.headers()["authorization"], "Bearer mine");
+        let body = r#"{"error":{"type":"insufficient_quota","code":"insufficient_quota","message":"no credit"}}"#;
+        Ok::<_, Infallible>(
+            Response::builder()
+                .status(429)
+                .body(Full::<Bytes>::from(body))
+                .unwrap(),
+        )
+    });
+    let request = Request::post("http://localhost/v1/x").header("authorization", "Bearer mine");
+    let response = ProviderLayer::new()
+        .layer(client)
+        .oneshot(request.body(Full::default()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(kind(&response), FailureKind::QuotaExhausted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_body_is_passed_on_unread() {
+    let client = service_fn(|_: Request<Full<Bytes>>| async {
+        let answer = Response::builder()
+            .status(500)
+            .header("content-encoding", "gzip");
+        Ok::<_, Infallible>(answer.body(Full::<Bytes>::from("\u{1f}binary")).unwrap())
+    });
+    let response = ProviderLayer::new()
+        .layer(client)
+        .oneshot(request())
+        .await
+        .unwrap();
+    assert_eq!(kind(&response), FailureKind::ServerError);
+    assert_eq!(response.collect().await.unwrap().to_bytes(), "\u{1f}binary");
+}
