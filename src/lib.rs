@@ -4,6 +4,7 @@ pub mod body;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod error;
+pub mod fallback;
 pub mod observe;
 pub mod outcome;
 pub mod rate_limit;
@@ -20,6 +21,7 @@ pub use circuit_breaker::{
     CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, CircuitState,
 };
 pub use error::{ConfigError, Error};
+pub use fallback::{Chain, Cooldowns, FallbackLayer, Order, WhenExhausted};
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use request::{Attempts, Cost, Deadline, Priority, RequestHead, Scope};
 pub use upstream::{Provider, ServedBy, Upstream};
