@@ -11,7 +11,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::journey::{Course, Journey};
+use super::handle::{Course, Move};
 use crate::{
     body::Replay,
     clock::Sleep,
@@ -50,7 +50,7 @@ pin_project! {
 
 /// What it takes to turn to another upstream. The call of a chain of one has none.
 pub(super) struct Onward<S, B> {
-    pub(super) journey: Journey,
+    pub(super) course: Course,
     pub(super) service: S,
     /// The request for whoever is asked next, where there may be somebody.
     pub(super) request: Option<Request<B>>,
@@ -63,7 +63,7 @@ impl<S, B> Onward<S, B> {
         S: Service<Request<B>>,
         B: Replay,
     {
-        self.request = self.journey.address(&mut request, upstream);
+        self.request = self.course.address(&mut request, upstream);
         self.service.call(request)
     }
 }
@@ -104,30 +104,30 @@ where
         let this = self.project();
         let (mut step, onward) = (this.step, this.onward);
         loop {
-            let course = match step.as_mut().project() {
+            let next = match step.as_mut().project() {
                 StepProjection::Calling { call, upstream } => {
                     let mut result = ready!(call.poll(cx)).map_err(Error::from_service);
                     if let Ok(response) = &mut result {
                         response.extensions_mut().insert(ServedBy(upstream.clone()));
                     }
-                    let onward = onward.as_mut();
-                    match onward.and_then(|onward| onward.journey.judge(upstream, &result)) {
-                        Some(course) => course,
+                    let course = onward.as_mut().map(|onward| &mut onward.course);
+                    match course.and_then(|course| course.judge(upstream, &result)) {
+                        Some(next) => next,
                         None => return Poll::Ready(result),
                     }
                 }
                 StepProjection::Readying { upstream } => {
                     let upstream = upstream.clone();
-                    let onward = onward.as_mut().expect("a chain of several");
+                    let onward = onward.as_mut().expect(SEVERAL);
                     ready!(onward.service.poll_ready(cx)).map_err(Error::from_service)?;
-                    let request = onward.request.take().expect("a request that was kept");
+                    let request = onward.request.take().expect(KEPT);
                     let call = onward.send(request, &upstream);
                     step.set(Step::Calling { call, upstream });
                     continue;
                 }
                 StepProjection::Waiting { sleep } => {
                     ready!(sleep.as_mut().poll(cx));
-                    onward.as_mut().expect("a chain of several").journey.wake()
+                    onward.as_mut().expect(SEVERAL).course.wake()
                 }
                 StepProjection::Failed { error } => {
                     let error = error.take().expect("polled after it was ready");
@@ -136,10 +136,10 @@ where
             };
             // The failed response is gone by here, and its call goes now: what they hold, a connection or a place under a
             // concurrency limit, is free before the next upstream is asked.
-            step.set(match course {
-                Course::Ask(upstream) => Step::Readying { upstream },
-                Course::Wait(sleep) => Step::Waiting { sleep },
-                Course::Fail(error) => Step::Failed { error: Some(error) },
+            step.set(match next {
+                Move::Ask(upstream) => Step::Readying { upstream },
+                Move::Wait(sleep) => Step::Waiting { sleep },
+                Move::Fail(error) => Step::Failed { error: Some(error) },
             });
         }
     }
@@ -150,3 +150,6 @@ impl<S, F, B> fmt::Debug for ResponseFuture<S, F, B> {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }
+
+const SEVERAL: &str = "only a chain of several waits or goes on";
+const KEPT: &str = "nobody is asked without a request to send";

@@ -10,8 +10,9 @@
 //! 3. What says something of the next request, too, makes the upstream cool down: for as long as it asked, else for
 //!    [`Chain::cooldown`]. A failure that speaks for the account cools all models of the provider. Cooldowns only ever
 //!    get longer, end to the instant, and end by themselves. Own refusals and too-large requests cool nobody.
-//! 4. Whoever is cooling down is passed by. When all are, [`WhenExhausted`] says whether the request fails at once, waits
-//!    for the soonest, or is sent to it all the same.
+//! 4. Who is cooling down is passed by, and asked later where it is back before the others have failed. When all are
+//!    cooling down, [`WhenExhausted`] says whether the request fails at once, waits for the soonest, or is sent to it all
+//!    the same.
 //! 5. After a request was too large for the context of one upstream, those whose context is no larger are passed by.
 //! 6. All attempts of a request, retries included, stand in one ledger, [`Attempts`](crate::Attempts), with one cap.
 //! 7. An upstream without alternatives never cools down: a chain of one passes everything through as it comes, because
@@ -82,14 +83,10 @@
 mod config;
 mod future;
 mod handle;
-mod journey;
 mod layer;
 mod order;
 mod service;
 mod state;
-
-#[cfg(test)]
-mod tests;
 
 pub use config::{Chain, WhenExhausted};
 pub use future::ResponseFuture;

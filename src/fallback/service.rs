@@ -12,8 +12,7 @@ use tower_service::Service;
 use super::{
     config::Chain,
     future::{Onward, ResponseFuture},
-    handle::Cooldowns,
-    journey::{Course, Journey},
+    handle::{Cooldowns, Course, Move},
 };
 use crate::{
     body::Replay,
@@ -65,26 +64,30 @@ where
         // The instance that is ready makes the first call; where none is made, it goes, and its readiness with it.
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
-        let (journey, course) = Journey::begin(&self.cooldowns, &self.chain, &mut request);
-        match course {
-            Course::Ask(upstream) => {
+        let (course, next) = Course::begin(&self.cooldowns, &self.chain, &mut request);
+        match next {
+            Move::Ask(upstream) => {
                 let mut onward = Onward {
-                    journey,
+                    course,
                     service: ready,
                     request: None,
                 };
                 let call = onward.send(request, &upstream);
                 ResponseFuture::calling(call, upstream, Some(onward))
             }
-            Course::Wait(sleep) => {
+            Move::Wait(sleep) => {
                 let onward = Onward {
-                    journey,
+                    course,
                     service: self.inner.clone(),
                     request: Some(request),
                 };
                 ResponseFuture::waiting(sleep, onward)
             }
-            Course::Fail(error) => ResponseFuture::failed(error),
+            Move::Fail(error) => ResponseFuture::failed(error),
         }
     }
 }
+
+#[cfg(test)]
+#[path = "service/tests.rs"]
+mod tests;

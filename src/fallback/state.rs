@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::config::{Chain, WhenExhausted, hint};
+use super::config::{Chain, WhenExhausted};
 use crate::{
     instant::after,
     outcome::{Failure, FailureKind},
@@ -110,15 +110,14 @@ impl State {
 /// One request's walk along a chain, each upstream at most once.
 #[derive(Debug)]
 pub(super) struct Walk {
-    /// Everybody before this place has been asked or passed by.
-    next: usize,
-    asked: bool,
+    /// Who was asked last.
+    asked: Option<usize>,
+    /// Who has failed, and when it may be asked again where that is known.
+    failed: Vec<(usize, Option<Instant>)>,
     /// The latest end of a wait for the soonest; `None` where the chain does not wait.
     patience: Option<Instant>,
     /// The largest context that was too small.
     too_small: Option<u64>,
-    /// When the soonest of those that failed without cooling down may be asked again.
-    soonest: Option<Instant>,
 }
 
 /// What to do with a request.
@@ -128,7 +127,7 @@ pub(super) enum Turn {
     Try { index: usize, alternatives: u32 },
     /// Everybody is cooling down: ask again when the soonest is back.
     Wait { until: Instant },
-    /// Nobody is left. `soonest` is when it is worth coming back, where that is known and yet to come.
+    /// Nobody is left. `soonest` is when the first may be asked again, where that is known.
     Exhausted { soonest: Option<Instant> },
 }
 
@@ -139,11 +138,10 @@ impl Walk {
             WhenExhausted::Fail | WhenExhausted::TryAnyway => None,
         };
         Self {
-            next: 0,
-            asked: false,
+            asked: None,
+            failed: Vec::new(),
             patience: patience.map(|end| deadline.map_or(end, |deadline| end.min(deadline))),
             too_small: None,
-            soonest: None,
         }
     }
 
@@ -155,27 +153,30 @@ impl Walk {
         allowed: bool,
         mut cooling: impl FnMut(&Upstream) -> Option<Instant>,
     ) -> Turn {
-        let mut free = (self.next..chain.upstreams.len()).filter(|index| {
-            let upstream = &chain.upstreams[*index];
-            self.fits(upstream) && cooling(upstream).is_none()
-        });
-        match (free.next(), free.count()) {
-            (Some(index), alternatives) if allowed => self.ask(index, index + 1, alternatives),
+        let mut free = self
+            .open(chain)
+            .filter(|(_, upstream)| cooling(upstream).is_none());
+        let next = free.next().map(|(index, _)| index);
+        let alternatives = free.count();
+        match next {
+            Some(index) if allowed => self.ask(index, alternatives),
             // The cap ends the walk, not the upstreams: there is no time to wait for.
-            (Some(_), _) => Turn::Exhausted { soonest: None },
-            (None, _) => self.nobody_free(chain, cooling),
+            Some(_) => Turn::Exhausted { soonest: None },
+            None => self.nobody_free(chain, cooling),
         }
     }
 
-    /// Whether anybody could be asked after the one that is asked now.
+    /// Whether anybody could be asked after the one that is asked now, were it not cooling down.
     pub(super) fn goes_on(&self, chain: &Chain) -> bool {
-        self.next < chain.upstreams.len()
+        self.open(chain).next().is_some()
     }
 
-    /// Remembers a failure after which the upstream does not cool down.
-    pub(super) fn failed(&mut self, failure: &Failure, now: Instant) {
-        let back = hint(failure).map(|hint| after(now, hint));
-        self.soonest = self.soonest.into_iter().chain(back).min();
+    /// Remembers that the one asked last has failed, and in how long it may be asked again where that is known.
+    pub(super) fn failed(&mut self, back_in: Option<Duration>, now: Instant) {
+        if let Some(index) = self.asked {
+            self.failed
+                .push((index, back_in.map(|time| after(now, time))));
+        }
     }
 
     /// Remembers that the request is too large for the context of this upstream: no smaller one is asked.
@@ -188,35 +189,41 @@ impl Walk {
         chain: &Chain,
         mut cooling: impl FnMut(&Upstream) -> Option<Instant>,
     ) -> Turn {
-        let all = chain.upstreams.iter().enumerate();
-        let soonest = all
-            .filter_map(|(index, upstream)| Some((cooling(upstream)?, index)))
-            .min();
-        match (soonest, chain.when_exhausted) {
-            (Some((_, index)), WhenExhausted::TryAnyway) if !self.asked => {
-                self.ask(index, chain.upstreams.len(), 0)
-            }
-            (Some((until, _)), WhenExhausted::Wait { .. })
-                if !self.asked && self.patience.is_some_and(|end| until <= end) =>
+        let back = |(index, upstream): (usize, &Upstream)| {
+            // One that has failed and is back already counts from then.
+            let known = || self.failed.iter().find(|(failed, _)| *failed == index)?.1;
+            Some((cooling(upstream).or_else(known)?, index))
+        };
+        let soonest = chain.upstreams.iter().enumerate().filter_map(back).min();
+        match (soonest, self.asked, chain.when_exhausted) {
+            (Some((_, index)), None, WhenExhausted::TryAnyway) => self.ask(index, 0),
+            (Some((until, _)), None, WhenExhausted::Wait { .. })
+                if self.patience.is_some_and(|end| until <= end) =>
             {
                 Turn::Wait { until }
             }
-            (soonest, _) => {
-                let cooled = soonest.map(|(until, _)| until);
-                Turn::Exhausted {
-                    soonest: cooled.into_iter().chain(self.soonest).min(),
-                }
-            }
+            (soonest, ..) => Turn::Exhausted {
+                soonest: soonest.map(|(back, _)| back),
+            },
         }
     }
 
-    fn ask(&mut self, index: usize, next: usize, alternatives: usize) -> Turn {
-        self.asked = true;
-        self.next = next;
+    fn ask(&mut self, index: usize, alternatives: usize) -> Turn {
+        self.asked = Some(index);
         Turn::Try {
             index,
             alternatives: u32::try_from(alternatives).unwrap_or(u32::MAX),
         }
+    }
+
+    /// Whoever has not been asked yet and whose context may be large enough.
+    fn open<'a>(&'a self, chain: &'a Chain) -> impl Iterator<Item = (usize, &'a Upstream)> {
+        let is_asked = |index| {
+            let mut failed = self.failed.iter();
+            self.asked == Some(index) || failed.any(|(failed, _)| *failed == index)
+        };
+        let all = chain.upstreams.iter().enumerate();
+        all.filter(move |(index, upstream)| !is_asked(*index) && self.fits(upstream))
     }
 
     /// A context that is not known may be large enough.

@@ -151,7 +151,9 @@ fn a_walk_goes_in_order_counts_who_is_left_and_passes_by_who_is_cooling() {
     let mut walk = bench.walk(None, 0);
     assert_eq!(bench.turn(&mut walk, 0), asks(0, 2));
     bench.cool(1, &limited(), 1_000, 0);
+    walk.failed(None, bench.at(0));
     assert_eq!(bench.turn(&mut walk, 0), asks(2, 0));
+    walk.failed(None, bench.at(0));
     let soonest = Some(bench.at(1_000));
     assert_eq!(bench.turn(&mut walk, 0), Turn::Exhausted { soonest });
 }
@@ -166,6 +168,7 @@ fn nobody_is_asked_twice_even_when_everybody_is_free_again() {
             matches!(bench.turn(&mut walk, 0), Turn::Try { index: asked, .. } if asked == index)
         );
         bench.cool(index, &limited(), 10, 0);
+        walk.failed(Some(ms(10)), bench.at(0));
     }
     for at in [0, 20, 1_000_000] {
         assert!(matches!(bench.turn(&mut walk, at), Turn::Exhausted { .. }));
@@ -184,10 +187,13 @@ fn a_context_that_is_no_larger_than_one_that_was_too_small_is_passed_by() {
         }
     });
     let chain = Chain::new(upstreams).build().unwrap();
-    let mut walk = Walk::new(&chain, None, TokioClock.now());
+    let now = TokioClock.now();
+    let mut walk = Walk::new(&chain, None, now);
     assert_eq!(walk.turn(&chain, true, |_| None), asks(0, 4));
+    walk.failed(None, now);
     walk.too_large_for(&chain.upstreams[0]);
     assert_eq!(walk.turn(&chain, true, |_| None), asks(3, 1));
+    walk.failed(None, now);
     walk.too_large_for(&chain.upstreams[3]);
     assert_eq!(walk.turn(&chain, true, |_| None), asks(4, 0));
 }
@@ -262,14 +268,42 @@ fn the_soonest_counts_own_refusals_that_tell_when_to_come_back() {
     let mut bench = Bench::new(|chain| chain);
     let mut walk = bench.walk(None, 0);
     bench.turn(&mut walk, 0);
-    let refused = Failure::new(FailureKind::Refused).with_retry_after(ms(2_000));
-    walk.failed(&refused, bench.at(0));
+    walk.failed(Some(ms(2_000)), bench.at(0));
     for index in [1, 2] {
         bench.turn(&mut walk, 0);
         bench.cool(index, &limited(), 60_000, 0);
+        walk.failed(Some(ms(60_000)), bench.at(0));
     }
     let soonest = Some(bench.at(2_000));
     assert_eq!(bench.turn(&mut walk, 0), Turn::Exhausted { soonest });
+}
+
+#[test]
+fn who_was_passed_by_and_is_back_before_the_walk_ends_is_asked_then() {
+    let mut bench = Bench::new(|chain| chain);
+    bench.cool(0, &limited(), 1_000, 0);
+    let mut walk = bench.walk(None, 0);
+    assert_eq!(bench.turn(&mut walk, 0), asks(1, 1));
+    assert!(walk.goes_on(&bench.chain));
+    walk.failed(None, bench.at(1_000));
+    assert_eq!(bench.turn(&mut walk, 1_000), asks(0, 1));
+    walk.failed(None, bench.at(1_000));
+    assert_eq!(bench.turn(&mut walk, 1_000), asks(2, 0));
+    assert!(!walk.goes_on(&bench.chain));
+}
+
+#[test]
+fn who_is_back_before_the_walk_ends_may_be_asked_again_from_then_on() {
+    let mut bench = Bench::new(|chain| chain);
+    let mut walk = bench.walk(None, 0);
+    for (index, at) in [(0, 0), (1, 5_000), (2, 5_000)] {
+        bench.turn(&mut walk, at);
+        let time = if index == 0 { 1_000 } else { 60_000 };
+        bench.cool(index, &limited(), time, at);
+        walk.failed(Some(ms(time)), bench.at(at));
+    }
+    let soonest = Some(bench.at(1_000));
+    assert_eq!(bench.turn(&mut walk, 5_000), Turn::Exhausted { soonest });
 }
 
 #[test]
@@ -356,6 +390,7 @@ proptest! {
                                 prop_assert_eq!(cooling.into_iter().min().unwrap(), cooling[index]);
                             }
                             asked.push(index);
+                            walk.failed(None, bench.at(at));
                         }
                         Turn::Wait { until } => {
                             prop_assert!(asked.is_empty());

@@ -16,7 +16,7 @@ use http::{Method, Request, Response, StatusCode};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
 use tower_test::mock::{self, Mock};
 
-use super::*;
+use crate::fallback::*;
 use crate::{
     body::Replay,
     clock::{Clock, TokioClock},
@@ -621,19 +621,22 @@ fn mocked(
     (layer.layer(client), handle)
 }
 
-// liter-llm: the readiness of the backup gated the primary.
+// liter-llm: the readiness of the backup gated the primary, and one clone was made ready and another one called.
 #[tokio::test(start_paused = true)]
 async fn one_readiness_serves_the_first_call_and_a_clone_has_none_of_it() {
-    let (mut service, mut handle) = mocked(&FallbackLayer::new(chain()).unwrap());
-    handle.allow(1);
+    let (client, mut handle) = mock::pair::<Request<()>, Response<String>>();
+    let layer = FallbackLayer::new(chain()).unwrap();
+    let mut service = layer.layer(ConcurrencyLimitLayer::new(1).layer(client));
     service.ready().await.unwrap();
     let mut clone = service.clone();
     assert!(clone.ready().now_or_never().is_none());
     let call = service.call(Request::new(()));
+    assert!(clone.ready().now_or_never().is_none());
     let (request, reply) = handle.next_request().await.unwrap();
     assert_eq!(id(&request), "a/1");
     reply.send_response(ok().unwrap());
     assert_eq!(served_by(&call.await), "a/1");
+    assert!(clone.ready().now_or_never().is_some());
 }
 
 // A shared backup behind an async lock: one slow readiness blocked all.
