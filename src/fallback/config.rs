@@ -190,7 +190,7 @@ pub(super) fn hint(failure: &Failure) -> Option<Duration> {
     failure.retry_after.filter(|hint| !hint.is_zero())
 }
 
-/// Five times the window that most quotas count in, a minute: whoever does not say how long is not asked in every one.
+/// Five of the one-minute windows that most quotas count in: who is still limited then has not just missed one.
 pub(super) const DEFAULT_COOLDOWN: Duration = Duration::from_secs(300);
 
 #[cfg(test)]

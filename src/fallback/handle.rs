@@ -231,19 +231,12 @@ impl Course {
     pub(super) fn begin<B>(
         cooldowns: &Cooldowns,
         chain: &Arc<Chain>,
-        request: &mut Request<B>,
+        request: &Request<B>,
     ) -> (Self, Move) {
         let now = cooldowns.time().now();
-        let extensions = request.extensions_mut();
+        let extensions = request.extensions();
         let deadline = extensions.get().map(|Deadline(at)| *at);
-        let ledger = match extensions.get::<Attempts>() {
-            Some(ledger) => ledger.clone(),
-            None => {
-                let ledger = chain.ledger();
-                extensions.insert(ledger.clone());
-                ledger
-            }
-        };
+        let ledger = extensions.get().cloned().unwrap_or_else(|| chain.ledger());
         let mut course = Self {
             cooldowns: cooldowns.clone(),
             chain: chain.clone(),
@@ -277,6 +270,8 @@ impl Course {
         // The retry layer is less patient with this upstream while there is another.
         let alternatives = if copy.is_some() { self.alternatives } else { 0 };
         self.ledger.set_alternatives(alternatives);
+        // After the copy is made, so that it need not carry them.
+        request.extensions_mut().insert(self.ledger.clone());
         request.extensions_mut().insert(upstream.clone());
         copy
     }

@@ -7,18 +7,18 @@
 //!    broken connections, models that do not exist, requests too large for this one, and refusals by an own limiter or
 //!    breaker. Wrong requests, wrong credentials and content filters end the walk ([`Chain::fall_back_on`] adds kinds):
 //!    the caller gets what the upstream said, unchanged.
-//! 3. What says something of the next request, too, makes the upstream cool down: for as long as it asked, else for
-//!    [`Chain::cooldown`]. A failure that speaks for the account cools all models of the provider. Cooldowns only ever
-//!    get longer, end to the instant, and end by themselves. Own refusals and too-large requests cool nobody.
+//! 3. A failure that the next request would meet as well makes the upstream cool down: for as long as it asked, else for
+//!    [`Chain::cooldown`]. One that speaks for the account cools all models of the provider. Cooldowns only ever get
+//!    longer, end to the instant, and end by themselves. Own refusals and too-large requests cool nobody.
 //! 4. Who is cooling down is passed by, and asked later where it is back before the others have failed. When all are
 //!    cooling down, [`WhenExhausted`] says whether the request fails at once, waits for the soonest, or is sent to it all
 //!    the same.
 //! 5. After a request was too large for the context of one upstream, those whose context is no larger are passed by.
 //! 6. All attempts of a request, retries included, stand in one ledger, [`Attempts`](crate::Attempts), with one cap.
-//! 7. An upstream without alternatives never cools down: a chain of one passes everything through as it comes, because
-//!    a retry or a limiter inside honours the hint already.
-//! 8. The request's body is copied while there may be another attempt, see [`Replay`](crate::body::Replay); one that
-//!    cannot be copied is sent once, and its answer is the caller's.
+//! 7. A lone upstream never cools down: a chain of one passes everything through as it comes, because a retry or a
+//!    limiter inside honours the hint already.
+//! 8. The request is copied while there may be another attempt. One whose body cannot be copied (see
+//!    [`Replay`](crate::body::Replay)) is sent once, and the caller gets what that upstream said.
 //!
 //! A refused caller sees [`Error::Exhausted`](crate::Error::Exhausted): every attempt with its upstream, what it meant and
 //! how long it took, and [`retry_after`](crate::Error::retry_after), the time until the soonest is back. A response that

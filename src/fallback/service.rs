@@ -64,7 +64,7 @@ where
         // The instance that is ready makes the first call; where none is made, it goes, and its readiness with it.
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
-        let (course, next) = Course::begin(&self.cooldowns, &self.chain, &mut request);
+        let (course, next) = Course::begin(&self.cooldowns, &self.chain, &request);
         match next {
             Move::Ask(upstream) => {
                 let mut onward = Onward {
