@@ -4,6 +4,7 @@ pub mod body;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod error;
+pub mod fallback;
 pub mod intake;
 pub mod observe;
 pub mod outcome;
@@ -25,6 +26,7 @@ pub use circuit_breaker::{
     CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, CircuitState,
 };
 pub use error::{ConfigError, Error};
+pub use fallback::{Chain, Cooldowns, FallbackLayer, Order, WhenExhausted};
 pub use intake::IntakeLayer;
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use provider::ProviderLayer;

@@ -1,0 +1,263 @@
+//! The chain: whom to ask, in which order, what makes it turn to the next, and for how long it leaves one alone.
+
+use std::time::Duration;
+
+use super::order::Order;
+use crate::{
+    config_error::ConfigError,
+    outcome::{Failure, FailureKind},
+    request::Attempts,
+    upstream::Upstream,
+};
+
+/// The upstreams that may answer a request, in the order in which they are asked.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_upstream::{Chain, FallbackLayer, Provider, WhenExhausted};
+///
+/// # fn main() -> Result<(), tower_upstream::ConfigError> {
+/// let (groq, openai) = (Provider::groq(), Provider::openai());
+/// let chain = Chain::new([
+///     groq.model("llama-3.3-70b-versatile"),
+///     groq.model("llama-3.1-8b-instant"),
+///     openai.model("gpt-4o-mini"),
+/// ])
+/// .max_attempts(5)
+/// .when_exhausted(WhenExhausted::Wait { max: Duration::from_secs(10) });
+/// let layer = FallbackLayer::new(chain)?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chain {
+    pub(super) upstreams: Vec<Upstream>,
+    pub(super) when_exhausted: WhenExhausted,
+    order: Order,
+    cooldown: Duration,
+    max_attempts: Option<u32>,
+    opted_in: Vec<FailureKind>,
+}
+
+/// What becomes of a request that finds every upstream of its chain cooling down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenExhausted {
+    /// It fails at once, and the error tells when the soonest is back.
+    #[default]
+    Fail,
+    /// It waits for the soonest, where that is back within `max` and within the request's
+    /// [`Deadline`](crate::request::Deadline); else it fails at once.
+    Wait {
+        /// The longest wait.
+        max: Duration,
+    },
+    /// It is sent to the one that is back soonest, all the same.
+    TryAnyway,
+}
+
+impl Chain {
+    /// A chain of these upstreams. One that is listed twice counts where it stands first.
+    pub fn new(upstreams: impl IntoIterator<Item = impl Into<Upstream>>) -> Self {
+        let mut distinct: Vec<Upstream> = Vec::new();
+        for upstream in upstreams.into_iter().map(Into::into) {
+            if !distinct.contains(&upstream) {
+                distinct.push(upstream);
+            }
+        }
+        Self {
+            upstreams: distinct,
+            when_exhausted: WhenExhausted::default(),
+            order: Order::default(),
+            cooldown: DEFAULT_COOLDOWN,
+            max_attempts: None,
+            opted_in: Vec::new(),
+        }
+    }
+
+    /// Sets the order in which they are asked. Default: [`Order::Listed`].
+    #[must_use]
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// How long an upstream is left alone after a failure that does not itself say how long. Zero: not at all, only hints
+    /// count. Default: 5 min.
+    #[must_use]
+    pub fn cooldown(mut self, time: Duration) -> Self {
+        self.cooldown = time;
+        self
+    }
+
+    /// The most attempts that one request may have, over retries and fallbacks together, at least 1. Default: no cap but
+    /// those of the chain's length and of the retries.
+    ///
+    /// A request that carries [`Attempts`] of its own keeps to the cap of those.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = Some(attempts);
+        self
+    }
+
+    /// What becomes of a request that finds every upstream cooling down. Default: [`WhenExhausted::Fail`].
+    #[must_use]
+    pub fn when_exhausted(mut self, choice: WhenExhausted) -> Self {
+        self.when_exhausted = choice;
+        self
+    }
+
+    /// Turns to the next upstream on failures of this kind too: on [`FailureKind::Auth`] where another key may help, on
+    /// [`FailureKind::ContentFiltered`] where another filter may think otherwise. The upstream is not cooled for it.
+    #[must_use]
+    pub fn fall_back_on(mut self, kind: FailureKind) -> Self {
+        self.opted_in.push(kind);
+        self
+    }
+
+    /// The chain as it is walked, once its settings have been checked.
+    pub(super) fn build(mut self) -> Result<Self, ConfigError> {
+        if self.upstreams.is_empty() {
+            return Err(ConfigError::new("chain", "empty", "at least one upstream"));
+        }
+        if self.max_attempts == Some(0) {
+            return Err(ConfigError::new("max_attempts", 0, "at least 1"));
+        }
+        if let Some(kind) = self.opted_in.iter().find(|kind| !kind.fall_back()) {
+            return Err(ConfigError::new(
+                "fall_back_on",
+                kind.as_str(),
+                "a kind that another upstream could answer better",
+            ));
+        }
+        self.order.arrange(&mut self.upstreams);
+        Ok(self)
+    }
+
+    /// The only upstream, where there is nobody to turn to.
+    pub(super) fn lone(&self) -> Option<&Upstream> {
+        match &*self.upstreams {
+            [lone] => Some(lone),
+            _ => None,
+        }
+    }
+
+    pub(super) fn ledger(&self) -> Attempts {
+        self.max_attempts
+            .map_or_else(Attempts::default, Attempts::new)
+    }
+
+    /// Whether the next upstream is asked after this failure.
+    pub(super) fn falls_back(&self, failure: &Failure) -> bool {
+        let by_default = match failure.kind {
+            FailureKind::RateLimited
+            | FailureKind::QuotaExhausted
+            | FailureKind::Overloaded
+            | FailureKind::ServerError
+            | FailureKind::Timeout
+            | FailureKind::Transport
+            | FailureKind::RequestTooLarge
+            | FailureKind::NotFound
+            | FailureKind::Refused => true,
+            FailureKind::Auth | FailureKind::InvalidRequest | FailureKind::ContentFiltered => false,
+        };
+        failure.fall_back && (by_default || self.opted_in.contains(&failure.kind))
+    }
+
+    /// How long the upstream is left alone after this failure, `None` where it may be asked again at once.
+    pub(super) fn cooldown_after(&self, failure: &Failure) -> Option<Duration> {
+        let speaks_of_the_next_request = match failure.kind {
+            FailureKind::RateLimited
+            | FailureKind::QuotaExhausted
+            | FailureKind::Overloaded
+            | FailureKind::ServerError
+            | FailureKind::Timeout
+            | FailureKind::Transport
+            | FailureKind::NotFound => true,
+            // Refused: our own layer spoke, not the upstream. The others: a smaller or another request may well pass.
+            FailureKind::Refused
+            | FailureKind::RequestTooLarge
+            | FailureKind::Auth
+            | FailureKind::InvalidRequest
+            | FailureKind::ContentFiltered => false,
+        };
+        let time = hint(failure).unwrap_or(self.cooldown);
+        (speaks_of_the_next_request && !time.is_zero()).then_some(time)
+    }
+}
+
+/// How long the upstream asked to be left alone. Zero asks for nothing.
+pub(super) fn hint(failure: &Failure) -> Option<Duration> {
+    failure.retry_after.filter(|hint| !hint.is_zero())
+}
+
+/// Five of the one-minute windows that most quotas count in: who is still limited then has not just missed one.
+pub(super) const DEFAULT_COOLDOWN: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::Provider;
+
+    fn chain() -> Chain {
+        let provider = Provider::groq();
+        Chain::new([
+            provider.model("a"),
+            provider.model("b"),
+            provider.model("a"),
+        ])
+    }
+
+    #[test]
+    fn an_upstream_that_is_listed_twice_is_asked_once() {
+        let chain = chain().build().unwrap();
+        let ids: Vec<&str> = chain.upstreams.iter().map(Upstream::id).collect();
+        assert_eq!(ids, ["groq/a", "groq/b"]);
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_named_with_their_value() {
+        for (bad, setting, value) in [
+            (Chain::new(Vec::<Upstream>::new()), "chain", "empty"),
+            (chain().max_attempts(0), "max_attempts", "0"),
+            (
+                chain().fall_back_on(FailureKind::InvalidRequest),
+                "fall_back_on",
+                "invalid_request",
+            ),
+        ] {
+            let error = bad.build().unwrap_err();
+            assert_eq!((error.setting(), error.value()), (setting, value));
+        }
+    }
+
+    #[test]
+    fn credentials_and_filters_fall_back_only_where_the_user_says_so() {
+        for kind in [FailureKind::Auth, FailureKind::ContentFiltered] {
+            let failure = Failure::new(kind);
+            assert!(!chain().falls_back(&failure));
+            assert!(chain().fall_back_on(kind).falls_back(&failure));
+            assert_eq!(chain().fall_back_on(kind).cooldown_after(&failure), None);
+        }
+    }
+
+    #[test]
+    fn a_layer_that_knows_that_nobody_can_serve_the_request_is_believed() {
+        let mut failure = Failure::new(FailureKind::RateLimited);
+        assert!(chain().falls_back(&failure));
+        failure.fall_back = false;
+        assert!(!chain().falls_back(&failure));
+    }
+
+    #[test]
+    fn the_hint_is_the_cooldown_and_one_of_zero_is_none() {
+        let limited = |hint| Failure::new(FailureKind::RateLimited).with_retry_after(hint);
+        let second = Duration::from_secs(1);
+        let of = |chain: Chain, hint: Option<Duration>| chain.cooldown_after(&limited(hint));
+        assert_eq!(of(chain(), Some(second)), Some(second));
+        assert_eq!(of(chain(), None), Some(DEFAULT_COOLDOWN));
+        assert_eq!(of(chain(), Some(Duration::ZERO)), Some(DEFAULT_COOLDOWN));
+        let hints_only = chain().cooldown(Duration::ZERO);
+        assert_eq!(of(hints_only.clone(), Some(second)), Some(second));
+        assert_eq!(of(hints_only, None), None);
+    }
+}

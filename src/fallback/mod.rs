@@ -1,0 +1,96 @@
+//! Sends a request to the next upstream when one fails, and leaves failing upstreams alone for a while.
+//!
+//! 1. The upstreams of a [`Chain`] are asked in their order, each at most once for a request. The chosen one travels
+//!    inwards as an [`Upstream`](crate::Upstream) in the request's extensions, for the layers and the client inside; who
+//!    answered travels outwards as [`ServedBy`](crate::ServedBy) in those of the response.
+//! 2. The next is asked where another may do better: rate limits, exhausted quotas, overloads, server errors, timeouts,
+//!    broken connections, models that do not exist, requests too large for this one, and refusals by an own limiter or
+//!    breaker. Wrong requests, wrong credentials and content filters end the walk ([`Chain::fall_back_on`] adds kinds):
+//!    the caller gets what the upstream said, unchanged.
+//! 3. A failure that the next request would meet as well makes the upstream cool down: for as long as it asked, else for
+//!    [`Chain::cooldown`]. One that speaks for the account cools all models of the provider. Cooldowns only ever get
+//!    longer, end to the instant, and end by themselves. Own refusals and too-large requests cool nobody.
+//! 4. Who is cooling down is passed by, and asked later where it is back before the others have failed. When all are
+//!    cooling down, [`WhenExhausted`] says whether the request fails at once, waits for the soonest, or is sent to it all
+//!    the same.
+//! 5. After a request was too large for the context of one upstream, those whose context is no larger are passed by.
+//! 6. All attempts of a request, retries included, stand in one ledger, [`Attempts`](crate::Attempts), with one cap.
+//! 7. A lone upstream never cools down: a chain of one passes everything through as it comes, because a retry or a
+//!    limiter inside honours the hint already.
+//! 8. The request is copied while there may be another attempt. One whose body cannot be copied (see
+//!    [`Replay`](crate::body::Replay)) is sent once, and the caller gets what that upstream said.
+//!
+//! A refused caller sees [`Error::Exhausted`](crate::Error::Exhausted): every attempt with its upstream, what it meant and
+//! how long it took, and [`retry_after`](crate::Error::retry_after), the time until the soonest is back. A response that
+//! the caller has is never switched: where a stream breaks in the middle, it breaks. Nor does the layer protect against
+//! an upstream that answers slowly; put a timeout inside of it.
+//!
+//! # Examples
+//!
+//! ```
+//! use tower::ServiceBuilder;
+//! use tower_upstream::{Chain, FallbackLayer, Provider};
+//!
+//! # fn main() -> Result<(), tower_upstream::ConfigError> {
+//! # let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+//! #     .build_http::<http_body_util::Full<bytes::Bytes>>();
+//! let chain = Chain::new([Provider::groq().model("llama-3.3-70b-versatile"), Provider::openai().model("gpt-4o-mini")]);
+//! let service = ServiceBuilder::new().layer(FallbackLayer::new(chain)?).service(client);
+//! # let _ = service;
+//! # Ok(()) }
+//! ```
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower::ServiceBuilder;
+//! use tower_upstream::{
+//!     Chain, Cooldowns, FailureKind, FallbackLayer, Order, Provider, WhenExhausted, observe::Event,
+//! };
+//!
+//! # fn main() -> Result<(), tower_upstream::ConfigError> {
+//! # let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+//! #     .build_http::<http_body_util::Full<bytes::Bytes>>();
+//! let openai = Provider::openai().key("sk-first")?;
+//! let second_key = openai.clone().key("sk-second")?.named("openai-2");
+//! let chain = Chain::new([
+//!     openai.model("gpt-4o-mini").context_tokens(128_000),
+//!     second_key.model("gpt-4o-mini").context_tokens(128_000),
+//!     Provider::ollama().model("llama3.2"),
+//! ])
+//! .order(Order::LocalFirst)
+//! .cooldown(Duration::from_secs(60))
+//! .max_attempts(4)
+//! .when_exhausted(WhenExhausted::Wait { max: Duration::from_secs(20) })
+//! .fall_back_on(FailureKind::Auth);
+//! let cooldowns = Cooldowns::new().observe(|event: &Event<'_>| {
+//!     if let Event::Switched { from, to, failure } = event {
+//!         println!("{from}: {failure}. Switching to {to}");
+//!     }
+//! });
+//! let layer = FallbackLayer::new(chain)?.cooldowns(cooldowns.clone());
+//! let service = ServiceBuilder::new().layer(layer).service(client);
+//! println!("{:?}", cooldowns.list());
+//! # let _ = service;
+//! # Ok(()) }
+//! ```
+//!
+//! # Sources
+//!
+//! Cooldowns and fallbacks between models and providers as in
+//! [LiteLLM's router](https://docs.litellm.ai/docs/router/learn/reliability), whose bugs are among the tests; a request
+//! that is wrong is not repeated elsewhere, as in [orq.ai's](https://docs.orq.ai/docs/proxy/retries).
+
+mod config;
+mod future;
+mod handle;
+mod layer;
+mod order;
+mod service;
+mod state;
+
+pub use config::{Chain, WhenExhausted};
+pub use future::ResponseFuture;
+pub use handle::{Cooldown, Cooldowns};
+pub use layer::FallbackLayer;
+pub use order::Order;
+pub use service::Fallback;

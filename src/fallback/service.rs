@@ -1,0 +1,93 @@
+//! The service around a client.
+
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::{
+    config::Chain,
+    future::{Onward, ResponseFuture},
+    handle::{Cooldowns, Course, Move},
+};
+use crate::{
+    body::Replay,
+    error::{BoxError, Error},
+};
+
+/// Sends a request to the next upstream when one fails. See the [module docs](super).
+#[derive(Clone, Debug)]
+pub struct Fallback<S> {
+    inner: S,
+    chain: Arc<Chain>,
+    cooldowns: Cooldowns,
+}
+
+impl<S> Fallback<S> {
+    pub(super) fn new(inner: S, chain: Arc<Chain>, cooldowns: Cooldowns) -> Self {
+        Self {
+            inner,
+            chain,
+            cooldowns,
+        }
+    }
+
+    /// The service inside.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Fallback<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Replay,
+{
+    type Response = Response<R>;
+    type Error = Error;
+    type Future = ResponseFuture<S, S::Future, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx).map_err(Error::from_service)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(upstream) = self.chain.lone() {
+            request.extensions_mut().insert(upstream.clone());
+            return ResponseFuture::calling(self.inner.call(request), upstream.clone(), None);
+        }
+        // The instance that is ready makes the first call; where none is made, it goes, and its readiness with it.
+        let clone = self.inner.clone();
+        let ready = mem::replace(&mut self.inner, clone);
+        let (course, next) = Course::begin(&self.cooldowns, &self.chain, &request);
+        match next {
+            Move::Ask(upstream) => {
+                let mut onward = Onward {
+                    course,
+                    service: ready,
+                    request: None,
+                };
+                let call = onward.send(request, &upstream);
+                ResponseFuture::calling(call, upstream, Some(onward))
+            }
+            Move::Wait(sleep) => {
+                let onward = Onward {
+                    course,
+                    service: self.inner.clone(),
+                    request: Some(request),
+                };
+                ResponseFuture::waiting(sleep, onward)
+            }
+            Move::Fail(error) => ResponseFuture::failed(error),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "service/tests.rs"]
+mod tests;
