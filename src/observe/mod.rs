@@ -23,6 +23,12 @@ impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observer for F {
     }
 }
 
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn event(&self, event: &Event<'_>) {
+        (**self).event(event);
+    }
+}
+
 /// Where a layer tells its events: `tracing`, and an observer where there is one.
 #[derive(Clone, Default)]
 pub(crate) struct Events {
