@@ -4,4 +4,5 @@ mod replay;
 mod tracked;
 
 pub use replay::Replay;
+pub(crate) use replay::replay_request;
 pub use tracked::{Guard, Tracked};
