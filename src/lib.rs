@@ -8,6 +8,7 @@ pub mod observe;
 pub mod outcome;
 pub mod rate_limit;
 pub mod request;
+pub mod retry;
 pub mod signal;
 pub mod upstream;
 
@@ -22,4 +23,5 @@ pub use circuit_breaker::{
 pub use error::{ConfigError, Error};
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use request::{Attempts, Cost, Deadline, Priority, RequestHead, Scope};
+pub use retry::{Jitter, RetryBudget, RetryLayer, RetryPolicy, Schedule};
 pub use upstream::{Provider, ServedBy, Upstream};
