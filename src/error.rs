@@ -28,6 +28,12 @@ pub enum Error {
     /// The fallback layer has nobody left to turn to.
     #[error(transparent)]
     Exhausted(Exhausted),
+    /// The retry layer's attempt timeout passed without an answer.
+    #[error("no answer within {after:?}")]
+    TimedOut {
+        /// The timeout.
+        after: Duration,
+    },
     /// The body of the request could not be read, so nothing was sent.
     #[error("the request body could not be read: {0}")]
     Body(#[source] BoxError),
@@ -51,7 +57,7 @@ impl Error {
             Self::RateLimited(refusal) => refusal.wait,
             Self::CircuitOpen(refusal) => Some(refusal.retry_after),
             Self::Exhausted(exhausted) => exhausted.retry_after,
-            Self::Body(_) | Self::Service(_) => None,
+            Self::TimedOut { .. } | Self::Body(_) | Self::Service(_) => None,
         }
     }
 
@@ -61,7 +67,7 @@ impl Error {
             Self::RateLimited(refusal) => Some(&*refusal.key),
             Self::CircuitOpen(refusal) => Some(&*refusal.key),
             Self::Exhausted(exhausted) => exhausted.attempts.last()?.upstream.as_deref(),
-            Self::Body(_) | Self::Service(_) => None,
+            Self::TimedOut { .. } | Self::Body(_) | Self::Service(_) => None,
         }
         .filter(|key: &&str| !key.is_empty())
     }
@@ -90,6 +96,7 @@ impl Error {
                 format!("All alternative providers are rate limited. {again}")
             }
             Self::Exhausted(_) => format!("No provider could answer. {again}"),
+            Self::TimedOut { .. } => format!("The service did not answer in time. {again}"),
             Self::Body(_) => "The request could not be read.".to_owned(),
             Self::Service(_) => format!("The service could not be reached. {again}"),
         }
@@ -109,6 +116,7 @@ impl Error {
             Self::Exhausted(_) => {
                 Failure::new(FailureKind::Refused).with_retry_after(self.retry_after())
             }
+            Self::TimedOut { .. } => Failure::new(FailureKind::Timeout),
             Self::Body(_) => Failure::new(FailureKind::InvalidRequest),
             Self::Service(error) if is_timeout(&**error) => Failure::new(FailureKind::Timeout),
             Self::Service(_) => Failure::new(FailureKind::Transport),
@@ -122,6 +130,7 @@ impl Error {
             Self::RateLimited(_) | Self::CircuitOpen(_) | Self::Exhausted(_) | Self::Body(_) => {
                 true
             }
+            Self::TimedOut { .. } => false,
             Self::Service(error) => io_kinds(&**error).any(|kind| NEVER_CONNECTED.contains(&kind)),
         }
     }

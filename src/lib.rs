@@ -11,6 +11,7 @@ pub mod outcome;
 pub mod provider;
 pub mod rate_limit;
 pub mod request;
+pub mod retry;
 pub mod signal;
 pub mod upstream;
 
@@ -32,4 +33,5 @@ pub use outcome::{Failure, FailureKind, Outcome};
 pub use provider::ProviderLayer;
 pub use rate_limit::{Limit, Quota, RateLimitLayer, RateLimiter};
 pub use request::{Attempts, Cost, Deadline, Priority, RequestHead, Scope};
+pub use retry::{Jitter, RetryBudget, RetryLayer, RetryPolicy, Schedule};
 pub use upstream::{Provider, ServedBy, Upstream};

@@ -267,8 +267,19 @@ impl Attempts {
         ledger.failed.len() + 1 < ledger.max as usize
     }
 
-    pub(crate) fn set_alternatives(&self, alternatives: u32) {
+    /// Says how many more upstreams could still be turned to; a fallback of your own calls it before each attempt.
+    ///
+    /// While there are any, the retry layer waits for short hints only.
+    pub fn set_alternatives(&self, alternatives: u32) {
         self.lock().alternatives = alternatives;
+    }
+
+    /// Begins the first attempt, unless a layer outside has begun it. Whoever begins it records how the last one ended.
+    pub(crate) fn open(&self, now: Instant) -> bool {
+        let mut ledger = self.lock();
+        let is_first = ledger.began.is_none();
+        ledger.began.get_or_insert(now);
+        is_first
     }
 
     pub(crate) fn begin(&self, now: Instant) {

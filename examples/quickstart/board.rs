@@ -9,6 +9,7 @@ use std::{
 
 use tower_upstream::{
     FailureKind,
+    clock::{Clock, TokioClock},
     observe::{Event, Observer},
 };
 
@@ -32,11 +33,17 @@ struct Row {
 
 impl Board {
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now(), rows: Mutex::default() }
+        Self {
+            start: Instant::now(),
+            rows: Mutex::default(),
+        }
     }
 
     pub(crate) fn say(&self, text: &str) {
-        println!("{:6.2} s  {text}", self.start.elapsed().as_secs_f64());
+        println!(
+            "{:6.2} s  {text}",
+            (TokioClock.now() - self.start).as_secs_f64()
+        );
     }
 
     pub(crate) fn answered(&self, number: usize, upstream: &str) {
@@ -48,13 +55,31 @@ impl Board {
     pub(crate) fn table(&self, fleet: &Fleet) -> String {
         let mut table = format!(
             "{:36}{:>6}{:>10}{:>6}{:>7}{:>9}{:>11}{:>8}{:>11}\n",
-            "upstream", "sent", "answered", "429s", "waits", "retries", "fallbacks", "tokens", "received"
+            "upstream",
+            "sent",
+            "answered",
+            "429s",
+            "waits",
+            "retries",
+            "fallbacks",
+            "tokens",
+            "received"
         );
         let rows = self.lock();
         for upstream in &fleet.upstreams {
             let row = rows.get(upstream.id()).copied().unwrap_or_default();
-            let received = fleet.counts(upstream).map_or("-".to_owned(), |counts| counts.received.to_string());
-            let Row { sent, answered, rate_limited, waited, retries, fallbacks, tokens } = row;
+            let received = fleet
+                .counts(upstream)
+                .map_or("-".to_owned(), |counts| counts.received.to_string());
+            let Row {
+                sent,
+                answered,
+                rate_limited,
+                waited,
+                retries,
+                fallbacks,
+                tokens,
+            } = row;
             let _ = writeln!(
                 table,
                 "{:36}{sent:>6}{answered:>10}{rate_limited:>6}{waited:>7}{retries:>9}{fallbacks:>11}{tokens:>8}{received:>11}",
@@ -81,13 +106,24 @@ impl Observer for Board {
                 self.count(key, |row| row.waited += 1);
                 self.say(&format!("{key}: waiting {} for its quota", seconds(wait)));
             }
-            Event::Settled { key, used, .. } => self.count(key, |row| row.tokens += used.total_tokens()),
-            Event::Retrying { upstream, wait, failure, .. } => {
+            Event::Settled { key, used, .. } => {
+                self.count(key, |row| row.tokens += used.total_tokens())
+            }
+            Event::Retrying {
+                upstream,
+                wait,
+                failure,
+                ..
+            } => {
                 self.count(upstream, |row| {
                     row.retries += 1;
                     row.rate_limited += u64::from(failure.kind == FailureKind::RateLimited);
                 });
-                self.say(&format!("{upstream}: {}, trying again in {}", failure.kind, seconds(wait)));
+                self.say(&format!(
+                    "{upstream}: {}, trying again in {}",
+                    failure.kind,
+                    seconds(wait)
+                ));
             }
             Event::Switched { from, to, failure } => {
                 self.count(from, |row| {
@@ -96,10 +132,19 @@ impl Observer for Board {
                 });
                 self.say(&format!("{from}: {}. Switching to {to}", failure.kind));
             }
-            Event::CoolingDown { upstream, wait, kind } => {
-                self.say(&format!("{upstream}: {kind}, left alone for {}", seconds(wait)));
+            Event::CoolingDown {
+                upstream,
+                wait,
+                kind,
+            } => {
+                self.say(&format!(
+                    "{upstream}: {kind}, left alone for {}",
+                    seconds(wait)
+                ));
             }
-            Event::Opened { key, reason, .. } => self.say(&format!("{key}: circuit opened, {reason}")),
+            Event::Opened { key, reason, .. } => {
+                self.say(&format!("{key}: circuit opened, {reason}"))
+            }
             Event::Closed { key } => self.say(&format!("{key}: circuit closed")),
             _ => {}
         }

@@ -19,10 +19,15 @@ impl Fleet {
     pub(crate) async fn from_env() -> Result<Self, BoxError> {
         let upstreams = real_upstreams()?;
         if upstreams.is_empty() {
-            println!("No keys in the environment: asking simulators of Groq, OpenAI and Anthropic on loopback.\n");
+            println!(
+                "No keys in the environment: asking simulators of Groq, OpenAI and Anthropic on loopback.\n"
+            );
             return Self::simulated().await;
         }
-        Ok(Self { upstreams, simulators: Vec::new() })
+        Ok(Self {
+            upstreams,
+            simulators: Vec::new(),
+        })
     }
 
     async fn simulated() -> Result<Self, BoxError> {
@@ -31,13 +36,32 @@ impl Fleet {
             // A day's tokens that are nearly used up: one answer, and then the 429 that tells to wait for long.
             .model("llama-3.3-70b-versatile", Limits::new().tokens_per_day(100))
             .model("llama-3.1-8b-instant", Limits::new().requests_per_minute(4));
-        let openai = Simulator::openai().model("gpt-4o-mini", Limits::new().requests_per_minute(20).window(WINDOW));
-        let anthropic = Simulator::anthropic().model("claude-3-5-haiku-latest", Limits::new().tokens_per_minute(2_000));
+        let openai = Simulator::openai().model(
+            "gpt-4o-mini",
+            Limits::new().requests_per_minute(20).window(WINDOW),
+        );
+        let anthropic = Simulator::anthropic().model(
+            "claude-3-5-haiku-latest",
+            Limits::new().tokens_per_minute(2_000),
+        );
         let start = |simulator: SimulatorBuilder| {
-            simulator.key(key).latency(Duration::from_millis(40)).grace(GRACE).start()
+            simulator
+                .key(key)
+                .latency(Duration::from_millis(40))
+                .grace(GRACE)
+                .start()
         };
-        let (groq, openai, anthropic) = (start(groq).await?, start(openai).await?, start(anthropic).await?);
-        openai.script([Reply::Answer, Reply::Status(500), Reply::Answer, Reply::Overloaded]);
+        let (groq, openai, anthropic) = (
+            start(groq).await?,
+            start(openai).await?,
+            start(anthropic).await?,
+        );
+        openai.script([
+            Reply::Answer,
+            Reply::Status(500),
+            Reply::Answer,
+            Reply::Overloaded,
+        ]);
 
         // Groq's quotas are not known here: what it answers is all there is. OpenAI's and Anthropic's are kept to.
         let first = Provider::groq().base_url(&groq.url())?.key(key)?;
@@ -46,21 +70,36 @@ impl Fleet {
         let upstreams = vec![
             first.model("llama-3.3-70b-versatile"),
             first.model("llama-3.1-8b-instant"),
-            second.model("gpt-4o-mini").quota(Quota::new().limit(Limit::requests(20).per(WINDOW)).max_concurrent(2))?,
-            third.model("claude-3-5-haiku-latest").quota(Quota::new().limit(Limit::tokens(2_000).per_minute()))?,
+            second.model("gpt-4o-mini").quota(
+                Quota::new()
+                    .limit(Limit::requests(20).per(WINDOW))
+                    .max_concurrent(2),
+            )?,
+            third
+                .model("claude-3-5-haiku-latest")
+                .quota(Quota::new().limit(Limit::tokens(2_000).per_minute()))?,
         ];
-        Ok(Self { upstreams, simulators: vec![("groq", groq), ("openai", openai), ("anthropic", anthropic)] })
+        Ok(Self {
+            upstreams,
+            simulators: vec![("groq", groq), ("openai", openai), ("anthropic", anthropic)],
+        })
     }
 
     /// What the simulators counted for this upstream; `None` where it is a real one.
     pub(crate) fn counts(&self, upstream: &Upstream) -> Option<Counts> {
-        let (_, simulator) = self.simulators.iter().find(|(name, _)| *name == upstream.provider().name())?;
+        let (_, simulator) = self
+            .simulators
+            .iter()
+            .find(|(name, _)| *name == upstream.provider().name())?;
         Some(simulator.counts_of(upstream.model()?))
     }
 
     /// How many requests came while their simulator had told to wait.
     pub(crate) fn too_early(&self) -> u64 {
-        self.simulators.iter().map(|(_, simulator)| simulator.counts().too_early).sum()
+        self.simulators
+            .iter()
+            .map(|(_, simulator)| simulator.counts().too_early)
+            .sum()
     }
 }
 
@@ -74,16 +113,27 @@ fn real_upstreams() -> Result<Vec<Upstream>, BoxError> {
     let mut upstreams = Vec::new();
     if let Ok(key) = env::var("GROQ_API_KEY") {
         let groq = Provider::groq().key(&key)?;
-        upstreams.extend([groq.model("llama-3.3-70b-versatile"), groq.model("llama-3.1-8b-instant")]);
+        upstreams.extend([
+            groq.model("llama-3.3-70b-versatile"),
+            groq.model("llama-3.1-8b-instant"),
+        ]);
     }
     if let Ok(key) = env::var("OPENAI_API_KEY") {
         upstreams.push(Provider::openai().key(&key)?.model("gpt-4o-mini"));
     }
     if let Ok(key) = env::var("ANTHROPIC_API_KEY") {
-        upstreams.push(Provider::anthropic().key(&key)?.model("claude-3-5-haiku-latest"));
+        upstreams.push(
+            Provider::anthropic()
+                .key(&key)?
+                .model("claude-3-5-haiku-latest"),
+        );
     }
     if let Ok(host) = env::var("OLLAMA_HOST") {
-        let url = if host.contains("://") { host } else { format!("http://{host}") };
+        let url = if host.contains("://") {
+            host
+        } else {
+            format!("http://{host}")
+        };
         let url = format!("{}/v1", url.trim_end_matches('/'));
         upstreams.push(Provider::ollama().base_url(&url)?.model("llama3.2"));
     }
@@ -92,5 +142,9 @@ fn real_upstreams() -> Result<Vec<Upstream>, BoxError> {
 
 /// TCP for the simulators, TLS for the providers.
 pub(crate) fn connector() -> HttpsConnector<HttpConnector> {
-    HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build()
+    HttpsConnectorBuilder::new()
+        .with_webpki_roots()
+        .https_or_http()
+        .enable_http1()
+        .build()
 }

@@ -23,8 +23,9 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 use tower_upstream::{
-    Chain, CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, Cooldowns, FallbackLayer, IntakeLayer,
-    ProviderLayer, Quota, RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy, ServedBy, WhenExhausted,
+    Chain, CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, Cooldowns, FallbackLayer,
+    IntakeLayer, ProviderLayer, Quota, RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy,
+    ServedBy, WhenExhausted,
 };
 
 const REQUESTS: usize = 40;
@@ -35,8 +36,9 @@ async fn main() -> Result<ExitCode, BoxError> {
     let fleet = Fleet::from_env().await?;
     let board = Arc::new(Board::new());
 
-    let chain = Chain::new(fleet.upstreams.clone())
-        .when_exhausted(WhenExhausted::Wait { max: Duration::from_secs(10) });
+    let chain = Chain::new(fleet.upstreams.clone()).when_exhausted(WhenExhausted::Wait {
+        max: Duration::from_secs(10),
+    });
     let cooldowns = Cooldowns::new().observe(board.clone());
     let breaker = CircuitBreaker::new(CircuitBreakerPolicy::default())?.observe(board.clone());
     let limiter = RateLimiter::new(Quota::new().max_concurrent(8))?.observe(board.clone());
@@ -51,16 +53,25 @@ async fn main() -> Result<ExitCode, BoxError> {
         .service(Client::builder(TokioExecutor::new()).build(fleet::connector()));
 
     let calls = (1..=REQUESTS).map(|number| ask(client.clone(), number, board.clone()));
-    let answered = stream::iter(calls).buffer_unordered(AT_A_TIME).filter(|answered| std::future::ready(*answered));
+    let answered = stream::iter(calls)
+        .buffer_unordered(AT_A_TIME)
+        .filter(|answered| std::future::ready(*answered));
     let answered = answered.count().await;
 
     println!("\n{}", board.table(&fleet));
     println!("{answered} of {REQUESTS} requests answered");
     let obedient = fleet.too_early() == 0;
     if !obedient {
-        println!("{} requests were sent to a provider that had asked to be left alone", fleet.too_early());
+        println!(
+            "{} requests were sent to a provider that had asked to be left alone",
+            fleet.too_early()
+        );
     }
-    Ok(if answered == REQUESTS && obedient { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if answered == REQUESTS && obedient {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Sends one chat request; returns whether it was answered.
@@ -77,17 +88,25 @@ where
         .expect("a valid request");
     match client.oneshot(request).await {
         Err(error) => {
-            board.say(&format!("#{number} lost: {error}. {}", error.user_message()));
+            board.say(&format!(
+                "#{number} lost: {error}. {}",
+                error.user_message()
+            ));
             false
         }
         Ok(response) => {
             let status = response.status();
-            let served_by = response.extensions().get().map(|ServedBy(upstream)| upstream.to_string());
+            let served_by = response
+                .extensions()
+                .get()
+                .map(|ServedBy(upstream)| upstream.to_string());
             let served_by = served_by.unwrap_or_default();
             match response.into_body().collect().await {
                 Ok(_) if status.is_success() => board.answered(number, &served_by),
                 Ok(_) => board.say(&format!("#{number} lost: {served_by} answered {status}")),
-                Err(error) => board.say(&format!("#{number} lost: the answer of {served_by} broke off: {error}")),
+                Err(error) => board.say(&format!(
+                    "#{number} lost: the answer of {served_by} broke off: {error}"
+                )),
             }
             status.is_success()
         }

@@ -1,3 +1,3 @@
-//! What the crate does as its users see it.
+//! The integration tests, in one binary.
 
 mod conformance;

@@ -1,23 +1,30 @@
-//! Scripted cases, played against the layers: the project's own, and those in the folder that the environment variable
-//! `CONFORMANCE` names.
+//! Scripted cases on a virtual clock, played against the real layers.
+//!
+//! Each layer has its cases in a file beside its runner. When the environment variable `CONFORMANCE` names a folder, the
+//! file of the same name in it is played as well. All times are milliseconds from the beginning of a case; a setting that
+//! a case does not name is off.
 
 mod fallback;
+mod retry;
 
-use std::{env, fs, path::Path};
+use std::{fs, io::ErrorKind, path::Path};
 
 use serde_json::Value;
 
-/// The project's own cases, and those of the file with this name in the folder, where it has one.
-fn cases(own: &str, file: &str) -> Vec<Value> {
-    let folder = env::var_os("CONFORMANCE").map(|folder| Path::new(&folder).join(file));
-    let others = folder.filter(|path| path.exists()).map(|path| {
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    });
-    let texts = [Some(own.to_owned()), others].into_iter().flatten();
-    texts
-        .flat_map(|text| {
-            serde_json::from_str::<Vec<Value>>(&text)
-                .unwrap_or_else(|error| panic!("{file} is not a list of cases: {error}"))
-        })
-        .collect()
+/// The cases of this file: our own, whose text is given, and those of the folder.
+fn cases(file: &str, own: &str) -> Vec<Value> {
+    let mut cases = parse(file, own);
+    if let Some(folder) = std::env::var_os("CONFORMANCE") {
+        let path = Path::new(&folder).join(file);
+        match fs::read_to_string(&path) {
+            Ok(text) => cases.extend(parse(&path.display().to_string(), &text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => panic!("{}: {error}", path.display()),
+        }
+    }
+    cases
+}
+
+fn parse(name: &str, text: &str) -> Vec<Value> {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }

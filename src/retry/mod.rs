@@ -1,0 +1,88 @@
+//! Sends a request to the same upstream again, when waiting helps and the wait is worth it.
+//!
+//! 1. What is repeated: 408, 409, 429, 500, 502, 503, 504, 529, timeouts and transport errors, or what the
+//!    [`Outcome`](crate::Outcome) in the response's extensions says can be; `x-should-retry: true` or `false` has the last
+//!    word. Refusals of this crate's own layers never are.
+//! 2. A method that is not idempotent (POST, PATCH) is repeated only when the upstream cannot have processed the request: a
+//!    429, a 503 that says when to come back, a connection that was never made. [`RetryPolicy::llm`] repeats it always.
+//! 3. The wait is the one that the latest failure asks for, to the letter. A wish above
+//!    [`max_hint_wait`](RetryPolicy::max_hint_wait), or above 2 s while other upstreams stand idle, is not waited for: the
+//!    failure is passed on at once.
+//! 4. Where the upstream does not say, or says zero, the layer waits by its [`Schedule`]: 1 s doubled up to 30 s with
+//!    [`Jitter`]. [`Priority::High`](crate::Priority::High) halves that and [`Priority::Low`](crate::Priority::Low) makes it
+//!    half as long again, never past the longest wait.
+//! 5. A wait that would end after the request's [`Deadline`](crate::Deadline), or the policy's, is not begun.
+//! 6. All requests share a [`RetryBudget`]. It is asked before the wait.
+//! 7. Every failed attempt is written into the request's [`Attempts`](crate::Attempts), whose cap holds over all layers.
+//!    Whoever begins the first attempt in it records how the last one ended: a fallback outside, else this layer. A request
+//!    without such a ledger gets one at its first retry. Unless a fallback keeps it, it is in the extensions of the
+//!    response that came after retries.
+//! 8. The request is copied only while another attempt is possible. One whose body cannot be
+//!    [replayed](crate::body::Replay) is sent once, and never fails for that.
+//! 9. A failed response is dropped before the wait, and the service is made ready after it. A caller that goes away ends
+//!    everything, and the budget gets back what its retry had taken.
+//!
+//! The layer refuses nothing: its caller sees the last response, or the last error, unchanged. Only an attempt that passes
+//! [`attempt_timeout`](RetryPolicy::attempt_timeout) becomes [`Error::TimedOut`](crate::Error::TimedOut). What was passed on
+//! and why is told as [`Event::GaveUp`](crate::observe::Event::GaveUp). The layer looks at the head of a response alone: a
+//! body that breaks later is the reader's to deal with.
+//!
+//! # Examples
+//!
+//! ```
+//! use tower::ServiceBuilder;
+//! use tower_upstream::RetryLayer;
+//!
+//! # let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+//! #     .build_http::<http_body_util::Full<bytes::Bytes>>();
+//! let service = ServiceBuilder::new().layer(RetryLayer::default()).service(client);
+//! # fn check<S: tower::Service<http::Request<http_body_util::Full<bytes::Bytes>>>>(_: S) {}
+//! # check(service);
+//! ```
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower::ServiceBuilder;
+//! use tower_upstream::{FailureKind, Jitter, RetryBudget, RetryLayer, RetryPolicy, Schedule, observe::Event};
+//!
+//! # fn main() -> Result<(), tower_upstream::ConfigError> {
+//! # let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+//! #     .build_http::<http_body_util::Full<bytes::Bytes>>();
+//! let policy = RetryPolicy::llm()
+//!     .max_attempts(4)
+//!     .backoff(Duration::from_millis(500), Duration::from_secs(8))
+//!     .jitter(Jitter::Equal)
+//!     .schedule(FailureKind::Overloaded, Schedule::overloaded())
+//!     .attempt_timeout(Duration::from_secs(20))
+//!     .budget(RetryBudget::ratio(0.2, 10));
+//! let layer = RetryLayer::new(policy)?.observe(|event: &Event<'_>| println!("{event:?}"));
+//! let service = ServiceBuilder::new().layer(layer).service(client);
+//! # fn check<S: tower::Service<http::Request<http_body_util::Full<bytes::Bytes>>>>(_: S) {}
+//! # check(service);
+//! # Ok(()) }
+//! ```
+//!
+//! # Sources
+//!
+//! Which methods may be repeated: [RFC 9110, section 9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2). The
+//! statuses, the hint before the backoff, and `x-should-retry`: OpenAI's and Anthropic's clients. The budget:
+//! [the AWS clients](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html), and Finagle's for the
+//! ratio. The jitters: the
+//! [AWS Architecture Blog](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). A wait past the
+//! deadline is not begun, as in [golang.org/x/time/rate](https://pkg.go.dev/golang.org/x/time/rate#Limiter.Wait).
+
+mod backoff;
+mod budget;
+mod config;
+mod future;
+mod handle;
+mod layer;
+mod service;
+mod state;
+
+pub use backoff::{Jitter, Schedule};
+pub use budget::RetryBudget;
+pub use config::RetryPolicy;
+pub use future::ResponseFuture;
+pub use layer::RetryLayer;
+pub use service::Retry;

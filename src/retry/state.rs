@@ -1,0 +1,214 @@
+//! What becomes of a failed attempt. Pure: it is told the time and answers with a decision.
+//!
+//! In this order, the first that holds:
+//!
+//! | the failure                                                            | decision                     |
+//! |------------------------------------------------------------------------|------------------------------|
+//! | was a refusal of our own, or the same request cannot help               | return                       |
+//! | used up the attempts of its kind's schedule, or of the request's ledger | give up                      |
+//! | came to a request that cannot be sent again, or must not                | give up                      |
+//! | asks for a wait that is longer than the policy allows                   | give up                      |
+//! | needs a wait that would end after the deadline                          | give up                      |
+//! | is any other                                                            | retry after the upstream's wait, else our own |
+
+use std::time::{Duration, Instant};
+
+use super::config::RetryPolicy;
+use crate::{
+    instant::after,
+    outcome::{Failure, FailureKind},
+    request::Priority,
+};
+
+/// What becomes of a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Another attempt could not cure it: the answer goes to the caller.
+    Return,
+    /// The request is sent again at `at`, which is `wait` from now.
+    RetryAt { at: Instant, wait: Duration },
+    /// Another attempt might have cured it, but there is none: the answer goes to the caller.
+    GiveUp(Reason),
+}
+
+/// Why there is no further attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    AttemptsUsedUp,
+    LedgerFull,
+    NotReplayable,
+    NotIdempotent,
+    HintTooLong,
+    DeadlineTooNear,
+    BudgetEmpty,
+}
+
+impl Reason {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::AttemptsUsedUp => "attempts used up",
+            Self::LedgerFull => "attempts of all layers used up",
+            Self::NotReplayable => "the body cannot be sent again",
+            Self::NotIdempotent => "the method is not idempotent",
+            Self::HintTooLong => "the upstream asks for too long a wait",
+            Self::DeadlineTooNear => "the wait would pass the deadline",
+            Self::BudgetEmpty => "the retry budget is empty",
+        }
+    }
+}
+
+/// A failed attempt, and what is known at its end beside the failure.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failed<'a> {
+    pub(super) failure: &'a Failure,
+    /// It is certain that the upstream never saw the request.
+    pub(super) unsent: bool,
+    /// There is a copy of the request.
+    pub(super) replayable: bool,
+    /// The request's ledger allows one attempt more.
+    pub(super) ledger_allows: bool,
+    /// Another upstream could be asked instead.
+    pub(super) has_alternatives: bool,
+}
+
+/// One call on its way.
+#[derive(Debug)]
+pub(super) struct State {
+    attempts: u32,
+    idempotent: bool,
+    priority: Priority,
+    deadline: Option<Instant>,
+    /// The last wait of our own, which decorrelated jitter builds on.
+    own_wait: Duration,
+    latest: Instant,
+}
+
+impl State {
+    /// A call whose first attempt begins. `deadline` is the request's own.
+    pub(super) fn new(
+        policy: &RetryPolicy,
+        idempotent: bool,
+        priority: Priority,
+        deadline: Option<Instant>,
+        now: Instant,
+    ) -> Self {
+        let total = policy.total_deadline.map(|time| after(now, time));
+        Self {
+            attempts: 1,
+            idempotent,
+            priority,
+            deadline: total.into_iter().chain(deadline).min(),
+            own_wait: Duration::ZERO,
+            latest: now,
+        }
+    }
+
+    /// How many attempts have been begun.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The next attempt begins.
+    pub(super) fn resend(&mut self) {
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    pub(super) fn decide(
+        &mut self,
+        policy: &RetryPolicy,
+        failed: &Failed<'_>,
+        random: &mut fastrand::Rng,
+        now: Instant,
+    ) -> Decision {
+        // A clock that steps back has no effect.
+        self.latest = self.latest.max(now);
+        let failure = failed.failure;
+        if !failure.retry_same || failure.kind == FailureKind::Refused {
+            return Decision::Return;
+        }
+        match self.wait(policy, failed, random) {
+            Ok(wait) => Decision::RetryAt {
+                at: after(self.latest, wait),
+                wait,
+            },
+            Err(reason) => Decision::GiveUp(reason),
+        }
+    }
+
+    fn wait(
+        &mut self,
+        policy: &RetryPolicy,
+        failed: &Failed<'_>,
+        random: &mut fastrand::Rng,
+    ) -> Result<Duration, Reason> {
+        let failure = failed.failure;
+        let schedule = policy.schedule_for(failure.kind);
+        if self.attempts >= schedule.attempts() {
+            return Err(Reason::AttemptsUsedUp);
+        }
+        if !failed.ledger_allows {
+            return Err(Reason::LedgerFull);
+        }
+        if !failed.replayable {
+            return Err(Reason::NotReplayable);
+        }
+        let may_repeat = self.idempotent || policy.retry_non_idempotent;
+        if !may_repeat && !failed.is_unprocessed() {
+            return Err(Reason::NotIdempotent);
+        }
+        let wait = match failed.hint() {
+            Some(hint) if hint > failed.max_hint_wait(policy) => return Err(Reason::HintTooLong),
+            Some(hint) => hint,
+            None => {
+                let scale = scale(self.priority);
+                self.own_wait = schedule.wait(self.attempts, self.own_wait, scale, random);
+                self.own_wait
+            }
+        };
+        let at = after(self.latest, wait);
+        if self.deadline.is_some_and(|deadline| at > deadline) {
+            return Err(Reason::DeadlineTooNear);
+        }
+        Ok(wait)
+    }
+}
+
+impl Failed<'_> {
+    /// How long the upstream asks to be left alone. Zero is no wish, but a date that has passed: obeying it would be a
+    /// hot loop.
+    fn hint(&self) -> Option<Duration> {
+        self.failure.retry_after.filter(|hint| !hint.is_zero())
+    }
+
+    fn max_hint_wait(&self, policy: &RetryPolicy) -> Duration {
+        if self.has_alternatives {
+            let most = policy.max_hint_wait_with_alternatives;
+            most.min(policy.max_hint_wait)
+        } else {
+            policy.max_hint_wait
+        }
+    }
+
+    /// Whether the upstream cannot have done what the request asks: it was full, or never saw it.
+    fn is_unprocessed(&self) -> bool {
+        match self.failure.kind {
+            FailureKind::RateLimited => true,
+            // One that says when to come back has refused in good order; without it, anything may have happened.
+            FailureKind::Overloaded => self.hint().is_some(),
+            _ => self.unsent,
+        }
+    }
+}
+
+/// An interactive request comes back sooner and a batch later. Only our own waits: the upstream's hold for all alike.
+fn scale(priority: Priority) -> f64 {
+    match priority {
+        Priority::Low => 1.5,
+        Priority::Normal => 1.0,
+        Priority::High => 0.5,
+    }
+}
+
+#[cfg(test)]
+#[path = "state/tests.rs"]
+mod tests;
