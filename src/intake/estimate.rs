@@ -20,7 +20,7 @@ pub(super) fn estimate(body: &[u8], default_output: u64) -> Option<Cost> {
     for token in Scanner::new(text) {
         match token {
             Token::Text(_, value) if !is_encoded_file(value.0) => {
-                characters += value.0.chars().count() as u64
+                characters += value.0.chars().count() as u64;
             }
             Token::Word(key, word) if MAXIMA.contains(&key) => {
                 output = word.parse().ok().or(output)
