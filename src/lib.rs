@@ -1,4 +1,57 @@
 //! Tower middleware that keeps calls to rate-limited HTTP APIs going.
+//!
+//! Four layers stack around any [`tower::Service`] over [`http::Request`]s, each useful alone:
+//!
+//! - [`FallbackLayer`]: the next model or provider when one fails; who asked to be left alone is left alone.
+//! - [`RetryLayer`]: the same upstream again, when waiting helps and the wait is worth it.
+//! - [`CircuitBreakerLayer`]: fails at once while an upstream is down.
+//! - [`RateLimitLayer`]: admits, queues or refuses by every limit at once, so that the upstream need not.
+//!
+//! Two more know how providers of language models speak: [`IntakeLayer`] takes the request's body in and estimates what it
+//! costs, [`ProviderLayer`] writes URL, key and model, and reads what the answer means and used.
+//!
+//! # Order
+//!
+//! Outermost first: intake, fallback, retry, circuit breaker, rate limit, provider, client. Each attempt of the retry
+//! layer then passes breaker and limiter anew, a call that the breaker refuses costs no quota, and what the limiter counts
+//! is what is sent. Other orders and any subset work as well: layers know one another only by what travels in the
+//! extensions of requests ([`Upstream`], [`Cost`], [`Priority`], [`Deadline`], [`Attempts`]) and responses ([`Outcome`],
+//! [`UsageCell`](outcome::UsageCell), [`ServedBy`]).
+//!
+//! ```
+//! use tower::ServiceBuilder;
+//! use tower_upstream::{CircuitBreakerLayer, Limit, Quota, RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy};
+//!
+//! # fn main() -> Result<(), tower_upstream::ConfigError> {
+//! # let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+//! #     .build_http::<http_body_util::Full<bytes::Bytes>>();
+//! let limiter = RateLimiter::new(Quota::new().limit(Limit::requests(60).per_minute()))?;
+//! let client = ServiceBuilder::new()
+//!     .layer(RetryLayer::new(RetryPolicy::default())?)
+//!     .layer(CircuitBreakerLayer::default())
+//!     .layer(RateLimitLayer::new(limiter.clone()))
+//!     .service(client);
+//! # let _ = client;
+//! # Ok(()) }
+//! ```
+//!
+//! # State
+//!
+//! [`RateLimiter`], [`CircuitBreaker`], [`Cooldowns`] and [`RetryBudget`] are handles that the caller makes and keeps. They
+//! are cheap to clone, clones share their state, and a layer holds one: services made by the same layer, or by another over
+//! a clone of the handle, share it too.
+//!
+//! # Errors
+//!
+//! Every layer fails with [`Error`]. Errors never nest: an inner layer's passes through the outer ones as it is, and the
+//! client's own is in [`Error::Service`]. A response that the upstream gave is never turned into an error, except by the
+//! fallback layer when no upstream is left.
+//!
+//! # Time
+//!
+//! All waits and windows go by a [`Clock`](clock::Clock). The default follows tokio's paused time, so that
+//! `#[tokio::test(start_paused = true)]` runs through hours in milliseconds; with [`ManualClock`](clock::ManualClock)
+//! nothing happens until you say so.
 
 pub mod body;
 pub mod circuit_breaker;
@@ -35,3 +88,7 @@ pub use rate_limit::{Limit, Quota, RateLimitLayer, RateLimiter};
 pub use request::{Attempts, Cost, Deadline, Priority, RequestHead, Scope};
 pub use retry::{Jitter, RetryBudget, RetryLayer, RetryPolicy, Schedule};
 pub use upstream::{Provider, ServedBy, Upstream};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

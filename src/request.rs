@@ -325,11 +325,16 @@ mod tests {
     fn usage_that_the_answer_does_not_tell_leaves_the_estimate() {
         let cost = Cost::tokens(10, 90);
         assert_eq!(cost.settled(Usage::default()), cost);
-        let mut total_only = Usage::default();
-        total_only.total_tokens = Some(40);
+        let total_only = Usage {
+            total_tokens: Some(40),
+            ..Usage::default()
+        };
         assert_eq!(cost.settled(total_only), Cost::tokens(10, 30));
-        let mut both = Usage::default();
-        (both.input_tokens, both.output_tokens) = (Some(12), Some(500));
+        let both = Usage {
+            input_tokens: Some(12),
+            output_tokens: Some(500),
+            ..Usage::default()
+        };
         assert_eq!(cost.settled(both), Cost::tokens(12, 500));
     }
 

@@ -34,7 +34,7 @@ struct Row {
 impl Board {
     pub(crate) fn new() -> Self {
         Self {
-            start: Instant::now(),
+            start: TokioClock.now(),
             rows: Mutex::default(),
         }
     }
@@ -104,7 +104,12 @@ impl Observer for Board {
             Event::Admitted { key, .. } => self.count(key, |row| row.sent += 1),
             Event::Queued { key, wait } => {
                 self.count(key, |row| row.waited += 1);
-                self.say(&format!("{key}: waiting {} for its quota", seconds(wait)));
+                match wait {
+                    Duration::ZERO => {
+                        self.say(&format!("{key}: waiting for one of its requests to end"))
+                    }
+                    wait => self.say(&format!("{key}: waiting {} for its quota", seconds(wait))),
+                }
             }
             Event::Settled { key, used, .. } => {
                 self.count(key, |row| row.tokens += used.total_tokens())
@@ -139,6 +144,16 @@ impl Observer for Board {
             } => {
                 self.say(&format!(
                     "{upstream}: {kind}, left alone for {}",
+                    seconds(wait)
+                ));
+            }
+            Event::Refused {
+                key,
+                wait: Some(wait),
+                ..
+            } => {
+                self.say(&format!(
+                    "{key}: its quota is free in {}, too long to wait",
                     seconds(wait)
                 ));
             }

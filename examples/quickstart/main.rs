@@ -41,7 +41,10 @@ async fn main() -> Result<ExitCode, BoxError> {
     });
     let cooldowns = Cooldowns::new().observe(board.clone());
     let breaker = CircuitBreaker::new(CircuitBreakerPolicy::default())?.observe(board.clone());
-    let limiter = RateLimiter::new(Quota::new().max_concurrent(8))?.observe(board.clone());
+    // A wait of more than a second is not worth it while another provider stands idle.
+    let limiter = RateLimiter::new(Quota::new().max_concurrent(8))?
+        .max_wait(Duration::from_secs(1))
+        .observe(board.clone());
 
     let client = ServiceBuilder::new()
         .layer(IntakeLayer::new().output_tokens(32))

@@ -23,7 +23,7 @@ pub(super) fn estimate(body: &[u8], default_output: u64) -> Option<Cost> {
                 characters += value.0.chars().count() as u64;
             }
             Token::Word(key, word) if MAXIMA.contains(&key) => {
-                output = word.parse().ok().or(output)
+                output = word.parse().ok().or(output);
             }
             Token::Word("n" | "candidateCount", word) => answers = word.parse().unwrap_or(1),
             _ => {}

@@ -66,9 +66,7 @@ where
                     let response = ready!(call.poll(cx)).map_err(Error::from_service)?;
                     match judge(response, *this.dialect, this.settings) {
                         Ok(response) => return Poll::Ready(Ok(response)),
-                        Err(peek) => this.step.set(Step::Peek {
-                            peek: Box::new(peek),
-                        }),
+                        Err(peek) => this.step.set(Step::Peek { peek }),
                     }
                 }
                 StepProjection::Peek { peek } => return peek.poll(cx).map(Ok),

@@ -40,7 +40,7 @@ pub(super) fn judge<B>(
     response: Response<B>,
     dialect: Option<Dialect>,
     settings: &Settings,
-) -> Result<Response<ProviderBody<B>>, Peek<B>> {
+) -> Result<Response<ProviderBody<B>>, Box<Peek<B>>> {
     let (mut parts, body) = response.into_parts();
     let ahead = ahead(parts.status, &parts.headers);
     if ahead == Ahead::Nothing {
@@ -53,7 +53,7 @@ pub(super) fn judge<B>(
         ));
     }
     let deadline = crate::instant::after(settings.clock.now(), settings.peek_time);
-    Err(Peek {
+    Err(Box::new(Peek {
         meter: meter(&mut parts, dialect),
         parts: Some(parts),
         body: Some(Box::pin(body)),
@@ -63,7 +63,7 @@ pub(super) fn judge<B>(
         dialect,
         sleep: settings.clock.sleep_until(deadline),
         settings: settings.clone(),
-    })
+    }))
 }
 
 fn ahead(status: StatusCode, headers: &HeaderMap) -> Ahead {

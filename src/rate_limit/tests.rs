@@ -410,7 +410,7 @@ async fn upstreams_have_windows_of_their_own_and_their_own_quota_where_they_have
     assert_eq!(limiter.status("openai/small").limits[0].amount, 2);
 
     let all = limiter.scope(Scope::All);
-    let service = RateLimitLayer::new(all).layer(service.inner().clone());
+    let service = RateLimitLayer::new(all).layer(*service.inner());
     let mut request_to_large = request();
     request_to_large.extensions_mut().insert(large);
     service.clone().oneshot(request_to_large).await.unwrap();
