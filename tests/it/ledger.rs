@@ -1,0 +1,72 @@
+//! One ledger over retries and fallbacks.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower_upstream::{
+    Attempts, Chain, Error, FallbackLayer, Jitter, Provider, RetryLayer, RetryPolicy,
+    request::{Attempt, Next},
+};
+
+type Body = Full<Bytes>;
+
+async fn send(chain: Chain, attempts: &Attempts) -> Result<Response<Body>, Error> {
+    let policy = RetryPolicy::default().max_attempts(2).jitter(Jitter::None);
+    let client = service_fn(async |_: Request<Body>| {
+        let mut down = Response::new(Body::default());
+        *down.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        Ok::<_, Infallible>(down)
+    });
+    let service = ServiceBuilder::new()
+        .layer(FallbackLayer::new(chain).expect("a chain"))
+        .layer(RetryLayer::new(policy).expect("a policy"))
+        .service(client);
+    let mut request = Request::new(Body::default());
+    request.extensions_mut().insert(attempts.clone());
+    service.oneshot(request).await
+}
+
+fn chain() -> Chain {
+    Chain::new([Provider::groq().model("a"), Provider::openai().model("b")])
+}
+
+fn told(attempts: &Attempts) -> Vec<(String, Next)> {
+    let line = |attempt: &Attempt| {
+        (
+            attempt.upstream.as_deref().unwrap_or("").to_owned(),
+            attempt.next,
+        )
+    };
+    attempts.failed().iter().map(line).collect()
+}
+
+const RETRY: Next = Next::Retry {
+    wait: Duration::from_secs(1),
+};
+
+/// caura PR #859: 12 requests were logged as 4.
+#[tokio::test(start_paused = true)]
+async fn every_attempt_of_retries_and_fallbacks_is_told_once() {
+    let attempts = Attempts::default();
+    let error = send(chain(), &attempts).await.unwrap_err();
+    assert!(matches!(error, Error::Exhausted(_)), "{error:?}");
+    let expected = [
+        ("groq/a", RETRY),
+        ("groq/a", Next::FallBack),
+        ("openai/b", RETRY),
+        ("openai/b", Next::Stop),
+    ];
+    let expected = expected.map(|(upstream, next)| (upstream.to_owned(), next));
+    assert_eq!(told(&attempts), expected);
+}
+
+/// llm-gateway#1119: one request made 75 calls in 14 s.
+#[tokio::test(start_paused = true)]
+async fn one_cap_holds_over_retries_and_fallbacks() {
+    let attempts = Attempts::new(3);
+    send(chain(), &attempts).await.unwrap_err();
+    assert_eq!(attempts.count(), 3);
+}
