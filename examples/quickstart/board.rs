@@ -106,13 +106,13 @@ impl Observer for Board {
                 self.count(key, |row| row.waited += 1);
                 match wait {
                     Duration::ZERO => {
-                        self.say(&format!("{key}: waiting for one of its requests to end"))
+                        self.say(&format!("{key}: waiting for one of its requests to end"));
                     }
                     wait => self.say(&format!("{key}: waiting {} for its quota", seconds(wait))),
                 }
             }
             Event::Settled { key, used, .. } => {
-                self.count(key, |row| row.tokens += used.total_tokens())
+                self.count(key, |row| row.tokens += used.total_tokens());
             }
             Event::Retrying {
                 upstream,
@@ -158,7 +158,7 @@ impl Observer for Board {
                 ));
             }
             Event::Opened { key, reason, .. } => {
-                self.say(&format!("{key}: circuit opened, {reason}"))
+                self.say(&format!("{key}: circuit opened, {reason}"));
             }
             Event::Closed { key } => self.say(&format!("{key}: circuit closed")),
             _ => {}

@@ -1,23 +1,13 @@
-//! The layer, and its settings.
+//! The layer.
 
-use bytes::Bytes;
-use http::{Request, request::Parts};
-use http_body_util::Full;
 use tower_layer::Layer;
 
-use super::{estimate::estimate, service::Intake};
-use crate::request::Cost;
+use super::{config::Settings, service::Intake};
 
 /// Takes request bodies into memory and estimates what they cost. See the [module docs](super).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct IntakeLayer {
     settings: Settings,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
-    pub(super) max_bytes: usize,
-    output_tokens: u64,
 }
 
 impl IntakeLayer {
@@ -47,26 +37,5 @@ impl<S> Layer<S> for IntakeLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         Intake::new(inner, self.settings)
-    }
-}
-
-impl Settings {
-    /// The request with its body in memory and its cost in its extensions. A cost that the caller set stays.
-    pub(super) fn request(self, mut parts: Parts, body: Bytes) -> Request<Full<Bytes>> {
-        if parts.extensions.get::<Cost>().is_none()
-            && let Some(cost) = estimate(&body, self.output_tokens)
-        {
-            parts.extensions.insert(cost);
-        }
-        Request::from_parts(parts, Full::new(body))
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            max_bytes: 64 << 20,
-            output_tokens: 512,
-        }
     }
 }

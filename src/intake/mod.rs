@@ -34,6 +34,7 @@
 //! # let _ = service;
 //! ```
 
+mod config;
 mod estimate;
 mod future;
 mod layer;

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     body::ProviderBody,
-    layer::Settings,
+    config::Settings,
     peek::{Peek, judge},
 };
 use crate::{

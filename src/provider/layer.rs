@@ -1,23 +1,16 @@
-//! The layer, and its settings.
+//! The layer.
 
 use std::{sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::service::Provide;
-use crate::clock::{Clock, TokioClock};
+use super::{config::Settings, service::Provide};
+use crate::clock::Clock;
 
 /// Speaks to the upstream that a request is for. See the [module docs](super).
 #[derive(Clone, Debug, Default)]
 pub struct ProviderLayer {
     settings: Settings,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) peek_bytes: usize,
-    pub(super) peek_time: Duration,
 }
 
 impl ProviderLayer {
@@ -40,7 +33,7 @@ impl ProviderLayer {
         self
     }
 
-    /// Sets the clock. Default: [`TokioClock`].
+    /// Sets the clock. Default: [`TokioClock`](crate::clock::TokioClock).
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.settings.clock = Arc::new(clock);
@@ -53,15 +46,5 @@ impl<S> Layer<S> for ProviderLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         Provide::new(inner, self.settings.clone())
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            clock: Arc::new(TokioClock),
-            peek_bytes: 64 << 10,
-            peek_time: Duration::from_secs(10),
-        }
     }
 }

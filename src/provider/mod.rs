@@ -48,6 +48,7 @@
 //! ```
 
 mod body;
+mod config;
 mod future;
 mod layer;
 mod peek;

@@ -12,9 +12,9 @@ use http::Response;
 
 use super::{
     config::Quota,
-    handle::{LimitStatus, Status},
     queue::Place,
     state::{Admission, Patience, Rejection, Reservation, State, Turn},
+    status::{LimitStatus, Status},
 };
 use crate::{
     body::Guard,

@@ -73,6 +73,7 @@ mod meter;
 mod queue;
 mod service;
 mod state;
+mod status;
 mod window;
 
 #[cfg(test)]
@@ -80,7 +81,8 @@ mod tests;
 
 pub use config::{Amount, Limit, Quota};
 pub use future::ResponseFuture;
-pub use handle::{LimitStatus, RateLimiter, Status};
+pub use handle::RateLimiter;
 pub use layer::RateLimitLayer;
 pub use meter::Permit;
 pub use service::RateLimit;
+pub use status::{LimitStatus, Status};

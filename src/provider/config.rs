@@ -1,0 +1,22 @@
+//! What the layer is set to.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::clock::{Clock, TokioClock};
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) peek_bytes: usize,
+    pub(super) peek_time: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(TokioClock),
+            peek_bytes: 64 << 10,
+            peek_time: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! How the limits of a key stand, as [`RateLimiter::status`](super::RateLimiter::status) tells it.
+
+use std::time::Duration;
+
+use super::config::Limit;
+use crate::outcome::Dimension;
+
+/// How the limits of one key stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Each limit of the key's quota, in its order.
+    pub limits: Vec<LimitStatus>,
+    /// How many requests are under way; a request is until its response's body has ended.
+    pub in_flight: u32,
+    /// How many requests wait.
+    pub queued: usize,
+    /// How long everybody is held back, because the upstream asked for it.
+    pub paused: Option<Duration>,
+}
+
+/// How one limit stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LimitStatus {
+    /// What is counted.
+    pub dimension: Dimension,
+    /// How much of it one period allows.
+    pub amount: u64,
+    /// The period.
+    pub per: Duration,
+    /// How much is taken; after a settlement this can be more than the amount.
+    pub used: u64,
+    /// How much is left.
+    pub remaining: u64,
+    /// How long until nothing is taken any more.
+    pub reset_after: Duration,
+}
+
+impl LimitStatus {
+    pub(super) fn new(limit: &Limit, used: u64, reset_after: Duration) -> Self {
+        Self {
+            dimension: limit.dimension,
+            amount: limit.amount,
+            per: limit.per,
+            used,
+            remaining: limit.capacity().saturating_sub(used),
+            reset_after,
+        }
+    }
+}
