@@ -190,19 +190,20 @@ impl CircuitBreaker {
         let circuit = self.shared.scope.key(head, |key| self.circuit(key));
         let now = self.shared.clock.now();
         let (admission, transition) = circuit.lock().admit(&self.shared.policy, now);
+        // Made before the event is told, so that an observer that panics leaks nothing.
+        let admission = admission.map(|ticket| Admission {
+            breaker: self.clone(),
+            circuit: circuit.clone(),
+            ticket: Some(ticket),
+        });
         self.tell(&circuit, transition);
-        match admission {
-            Ok(ticket) => Ok(Admission {
-                breaker: self.clone(),
-                circuit,
-                ticket: Some(ticket),
-            }),
-            Err(refusal) => Err(Error::CircuitOpen(CircuitOpen {
+        admission.map_err(|refusal| {
+            Error::CircuitOpen(CircuitOpen {
                 key: circuit.key.clone(),
                 reason: refusal.reason,
                 retry_after: refusal.until.saturating_duration_since(now),
-            })),
-        }
+            })
+        })
     }
 
     fn assemble(

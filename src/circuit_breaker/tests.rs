@@ -1,6 +1,6 @@
 //! The layer, on paused time.
 
-use std::{future::poll_fn, io, task::Poll};
+use std::{future::poll_fn, io, panic::AssertUnwindSafe, task::Poll};
 
 use bytes::Bytes;
 use futures::{FutureExt, stream};
@@ -259,4 +259,20 @@ fn metrics_tell_what_was_counted() {
         (metrics.calls, metrics.failures, metrics.retry_after),
         (2, 1, None)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_leaks_no_probe() {
+    let breaker = breaker().observe(|event: &Event<'_>| {
+        assert!(
+            !matches!(event, Event::HalfOpened { .. }),
+            "a bug in the observer"
+        );
+    });
+    fail_until_open(&breaker).await;
+    TokioClock.sleep_until(TokioClock.now() + ms(1_000)).await;
+    let probe = AssertUnwindSafe(call(&breaker, 200)).catch_unwind();
+    assert!(probe.await.is_err());
+    // The unwinding ended the probe; had it leaked, the circuit would still be half-open.
+    assert_eq!(breaker.state(HOST), CircuitState::Open);
 }

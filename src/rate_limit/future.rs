@@ -12,7 +12,10 @@ use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 use tower_service::Service;
 
-use super::meter::{Permit, Waiter, Wake};
+use super::{
+    permit::Permit,
+    waiter::{Waiter, Wake},
+};
 use crate::{
     body::Tracked,
     clock::Sleep,

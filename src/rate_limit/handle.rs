@@ -4,16 +4,18 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     config::Quota,
-    meter::{Entry, Meter, Setup},
-    state::Patience,
+    meter::{Meter, Setup},
+    permit::Permit,
+    state::{Admission, Patience},
     status::Status,
+    waiter::Waiter,
 };
 use crate::{
     clock::{Clock, TokioClock},
     config_error::ConfigError,
     error::Error,
     keyed::Keyed,
-    observe::{Events, Observer},
+    observe::{Event, Events, Observer},
     request::{Cost, Deadline, RequestHead, Scope},
     upstream::Upstream,
 };
@@ -41,6 +43,12 @@ struct Settings {
     max_wait: Option<Duration>,
     queue_capacity: usize,
     setup: Arc<Setup>,
+}
+
+/// What a request that asked holds.
+pub(super) enum Entry {
+    Admitted(Permit),
+    Queued(Waiter),
 }
 
 impl RateLimiter {
@@ -148,7 +156,24 @@ impl RateLimiter {
             deadline: head.extensions.get().map(|Deadline(at)| *at),
             queue_capacity: settings.queue_capacity,
         };
-        meter.enter(cost, priority, patience)
+        let now = settings.setup.clock.now();
+        match meter.ask(cost, priority, patience, now) {
+            Admission::Pass(reservation) => Ok(Entry::Admitted(Permit::admitted(
+                meter,
+                reservation,
+                Duration::ZERO,
+            ))),
+            Admission::Wait { place, until } => {
+                let waiter = Waiter::new(meter.clone(), place, now, patience.until(now));
+                let wait = until.saturating_duration_since(now);
+                meter.tell(&Event::Queued {
+                    key: &meter.key,
+                    wait,
+                });
+                Ok(Entry::Queued(waiter))
+            }
+            Admission::Reject(rejection) => Err(meter.refusal(rejection, now)),
+        }
     }
 
     /// Looks at the meter of a key without making one: a key that was never seen stands as a new one would.

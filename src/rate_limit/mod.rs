@@ -66,14 +66,17 @@
 //! [RFC 2697](https://www.rfc-editor.org/rfc/rfc2697) with debt; a queue without overtaking as in tokio's semaphore.
 
 mod config;
+mod counts;
 mod future;
 mod handle;
 mod layer;
 mod meter;
+mod permit;
 mod queue;
 mod service;
 mod state;
 mod status;
+mod waiter;
 mod window;
 
 #[cfg(test)]
@@ -83,6 +86,6 @@ pub use config::{Amount, Limit, Quota};
 pub use future::ResponseFuture;
 pub use handle::RateLimiter;
 pub use layer::RateLimitLayer;
-pub use meter::Permit;
+pub use permit::Permit;
 pub use service::RateLimit;
 pub use status::{LimitStatus, Status};

@@ -8,8 +8,8 @@ use tower_service::Service;
 
 use super::{
     future::ResponseFuture,
-    handle::RateLimiter,
-    meter::{Entry, Permit},
+    handle::{Entry, RateLimiter},
+    permit::Permit,
 };
 use crate::{
     body::Tracked,

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::{
     config::Quota,
+    counts::{Counts, TooLarge, too_large},
     queue::{Place, Queue},
-    window::{Nanos, Window},
+    window::Nanos,
 };
 use crate::{
     instant::after,
-    outcome::Dimension,
     request::{Cost, Priority},
 };
 
@@ -81,11 +81,8 @@ impl Patience {
 pub(super) struct State {
     origin: Instant,
     latest: Nanos,
-    /// In the order of the quota's limits.
-    windows: Vec<Window>,
+    counts: Counts,
     in_flight: u32,
-    /// When the minimum interval since the last admission has passed.
-    spaced: Nanos,
     paused: Nanos,
     queue: Queue,
     /// The state once everybody who waits has been admitted, kept while nothing makes it untrue.
@@ -94,8 +91,7 @@ pub(super) struct State {
 
 #[derive(Clone, Debug)]
 struct Forecast {
-    windows: Vec<Window>,
-    spaced: Nanos,
+    counts: Counts,
     at: Nanos,
 }
 
@@ -104,9 +100,8 @@ impl State {
         Self {
             origin: now,
             latest: 0,
-            windows: quota.limits.iter().map(Window::new).collect(),
+            counts: Counts::new(quota),
             in_flight: 0,
-            spaced: 0,
             paused: 0,
             queue: Queue::default(),
             forecast: None,
@@ -124,8 +119,8 @@ impl State {
     ) -> Admission {
         let patience_ends = patience.until(now);
         let now = self.move_to(now);
-        if let Some(rejection) = too_large(quota, cost) {
-            return Admission::Reject(rejection);
+        if let Some(TooLarge { limit }) = too_large(quota, cost) {
+            return Admission::Reject(Rejection::TooLarge { limit });
         }
         let place = self.queue.place(priority, now);
         let is_first = self.queue.first().is_none_or(|(first, _)| place < first);
@@ -186,12 +181,9 @@ impl State {
         let was_full = self.leave(quota);
         match used.filter(|used| *used != reservation.cost) {
             Some(used) => {
-                self.settle(
-                    quota,
-                    &reservation,
-                    |dimension| amount(dimension, used),
-                    now,
-                );
+                self.counts
+                    .settle(quota, reservation.at, reservation.cost, used, now);
+                self.forecast = None;
                 true
             }
             None => was_full,
@@ -202,7 +194,9 @@ impl State {
     pub(super) fn refund(&mut self, quota: &Quota, reservation: Reservation, now: Instant) -> bool {
         let now = self.move_to(now);
         self.leave(quota);
-        self.settle(quota, &reservation, |_| 0, now);
+        self.counts
+            .give_back(quota, reservation.at, reservation.cost, now);
+        self.forecast = None;
         true
     }
 
@@ -250,8 +244,7 @@ impl State {
     /// How much of the limit with this index is taken, and when all of it will be free again.
     pub(super) fn usage(&mut self, limit: usize, capacity: u64, now: Instant) -> (u64, Instant) {
         let now = self.move_to(now);
-        let window = &mut self.windows[limit];
-        let (used, free) = (window.used(now), window.earliest(capacity, now));
+        let (used, free) = self.counts.usage(limit, capacity, now);
         (used, self.instant(free))
     }
 
@@ -263,33 +256,16 @@ impl State {
     /// Whether a state made anew would behave the same.
     pub(super) fn is_idle(&mut self, now: Instant) -> bool {
         let now = self.move_to(now);
-        let nothing_taken = self.windows.iter_mut().all(|window| window.used(now) == 0);
         self.in_flight == 0
             && self.queue.is_empty()
             && self.paused <= now
-            && self.spaced <= now
-            && nothing_taken
+            && self.counts.is_empty(now)
     }
 
     fn admit(&mut self, quota: &Quota, cost: Cost, now: Nanos) -> Reservation {
-        take(quota, &mut self.windows, cost, now);
-        self.spaced = now.saturating_add(interval(quota));
+        self.counts.take(quota, cost, now);
         self.in_flight = self.in_flight.saturating_add(1);
         Reservation { at: now, cost }
-    }
-
-    fn settle(
-        &mut self,
-        quota: &Quota,
-        reservation: &Reservation,
-        used: impl Fn(Dimension) -> u64,
-        now: Nanos,
-    ) {
-        for (limit, window) in quota.limits.iter().zip(&mut self.windows) {
-            let reserved = amount(limit.dimension, reservation.cost);
-            window.settle(reservation.at, reserved, used(limit.dimension), now);
-        }
-        self.forecast = None;
     }
 
     /// One request fewer is under way. Returns whether that opened the door.
@@ -307,12 +283,7 @@ impl State {
 
     /// When the request fits, whoever waits.
     fn earliest(&mut self, quota: &Quota, cost: Cost, now: Nanos) -> Nanos {
-        earliest(
-            quota,
-            &mut self.windows,
-            cost,
-            now.max(self.paused).max(self.spaced),
-        )
+        self.counts.earliest(quota, cost, now.max(self.paused))
     }
 
     /// When a request at this place will be admitted, if all ahead of it are admitted as soon as they fit. What the
@@ -324,8 +295,7 @@ impl State {
             }
             _ => {
                 let mut forecast = Forecast {
-                    windows: self.windows.clone(),
-                    spaced: self.spaced,
+                    counts: self.counts.clone(),
                     at: now.max(self.paused),
                 };
                 let ahead = self.queue.ahead_of(place);
@@ -356,49 +326,9 @@ impl State {
 
 impl Forecast {
     fn admit(&mut self, quota: &Quota, cost: Cost) {
-        self.at = earliest(quota, &mut self.windows, cost, self.at.max(self.spaced));
-        take(quota, &mut self.windows, cost, self.at);
-        self.spaced = self.at.saturating_add(interval(quota));
+        self.at = self.counts.earliest(quota, cost, self.at);
+        self.counts.take(quota, cost, self.at);
     }
-}
-
-fn earliest(quota: &Quota, windows: &mut [Window], cost: Cost, from: Nanos) -> Nanos {
-    let limits = quota.limits.iter().zip(windows);
-    limits.fold(from, |at, (limit, window)| {
-        window.earliest(amount(limit.dimension, cost), from).max(at)
-    })
-}
-
-fn take(quota: &Quota, windows: &mut [Window], cost: Cost, now: Nanos) {
-    for (limit, window) in quota.limits.iter().zip(windows) {
-        window.take(amount(limit.dimension, cost), now);
-    }
-}
-
-fn too_large(quota: &Quota, cost: Cost) -> Option<Rejection> {
-    if quota
-        .max_tokens_per_request
-        .is_some_and(|most| cost.total_tokens() > most)
-    {
-        return Some(Rejection::TooLarge { limit: None });
-    }
-    let fits = |limit: &super::config::Limit| amount(limit.dimension, cost) <= limit.capacity();
-    let index = quota.limits.iter().position(|limit| !fits(limit))?;
-    Some(Rejection::TooLarge { limit: Some(index) })
-}
-
-fn amount(dimension: Dimension, cost: Cost) -> u64 {
-    match dimension {
-        Dimension::Requests => 1,
-        Dimension::Tokens => cost.total_tokens(),
-        Dimension::InputTokens => cost.input_tokens,
-        Dimension::OutputTokens => cost.output_tokens,
-        _ => 0,
-    }
-}
-
-fn interval(quota: &Quota) -> Nanos {
-    Nanos::try_from(quota.min_interval.as_nanos()).unwrap_or(Nanos::MAX)
 }
 
 #[cfg(test)]

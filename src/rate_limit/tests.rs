@@ -20,6 +20,7 @@ use super::*;
 use crate::{
     clock::{Clock, TokioClock},
     error::{BoxError, Error, RefusalReason},
+    observe::Event,
     outcome::{Usage, UsageCell},
     request::{Cost, Deadline, Scope},
     testing::{Client, answer, client, ms, request, settle},
@@ -429,6 +430,31 @@ async fn a_request_that_can_never_fit_is_refused_as_too_large() {
     assert_eq!(error.retry_after(), None);
     assert_eq!(limiter.wait_time("", Cost::tokens(101, 0)), None);
     assert_eq!(limiter.wait_time("", Cost::tokens(100, 0)), Some(ms(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_leaks_no_slot_and_no_place() {
+    let limiter = limiter(Quota::new().max_concurrent(1)).observe(|event: &Event<'_>| {
+        let high = matches!(event, Event::Admitted { .. } | Event::Queued { .. });
+        assert!(!high, "a bug in the observer");
+    });
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    for _ in 0..3 {
+        let mut service = service.clone();
+        let call = async move {
+            service
+                .ready()
+                .await
+                .unwrap()
+                .call(request())
+                .await
+                .map(drop)
+        };
+        assert!(tokio::spawn(call).await.unwrap_err().is_panic());
+        let status = limiter.status("");
+        assert_eq!((status.in_flight, status.queued), (0, 0));
+    }
 }
 
 #[test]
