@@ -40,6 +40,7 @@ mod headers;
 pub mod hint;
 mod json;
 mod rules;
+mod words;
 
 use std::time::SystemTime;
 

@@ -1,23 +1,27 @@
 //! The model that a sentence names.
 
+use std::sync::LazyLock;
+
+use crate::signal::words::{Phrases, Words};
+
 /// The model's name, where the sentence tells which model it speaks of.
 ///
-/// `lower` is `text` in ASCII lower case. A name is quoted, or stands behind "model:", or looks like no word of English.
-pub(super) fn read<'a>(text: &'a str, lower: &str) -> Option<&'a str> {
-    let behind_cue = CUES.iter().find_map(|cue| {
-        let mut places = lower.match_indices(cue.words);
-        places.find_map(|(at, words)| {
-            let starts_word = !lower[..at].ends_with(|before: char| {
-                before.is_ascii_alphanumeric() || matches!(before, '-' | '/' | '_' | '.')
-            });
-            let rest = &text[at + words.len()..];
-            starts_word.then(|| name_ahead(rest, cue)).flatten()
-        })
-    });
-    behind_cue.or_else(|| {
-        let (before, _) = lower.split_once(" is temporarily rate-limited")?;
+/// `words` are those of `text`. A name is quoted, or stands behind "model:", or looks like no word of English.
+pub(super) fn read<'a>(text: &'a str, words: &Words) -> Option<&'a str> {
+    let named = FIND_CUES
+        .find_in(words, 0..text.len())
+        .filter_map(|(place, index)| {
+            // The "model" in "nonexistent-model:latest" is part of a name itself.
+            let in_a_name = text[..place.start].ends_with(['-', '/', '_', '.']);
+            let name = name_ahead(&text[place.end..], &CUES[index]).filter(|_| !in_a_name)?;
+            Some((index, name))
+        });
+    // The surest cue wins, and the first of its kind.
+    let named = named.min_by_key(|(index, _)| *index).map(|(_, name)| name);
+    named.or_else(|| {
+        let before = &text[..words.text().find(" is temporarily rate-limited")?];
         let start = before.rfind([' ', '\n', '"']).map_or(0, |at| at + 1);
-        let name = &text[start..before.len()];
+        let name = &before[start..];
         looks_like_a_name(name).then_some(name)
     })
 }
@@ -127,6 +131,14 @@ const CUES: [Cue; 11] = [
     },
 ];
 
+static FIND_CUES: LazyLock<Phrases<usize>> = LazyLock::new(|| {
+    Phrases::new(
+        CUES.iter()
+            .enumerate()
+            .map(|(index, cue)| (cue.words, index)),
+    )
+});
+
 const MAX_NAME: usize = 128;
 
 #[cfg(test)]
@@ -169,7 +181,7 @@ mod tests {
                 Some("a/b-9:free"),
             ),
         ] {
-            assert_eq!(read(text, &text.to_ascii_lowercase()), wanted, "{text}");
+            assert_eq!(read(text, &Words::new(text)), wanted, "{text}");
         }
     }
 }

@@ -14,8 +14,11 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
 
-pub(crate) use self::duration::{from_secs, leading_duration};
 pub use self::{date::parse_date, duration::parse_duration, prose::find_wait};
+pub(crate) use self::{
+    duration::{from_secs, leading_duration},
+    prose::find_wait_in,
+};
 
 /// The longest hint that is believed, 366 days; longer ones are cut to it.
 pub const MAX_HINT: Duration = Duration::from_secs(366 * 86_400);
@@ -38,6 +41,19 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         }
     }
     zero
+}
+
+/// The longest wait that the headers ask for, where they contradict each other.
+pub(crate) fn longest_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let values = RETRY_HEADERS.iter().flat_map(|(name, unit)| {
+        headers
+            .get_all(*name)
+            .into_iter()
+            .map(|value| (value, *unit))
+    });
+    values
+        .filter_map(|(value, unit)| retry_value(value, unit, headers, now))
+        .max()
 }
 
 /// Whether the upstream says that the same request may be sent again: `x-should-retry: true` or `false`, as OpenAI's and
