@@ -154,7 +154,7 @@ impl Evidence {
             Field::Message => {
                 let value = value.unescape();
                 // Gateways put the upstream's whole body into a string.
-                let nested = value.find("{\"").or_else(|| value.find("{\n"));
+                let nested = start_of_json(&value);
                 match nested.filter(|_| depth < MAX_NESTING) {
                     Some(at) => {
                         self.read_nested(&value[at..], Place::Error, server_time, depth + 1);
@@ -237,6 +237,12 @@ pub(super) fn truncate(text: &str, length: usize) -> &str {
         true => text,
         false => &text[..text.floor_char_boundary(length)],
     }
+}
+
+/// Where a JSON object begins inside a text.
+pub(super) fn start_of_json(text: &str) -> Option<usize> {
+    let mut braces = text.match_indices('{').map(|(at, _)| at);
+    braces.find(|at| text[at + 1..].trim_ascii_start().starts_with('"'))
 }
 
 /// The places from the root to the value at hand.

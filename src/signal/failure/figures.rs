@@ -18,7 +18,7 @@ pub(super) fn read(words: &Words, limit: &mut LimitHit) {
     let mut sum = None;
     let mut is_given = false;
     let mut before_from = 0;
-    for figure in Figures::new(text) {
+    for figure in figures(words) {
         let sentence = last_sentence(&text[before_from..figure.start]).len();
         let sentence = figure.start - sentence..figure.start;
         let before = &text[sentence.clone()];
@@ -95,44 +95,28 @@ struct Figure {
 }
 
 /// The figures of a text that stand for an amount.
-struct Figures<'a> {
-    text: &'a str,
-    at: usize,
+fn figures(words: &Words) -> impl Iterator<Item = Figure> {
+    let text = words.text();
+    let starts = words.starts_in(0..text.len());
+    starts.filter_map(|start| figure_at(text, start))
 }
 
-impl<'a> Figures<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+fn figure_at(text: &str, start: usize) -> Option<Figure> {
+    let bytes = text.as_bytes();
+    if !bytes[start].is_ascii_digit() {
+        return None;
     }
-}
-
-impl Iterator for Figures<'_> {
-    type Item = Figure;
-
-    fn next(&mut self) -> Option<Figure> {
-        let bytes = self.text.as_bytes();
-        loop {
-            let run = bytes[self.at..].iter().position(u8::is_ascii_digit)?;
-            let start = self.at + run;
-            let end = end_of_number(bytes, start);
-            self.at = end;
-            let stands_alone = start == 0
-                || matches!(
-                    bytes[start - 1],
-                    b' ' | b'(' | b':' | b'=' | b'>' | b'<' | b'\'' | b'"' | b'`' | b'[' | b'\n'
-                );
-            if stands_alone && !is_part_of_something(&self.text[end..]) {
-                let digits: String = self.text[start..end]
-                    .chars()
-                    .filter(|c| *c != ',')
-                    .collect();
-                let value = digits.parse().ok().filter(|value: &f64| value.is_finite());
-                if let Some(value) = value {
-                    return Some(Figure { value, start, end });
-                }
-            }
-        }
+    let before = text[..start].chars().next_back();
+    if before.is_some_and(|before| !" \n(:=><'\"`[".contains(before)) {
+        return None;
     }
+    let end = end_of_number(bytes, start);
+    if is_part_of_something(&text[end..]) {
+        return None;
+    }
+    let digits: String = text[start..end].split(',').collect();
+    let value = digits.parse().ok()?;
+    Some(Figure { value, start, end })
 }
 
 /// The end of the number that starts here: digits, thousands commas, a fraction.

@@ -28,7 +28,7 @@ pub(super) fn read(words: &Words) -> QuotaId {
     found.dimension = found
         .dimension
         .or_else(|| first_of(&DIMENSION_PHRASES, &FIND_DIMENSION_PHRASES, words));
-    or_named(found, words.text())
+    or_named(found, words)
 }
 
 /// What a request was too large in: the prompt where only that is spoken of, else all its tokens.
@@ -51,11 +51,9 @@ pub(super) fn of_codes(codes: &str) -> Option<Dimension> {
 }
 
 /// Completed by a quota's name in the sentence: "exceeded for UserByModelByDay", "metric: x/generate_requests".
-fn or_named(mut found: QuotaId, text: &str) -> QuotaId {
-    for cue in ["exceeded for ", "for metric: "] {
-        let Some((_, name)) = text.split_once(cue) else {
-            continue;
-        };
+fn or_named(mut found: QuotaId, words: &Words) -> QuotaId {
+    for (end, ()) in NAMED.find(words) {
+        let name = &words.text()[end..];
         let id = QuotaId::parse(name.split([' ', ',', '\n']).next().unwrap_or_default());
         // A quota of no named unit counts requests: UserByModelByDay.
         let unnamed = id.window.map(|_| Dimension::Requests);
@@ -253,6 +251,10 @@ const CODES: [(&str, Dimension); 10] = [
     ("ratequota", Dimension::Requests),
     ("allocationquota", Dimension::Tokens),
 ];
+
+/// What stands before a quota's name.
+static NAMED: LazyLock<Phrases<()>> =
+    LazyLock::new(|| Phrases::new([("exceeded for ", ()), ("for metric: ", ())]));
 
 /// How far from its period a dimension stands.
 const MAX_DISTANCE: usize = 40;
