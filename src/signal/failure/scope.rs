@@ -15,6 +15,9 @@ use crate::{
 /// RPM: 20".
 pub(super) fn read(words: &Words) -> QuotaId {
     let mut found = acronym(words);
+    if found.dimension.is_some() {
+        return found;
+    }
     for (place, window) in periods(words) {
         found.window = found.window.or(Some(window));
         // "Tokens per minute", but "the per minute request limit".
