@@ -81,11 +81,11 @@ fn role_behind(words: &Words, figure_end: usize) -> Option<Role> {
 
 /// What stands after the last full stop.
 fn last_sentence(text: &str) -> &str {
-    let start = [". ", "\n", "; "]
-        .iter()
-        .filter_map(|stop| text.rfind(stop).map(|at| at + stop.len()))
-        .max();
-    &text[start.unwrap_or(0)..]
+    let bytes = text.as_bytes();
+    let stop = bytes
+        .windows(2)
+        .rposition(|pair| matches!(pair, b". " | b"; " | [b'\n', _]));
+    stop.and_then(|at| text.get(at + 1..)).unwrap_or(text)
 }
 
 struct Figure {

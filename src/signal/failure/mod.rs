@@ -170,6 +170,9 @@ impl<'a> Reading<'a> {
     /// What is limited: the quota's name says it best, then the sentence, then the codes.
     fn scope(&self) -> QuotaId {
         let named = self.evidence.quota.unwrap_or_default();
+        if named.dimension.is_some() && named.window.is_some() {
+            return named;
+        }
         let said = scope::read(&self.words);
         QuotaId {
             dimension: named

@@ -19,6 +19,9 @@ pub(super) fn read(words: &Words) -> QuotaId {
         return found;
     }
     for (place, window) in periods(words) {
+        if found.dimension.is_some() {
+            break;
+        }
         found.window = found.window.or(Some(window));
         // "Tokens per minute", but "the per minute request limit".
         found.dimension = found
@@ -91,6 +94,10 @@ fn periods(words: &Words) -> impl Iterator<Item = (Range<usize>, Window)> {
 
 /// The window whose name, or whose length, the text begins with.
 fn window_ahead(text: &str) -> Option<Window> {
+    // Most slashes stand in addresses.
+    if !text.starts_with(|first: char| first.is_ascii_digit() || "smhd".contains(first)) {
+        return None;
+    }
     let named = WINDOW_NAMES.iter().find(|(name, _)| {
         text.strip_prefix(name)
             .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphabetic()))
