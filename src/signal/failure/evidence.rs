@@ -231,12 +231,13 @@ impl Evidence {
     }
 }
 
-/// The text cut to so many bytes, at a character's end.
+/// The text cut to so many bytes at most, at a character's end.
 pub(super) fn truncate(text: &str, length: usize) -> &str {
-    match text.len() <= length {
-        true => text,
-        false => &text[..text.floor_char_boundary(length)],
+    let mut length = length.min(text.len());
+    while !text.is_char_boundary(length) {
+        length -= 1;
     }
+    &text[..length]
 }
 
 /// Where a JSON object begins inside a text.
@@ -389,7 +390,7 @@ impl WaitUnit {
         let number = text.parse::<f64>().ok();
         match (self, number) {
             (_, Some(epoch)) if epoch >= hint::EPOCH_SECONDS && !matches!(self, Self::Millis) => {
-                hint::until_epoch(epoch, server_time)
+                Some(hint::until_epoch(epoch, server_time))
             }
             (Self::Millis, Some(millis)) => hint::from_secs(millis / 1e3),
             (Self::Seconds, Some(seconds)) => hint::from_secs(seconds),

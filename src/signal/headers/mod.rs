@@ -228,7 +228,7 @@ impl Reset {
         let value = value.trim();
         match value.parse::<f64>() {
             Ok(epoch) if epoch >= hint::EPOCH_SECONDS => {
-                hint::until_epoch(epoch, server_time).map(Self::Wait)
+                Some(Self::Wait(hint::until_epoch(epoch, server_time)))
             }
             Ok(number) => (number >= 0.0).then_some(Self::Bare(number)),
             Err(_) => hint::parse_duration(value).map(Self::Wait).or_else(|| {

@@ -76,15 +76,17 @@ pub(crate) fn server_time(headers: &HeaderMap, now: SystemTime) -> SystemTime {
 }
 
 /// The wait until a Unix time, in seconds or, from 10^12 on, in milliseconds.
-pub(crate) fn until_epoch(epoch: f64, server_time: SystemTime) -> Option<Duration> {
+pub(crate) fn until_epoch(epoch: f64, server_time: SystemTime) -> Duration {
     let seconds = if epoch >= EPOCH_MILLIS {
         epoch / 1e3
     } else {
         epoch
     };
-    let since_epoch = Duration::try_from_secs_f64(seconds).ok()?;
-    let then = SystemTime::UNIX_EPOCH.checked_add(since_epoch)?;
-    Some(until(then, server_time))
+    let since_epoch = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    match SystemTime::UNIX_EPOCH.checked_add(since_epoch) {
+        Some(then) => until(then, server_time),
+        None => MAX_HINT,
+    }
 }
 
 /// The wait until a time; zero where it has passed.
@@ -95,13 +97,9 @@ pub(crate) fn until(then: SystemTime, server_time: SystemTime) -> Duration {
 /// Rounds up to a millisecond and cuts to [`MAX_HINT`].
 pub(crate) fn round_up(wait: Duration) -> Duration {
     let wait = wait.min(MAX_HINT);
-    // A nanosecond is forgiven: "17.4s" computed in floating point is 17.400000001.
-    let nanos = wait.subsec_nanos().saturating_sub(1);
-    let millis = if wait.subsec_nanos() == 0 {
-        0
-    } else {
-        nanos / 1_000_000 + 1
-    };
+    // A microsecond is forgiven: "97d2h10m8.583s" in floating point is a little more than that.
+    let nanos = wait.subsec_nanos().saturating_sub(1_000);
+    let millis = nanos.div_ceil(1_000_000);
     Duration::from_secs(wait.as_secs()) + Duration::from_millis(u64::from(millis))
 }
 
@@ -131,8 +129,8 @@ fn retry_value(
     match (unit, text.parse::<f64>()) {
         (Unit::Millis, Ok(millis)) => duration::from_secs(millis / 1e3),
         (Unit::Millis, Err(_)) => None,
-        (Unit::Seconds, Ok(number)) if number >= EPOCH_SECONDS && number.is_finite() => {
-            until_epoch(number, server_time(headers, now))
+        (Unit::Seconds, Ok(number)) if number >= EPOCH_SECONDS => {
+            Some(until_epoch(number, server_time(headers, now)))
         }
         (Unit::Seconds, Ok(seconds)) => duration::from_secs(seconds),
         (Unit::Seconds, Err(_)) => parse_duration(text).or_else(|| {

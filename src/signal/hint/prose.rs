@@ -71,7 +71,7 @@ fn epoch_behind_bar(text: &str, server_time: SystemTime) -> Option<Duration> {
     if !before.trim_end().ends_with("reached") || epoch < super::EPOCH_SECONDS {
         return None;
     }
-    until_epoch(epoch, server_time).or_else(|| from_secs(0.0))
+    Some(until_epoch(epoch, server_time))
 }
 
 /// Words that ask to wait; a figure has to follow.
