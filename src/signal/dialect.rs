@@ -1,6 +1,10 @@
 //! Who is speaking.
 
+use std::sync::LazyLock;
+
 use http::HeaderMap;
+
+use super::words::{Phrases, Words};
 
 /// A family of APIs that word their errors and name their headers alike.
 ///
@@ -90,11 +94,17 @@ impl Dialect {
     }
 
     /// The dialect that an error body gives away by a word that only its speaker uses, if any does.
-    pub(crate) fn from_text(text: &str) -> Option<Self> {
-        TELLING_WORDS
-            .iter()
-            .find(|(word, _)| text.contains(word))
-            .map(|(_, dialect)| *dialect)
+    pub(crate) fn from_body(words: &Words, codes: &str) -> Option<Self> {
+        let word = FIND_TELLING_WORDS
+            .find(words)
+            .map(|(_, dialect)| dialect)
+            .next();
+        word.or_else(|| {
+            TELLING_WORDS
+                .iter()
+                .find(|(word, _)| codes.contains(word))
+                .map(|(_, dialect)| *dialect)
+        })
     }
 }
 
@@ -180,11 +190,14 @@ const TELLING_WORDS: [(&str, Dialect); 10] = [
     ("resource_exhausted", Dialect::Gemini),
     ("console.groq.com", Dialect::Groq),
     ("openrouter.ai", Dialect::OpenRouter),
-    ("limit_source", Dialect::OpenRouter),
+    ("openrouter_", Dialect::OpenRouter),
     ("base_resp", Dialect::MiniMax),
     ("dashboard.cohere.com", Dialect::Cohere),
     ("service_tier_capacity_exceeded", Dialect::Mistral),
 ];
+
+static FIND_TELLING_WORDS: LazyLock<Phrases<Dialect>> =
+    LazyLock::new(|| Phrases::new(TELLING_WORDS));
 
 #[cfg(test)]
 mod tests {

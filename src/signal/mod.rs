@@ -42,6 +42,7 @@ pub(crate) mod json;
 mod rules;
 pub mod sse;
 pub mod usage;
+mod words;
 
 use std::time::SystemTime;
 

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::evidence::{Evidence, Place, truncate};
+use super::evidence::{Evidence, Place, start_of_json, truncate};
 
 /// Gathers what a body says.
 ///
@@ -60,7 +60,7 @@ fn read_text(evidence: &mut Evidence, body: &str, server_time: SystemTime) {
         evidence.add_message(&text_of_html(body));
         return;
     }
-    let json = body.find("{\"").unwrap_or(body.len());
+    let json = start_of_json(body).unwrap_or(body.len());
     evidence.add_message(&body[..json]);
     evidence.read_json(&body[json..], Place::Error, server_time);
     if !body.contains(char::is_whitespace) {

@@ -154,7 +154,7 @@ impl Evidence {
             Field::Message => {
                 let value = value.unescape();
                 // Gateways put the upstream's whole body into a string.
-                let nested = value.find("{\"").or_else(|| value.find("{\n"));
+                let nested = start_of_json(&value);
                 match nested.filter(|_| depth < MAX_NESTING) {
                     Some(at) => {
                         self.read_nested(&value[at..], Place::Error, server_time, depth + 1);
@@ -231,12 +231,19 @@ impl Evidence {
     }
 }
 
-/// The text cut to so many bytes, at a character's end.
+/// The text cut to so many bytes at most, at a character's end.
 pub(super) fn truncate(text: &str, length: usize) -> &str {
-    match text.len() <= length {
-        true => text,
-        false => &text[..text.floor_char_boundary(length)],
+    let mut length = length.min(text.len());
+    while !text.is_char_boundary(length) {
+        length -= 1;
     }
+    &text[..length]
+}
+
+/// Where a JSON object begins inside a text.
+pub(super) fn start_of_json(text: &str) -> Option<usize> {
+    let mut braces = text.match_indices('{').map(|(at, _)| at);
+    braces.find(|at| text[at + 1..].trim_ascii_start().starts_with('"'))
 }
 
 /// The places from the root to the value at hand.
@@ -383,7 +390,7 @@ impl WaitUnit {
         let number = text.parse::<f64>().ok();
         match (self, number) {
             (_, Some(epoch)) if epoch >= hint::EPOCH_SECONDS && !matches!(self, Self::Millis) => {
-                hint::until_epoch(epoch, server_time)
+                Some(hint::until_epoch(epoch, server_time))
             }
             (Self::Millis, Some(millis)) => hint::from_secs(millis / 1e3),
             (Self::Seconds, Some(seconds)) => hint::from_secs(seconds),

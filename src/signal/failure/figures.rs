@@ -1,19 +1,27 @@
 //! The figures in a sentence: which one is the limit, which was used, which was asked for.
 
-use crate::outcome::LimitHit;
+use std::{ops::Range, sync::LazyLock};
 
-/// Fills in what the sentence says of the limit and nobody has said before. `text` is in ASCII lower case.
+use crate::{
+    outcome::LimitHit,
+    signal::words::{Phrases, Words},
+};
+
+/// Fills in what the sentence says of the limit and nobody has said before.
 ///
 /// Each figure gets the role of the last word before it in its sentence that names one ("limit 100, used 98, requested
 /// 7"), unless the words right behind it do ("55 credits remaining"). Times, dates, ids and versions are no figures.
-pub(super) fn read(text: &str, limit: &mut LimitHit) {
+pub(super) fn read(words: &Words, limit: &mut LimitHit) {
+    let text = words.text();
     let mut found = LimitHit::default();
     let mut total = None;
     let mut sum = None;
     let mut is_given = false;
     let mut before_from = 0;
-    for figure in Figures::new(text) {
-        let before = last_sentence(&text[before_from..figure.start]);
+    for figure in figures(words) {
+        let sentence = last_sentence(&text[before_from..figure.start]).len();
+        let sentence = figure.start - sentence..figure.start;
+        let before = &text[sentence.clone()];
         let after = &text[figure.end..];
         before_from = figure.end;
         // "154690 + 64000 > 200000"
@@ -25,7 +33,7 @@ pub(super) fn read(text: &str, limit: &mut LimitHit) {
             Some(sum) if before.trim() == "+" => sum + figure.value,
             _ => figure.value,
         };
-        let role = role_behind(after).or_else(|| role_before(before));
+        let role = role_behind(words, figure.end).or_else(|| BEFORE.last_in(words, sentence));
         is_given |= role == Some(Role::Given);
         match role {
             Some(Role::Limit) => found.limit = found.limit.or(Some(value)),
@@ -60,40 +68,24 @@ enum Role {
     None,
 }
 
-/// The role that the last role word before a figure gives it; of two that end at the same place, the longer.
-fn role_before(before: &str) -> Option<Role> {
-    let places = ROLE_BEFORE.iter().filter_map(|(word, role)| {
-        let at = before.rfind(word)?;
-        Some((at + word.len(), word.len(), *role))
-    });
-    places
-        .max_by_key(|(end, length, _)| (*end, *length))
-        .map(|(_, _, role)| role)
-}
-
 /// The role that the words right behind a figure give it, up to the next stop.
-fn role_behind(after: &str) -> Option<Role> {
-    let end = after
+fn role_behind(words: &Words, figure_end: usize) -> Option<Role> {
+    let after = &words.text()[figure_end..];
+    let clause = after
         .find([',', '.', ';', '(', ')', '\n'])
         .unwrap_or(after.len());
-    let clause = &after[..end];
-    ROLE_BEHIND
-        .iter()
-        .find(|(word, _)| {
-            clause
-                .find(word)
-                .is_some_and(|at| clause[..at].split_whitespace().count() <= MAX_WORDS_BETWEEN)
-        })
-        .map(|(_, role)| *role)
+    let clause: Range<usize> = figure_end..figure_end + clause;
+    let mut starts = words.starts_in(clause).take(MAX_WORDS_BETWEEN + 1);
+    starts.find_map(|at| BEHIND.at(words.text(), at).next().map(|(_, role)| role))
 }
 
 /// What stands after the last full stop.
 fn last_sentence(text: &str) -> &str {
-    let start = [". ", "\n", "; "]
-        .iter()
-        .filter_map(|stop| text.rfind(stop).map(|at| at + stop.len()))
-        .max();
-    &text[start.unwrap_or(0)..]
+    let bytes = text.as_bytes();
+    let stop = bytes
+        .windows(2)
+        .rposition(|pair| matches!(pair, b". " | b"; " | [b'\n', _]));
+    stop.and_then(|at| text.get(at + 1..)).unwrap_or(text)
 }
 
 struct Figure {
@@ -103,44 +95,28 @@ struct Figure {
 }
 
 /// The figures of a text that stand for an amount.
-struct Figures<'a> {
-    text: &'a str,
-    at: usize,
+fn figures(words: &Words) -> impl Iterator<Item = Figure> {
+    let text = words.text();
+    let starts = words.starts_in(0..text.len());
+    starts.filter_map(|start| figure_at(text, start))
 }
 
-impl<'a> Figures<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+fn figure_at(text: &str, start: usize) -> Option<Figure> {
+    let bytes = text.as_bytes();
+    if !bytes[start].is_ascii_digit() {
+        return None;
     }
-}
-
-impl Iterator for Figures<'_> {
-    type Item = Figure;
-
-    fn next(&mut self) -> Option<Figure> {
-        let bytes = self.text.as_bytes();
-        loop {
-            let run = bytes[self.at..].iter().position(u8::is_ascii_digit)?;
-            let start = self.at + run;
-            let end = end_of_number(bytes, start);
-            self.at = end;
-            let stands_alone = start == 0
-                || matches!(
-                    bytes[start - 1],
-                    b' ' | b'(' | b':' | b'=' | b'>' | b'<' | b'\'' | b'"' | b'`' | b'[' | b'\n'
-                );
-            if stands_alone && !is_part_of_something(&self.text[end..]) {
-                let digits: String = self.text[start..end]
-                    .chars()
-                    .filter(|c| *c != ',')
-                    .collect();
-                let value = digits.parse().ok().filter(|value: &f64| value.is_finite());
-                if let Some(value) = value {
-                    return Some(Figure { value, start, end });
-                }
-            }
-        }
+    let before = text[..start].chars().next_back();
+    if before.is_some_and(|before| !" \n(:=><'\"`[".contains(before)) {
+        return None;
     }
+    let end = end_of_number(bytes, start);
+    if is_part_of_something(&text[end..]) {
+        return None;
+    }
+    let digits: String = text[start..end].split(',').collect();
+    let value = digits.parse().ok()?;
+    Some(Figure { value, start, end })
 }
 
 /// The end of the number that starts here: digits, thousands commas, a fraction.
@@ -188,72 +164,76 @@ const OTHER_UNITS: [&str; 9] = [
     "gib",
 ];
 
-/// Role words before a figure.
-const ROLE_BEFORE: [(&str, Role); 50] = [
-    ("limit", Role::Limit),
-    ("max ", Role::Limit),
-    ("maximum", Role::Limit),
-    ("at most", Role::Limit),
-    ("allowed", Role::Limit),
-    ("allows", Role::Limit),
-    ("quota of", Role::Limit),
-    ("quota:", Role::Limit),
-    ("allocation of", Role::Limit),
-    ("context size", Role::Limit),
-    ("context length", Role::Limit),
-    ("context window", Role::Limit),
-    ("cannot exceed", Role::Limit),
-    ("exceeds", Role::Limit),
-    ("exceeded", Role::Limit),
-    ("max size:", Role::Limit),
-    ("request count (", Role::Used),
-    ("must be <=", Role::Limit),
-    ("less than", Role::Limit),
-    ("up to", Role::Requested),
-    (">", Role::Limit),
-    ("used", Role::Used),
-    ("current", Role::Used),
-    ("usage", Role::Used),
-    ("consumed", Role::Used),
-    ("requested", Role::Requested),
-    ("request (", Role::Requested),
-    ("prompt (", Role::Requested),
-    ("input (", Role::Requested),
-    ("(length", Role::Requested),
-    ("current length", Role::Requested),
-    ("provided", Role::Requested),
-    ("resulted in", Role::Requested),
-    ("received", Role::Requested),
-    ("contains", Role::Requested),
-    ("prompt has", Role::Requested),
-    ("given:", Role::Given),
-    ("got", Role::Requested),
-    ("max_tokens", Role::Requested),
-    ("token count", Role::Requested),
-    ("too large:", Role::Requested),
-    ("too long:", Role::Requested),
-    ("maximum context length is", Role::Limit),
-    ("total of", Role::Total),
-    ("total:", Role::Total),
-    ("remaining", Role::Remaining),
-    ("afford", Role::Remaining),
-    (" by", Role::None),
-    (" per", Role::None),
-    (" id", Role::None),
-];
+/// Role words before a figure: the last one counts.
+static BEFORE: LazyLock<Phrases<Role>> = LazyLock::new(|| {
+    Phrases::new([
+        ("limit", Role::Limit),
+        ("max ", Role::Limit),
+        ("maximum", Role::Limit),
+        ("at most", Role::Limit),
+        ("allowed", Role::Limit),
+        ("allows", Role::Limit),
+        ("quota of", Role::Limit),
+        ("quota:", Role::Limit),
+        ("allocation of", Role::Limit),
+        ("context size", Role::Limit),
+        ("context length", Role::Limit),
+        ("context window", Role::Limit),
+        ("cannot exceed", Role::Limit),
+        ("exceeds", Role::Limit),
+        ("exceeded", Role::Limit),
+        ("max size:", Role::Limit),
+        ("request count (", Role::Used),
+        ("must be <=", Role::Limit),
+        ("less than", Role::Limit),
+        ("up to", Role::Requested),
+        (">", Role::Limit),
+        ("used", Role::Used),
+        ("current", Role::Used),
+        ("usage", Role::Used),
+        ("consumed", Role::Used),
+        ("requested", Role::Requested),
+        ("request (", Role::Requested),
+        ("prompt (", Role::Requested),
+        ("input (", Role::Requested),
+        ("(length", Role::Requested),
+        ("current length", Role::Requested),
+        ("provided", Role::Requested),
+        ("resulted in", Role::Requested),
+        ("received", Role::Requested),
+        ("contains", Role::Requested),
+        ("prompt has", Role::Requested),
+        ("given:", Role::Given),
+        ("got", Role::Requested),
+        ("max_tokens", Role::Requested),
+        ("token count", Role::Requested),
+        ("too large:", Role::Requested),
+        ("too long:", Role::Requested),
+        ("maximum context length is", Role::Limit),
+        ("total of", Role::Total),
+        ("total:", Role::Total),
+        ("remaining", Role::Remaining),
+        ("afford", Role::Remaining),
+        ("by ", Role::None),
+        ("per ", Role::None),
+        ("id ", Role::None),
+    ])
+});
 
 /// Role words behind a figure, past at most a few others.
-const ROLE_BEHIND: [(&str, Role); 9] = [
-    (">", Role::Requested),
-    ("remaining", Role::Remaining),
-    (" left", Role::Remaining),
-    ("required", Role::Requested),
-    ("requested", Role::Requested),
-    ("maximum context", Role::Limit),
-    ("maximum", Role::Limit),
-    ("are needed", Role::Requested),
-    ("already used", Role::Used),
-];
+static BEHIND: LazyLock<Phrases<Role>> = LazyLock::new(|| {
+    Phrases::new([
+        (">", Role::Requested),
+        ("remaining", Role::Remaining),
+        ("left", Role::Remaining),
+        ("required", Role::Requested),
+        ("requested", Role::Requested),
+        ("maximum context", Role::Limit),
+        ("maximum", Role::Limit),
+        ("are needed", Role::Requested),
+        ("already used", Role::Used),
+    ])
+});
 
 const MAX_WORDS_BETWEEN: usize = 3;
 
@@ -265,7 +245,7 @@ mod tests {
 
     fn figures(text: &str) -> Wanted {
         let mut limit = LimitHit::default();
-        read(&text.to_ascii_lowercase(), &mut limit);
+        read(&Words::new(text), &mut limit);
         [limit.limit, limit.used, limit.requested, limit.remaining]
     }
 

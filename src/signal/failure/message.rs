@@ -1,67 +1,54 @@
 //! The upstream's words, fit for a log: short, and without keys.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::evidence::truncate;
+use crate::signal::words::{Phrases, Words};
 
-/// The first line of the message, at most [`MAX_MESSAGE`] bytes long, with what looks like a key masked.
-pub(super) fn shorten(text: &str) -> Option<Arc<str>> {
-    let line = text.lines().find(|line| !line.trim().is_empty())?;
-    // Masked before it is cut, so that no piece of a key is left over at the end.
-    let mut message = String::new();
-    let mut after_bearer = false;
-    for word in truncate(line, 2 * MAX_MESSAGE).split_inclusive(char::is_whitespace) {
-        let bare = word.trim_end();
-        let key = key_in(bare).or((after_bearer && !bare.is_empty()).then_some(0));
-        match key {
-            Some(start) => {
-                message.push_str(&word[..start]);
-                message.push_str("***");
-                message.push_str(&word[bare.len()..]);
-            }
-            None => message.push_str(word),
+/// The first line of the message, at most [`MAX_MESSAGE`] bytes long, with what looks like a key masked. `words` are those
+/// of `text`.
+pub(super) fn shorten(text: &str, words: &Words) -> Option<Arc<str>> {
+    let line = text.lines().next().filter(|line| !line.is_empty())?;
+    let mut message = String::with_capacity(MAX_MESSAGE);
+    let mut kept_to = 0;
+    for (place, start) in KEY_STARTS.find_in(words, 0..line.len()) {
+        let key = match start {
+            Start::OfKey => place.start,
+            Start::BeforeKey => place.end,
+        };
+        let rest = &line[key.min(line.len())..];
+        let end = key + rest.find(char::is_whitespace).unwrap_or(rest.len());
+        if key >= kept_to && end - key >= MIN_KEY {
+            message.push_str(&line[kept_to..key]);
+            message.push_str("***");
+            kept_to = end;
         }
-        after_bearer = bare
-            .trim_start_matches(['"', '\'', '`'])
-            .eq_ignore_ascii_case("bearer");
+        if message.len() > MAX_MESSAGE {
+            break;
+        }
     }
+    message.push_str(truncate(&line[kept_to..], MAX_MESSAGE));
     Some(truncate(message.trim(), MAX_MESSAGE).into())
 }
 
-/// Where a key begins in a word.
-fn key_in(word: &str) -> Option<usize> {
-    KEY_STARTS.iter().find_map(|start| {
-        let (at, _) = word.match_indices(start).find(|(at, _)| {
-            !word[..*at].ends_with(|before: char| before.is_ascii_alphanumeric())
-        })?;
-        (word.len() - at >= MIN_KEY).then_some(at)
-    })
+/// What a phrase says of the key at hand.
+#[derive(Clone, Copy)]
+enum Start {
+    OfKey,
+    BeforeKey,
 }
 
 /// How the keys of OpenAI and those who copied it, Groq, xAI, NVIDIA, Hugging Face, Perplexity, Google, AWS, GitHub,
-/// Replicate, Fireworks and Cerebras begin.
-const KEY_STARTS: [&str; 17] = [
-    "sk-",
-    "sk_",
-    "pk-",
-    "gsk_",
-    "xai-",
-    "nvapi-",
-    "hf_",
-    "pplx-",
-    "AIza",
-    "AKIA",
-    "ABSK",
-    "ghp_",
-    "github_pat_",
-    "r8_",
-    "fw_",
-    "csk-",
-    "ak-",
-];
+/// Replicate, Fireworks, Cerebras and Moonshot begin; in lower case.
+static KEY_STARTS: LazyLock<Phrases<Start>> = LazyLock::new(|| {
+    let starts =
+        "sk- sk_ pk- gsk_ xai- nvapi- hf_ pplx- aiza akia absk ghp_ github_pat_ r8_ fw_ csk- ak-";
+    let starts = starts.split(' ').map(|start| (start, Start::OfKey));
+    Phrases::new(starts.chain([("bearer ", Start::BeforeKey)]))
+});
 
 /// "sk-" alone, or "sk-...", is no key.
-const MIN_KEY: usize = 8;
+const MIN_KEY: usize = 7;
 
 /// Enough for every provider's sentence that says why; in bytes.
 const MAX_MESSAGE: usize = 200;
@@ -86,20 +73,21 @@ mod tests {
             ),
             ("the task-force and sk-x", "the task-force and sk-x"),
         ] {
-            assert_eq!(shorten(text).as_deref(), Some(wanted));
+            assert_eq!(shorten(text, &Words::new(text)).as_deref(), Some(wanted));
         }
     }
 
     #[test]
     fn a_long_message_is_cut_at_a_characters_end() {
-        let message = shorten(&"é".repeat(300)).unwrap();
+        let text = "é".repeat(300);
+        let message = shorten(&text, &Words::new(&text)).unwrap();
         assert!(message.len() <= MAX_MESSAGE && message.chars().all(|character| character == 'é'));
     }
 
     proptest! {
         #[test]
         fn any_text_is_shortened(text in ".{0,300}") {
-            if let Some(message) = shorten(&text) {
+            if let Some(message) = shorten(&text, &Words::new(&text)) {
                 prop_assert!(message.len() <= MAX_MESSAGE);
             }
         }

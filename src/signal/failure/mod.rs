@@ -18,6 +18,7 @@ use self::{evidence::Evidence, quota_id::QuotaId};
 use super::{
     Answer, Dialect, QuotaReading, hint, quotas,
     rules::{FailureRule, Verdict, of_dialect, shared},
+    words::Words,
 };
 use crate::outcome::{Failure, FailureKind, LimitHit, Outcome, Window};
 
@@ -57,8 +58,8 @@ struct Reading<'a> {
     answer: &'a Answer<'a>,
     dialect: Option<Dialect>,
     evidence: Evidence,
-    /// The messages in ASCII lower case, at the same offsets.
-    text: String,
+    /// The words of the messages.
+    words: Words,
 }
 
 impl<'a> Reading<'a> {
@@ -66,16 +67,15 @@ impl<'a> Reading<'a> {
         if let Some(kind) = error_type(answer) {
             evidence.add_code(kind);
         }
-        let text = evidence.text.to_ascii_lowercase();
+        let words = Words::new(&evidence.text);
         let dialect = dialect
             .or_else(|| Dialect::from_headers(answer.headers))
-            .or_else(|| Dialect::from_text(&text))
-            .or_else(|| Dialect::from_text(&evidence.codes));
+            .or_else(|| Dialect::from_body(&words, &evidence.codes));
         Self {
             answer,
             dialect,
             evidence,
-            text,
+            words,
         }
     }
 
@@ -99,9 +99,9 @@ impl<'a> Reading<'a> {
             Some(true) if !is_final(kind) => failure.retry_same = true,
             _ => {}
         }
-        failure.message = message::shorten(&self.evidence.text);
+        failure.message = message::shorten(&self.evidence.text, &self.words);
         let model = self.evidence.limit.model.take();
-        limit.model = model::read(&self.evidence.text, &self.text)
+        limit.model = model::read(&self.evidence.text, &self.words)
             .map(Into::into)
             .or(model);
         // A quota that is used up for one model leaves the others.
@@ -113,16 +113,14 @@ impl<'a> Reading<'a> {
     /// The first rule that matches, else the status.
     fn verdict(&self, rules: &[FailureRule]) -> Verdict {
         let status = self.answer.status.as_u16();
-        let dialect = self.dialect.map_or(&[][..], of_dialect);
-        let rule = rules
+        let codes = &self.evidence.codes;
+        let own = rules
             .iter()
-            .chain(dialect)
-            .chain(shared())
-            .find(|rule| rule.matches(status, &self.evidence.codes, &self.text));
-        match rule {
-            Some(rule) => rule.verdict(),
-            None => self.verdict_of_status(),
-        }
+            .find(|rule| rule.matches(status, codes, self.words.text()));
+        own.map(FailureRule::verdict)
+            .or_else(|| of_dialect(self.dialect?)?.verdict(status, codes, &self.words))
+            .or_else(|| shared().verdict(status, codes, &self.words))
+            .unwrap_or_else(|| self.verdict_of_status())
     }
 
     fn verdict_of_status(&self) -> Verdict {
@@ -148,22 +146,22 @@ impl<'a> Reading<'a> {
         };
         match kind {
             FailureKind::RateLimited | FailureKind::QuotaExhausted => {
-                figures::read(&self.text, &mut limit);
+                figures::read(&self.words, &mut limit);
                 let scope = self.scope();
                 limit.dimension = scope.dimension;
                 limit.window = scope.window;
                 complete_from_headers(&mut limit, &self.quotas());
             }
             FailureKind::RequestTooLarge => {
-                figures::read(&self.text, &mut limit);
-                let scope = scope::read(&self.text);
+                figures::read(&self.words, &mut limit);
+                let scope = scope::read(&self.words);
                 limit.window = scope.window;
                 limit.dimension = match scope.window {
                     Some(_) => scope.dimension,
-                    None => scope::of_size(&format!("{}{}", self.text, self.evidence.codes)),
+                    None => scope::of_size(&self.words, &self.evidence.codes),
                 };
             }
-            FailureKind::InvalidRequest => figures::read(&self.text, &mut limit),
+            FailureKind::InvalidRequest => figures::read(&self.words, &mut limit),
             _ => {}
         }
         limit
@@ -172,7 +170,10 @@ impl<'a> Reading<'a> {
     /// What is limited: the quota's name says it best, then the sentence, then the codes.
     fn scope(&self) -> QuotaId {
         let named = self.evidence.quota.unwrap_or_default();
-        let said = scope::read(&self.text);
+        if named.dimension.is_some() && named.window.is_some() {
+            return named;
+        }
+        let said = scope::read(&self.words);
         QuotaId {
             dimension: named
                 .dimension
@@ -192,10 +193,13 @@ impl<'a> Reading<'a> {
     /// The longest wait that is asked for; else the reset of the quota that was hit.
     fn wait(&self, limit: &LimitHit) -> Option<std::time::Duration> {
         let server_time = self.server_time();
-        let asked = hint::retry_after(self.answer.headers, self.answer.now)
-            .max(hint::retry_after(&self.evidence.headers, server_time))
+        let asked = hint::longest_retry_after(self.answer.headers, self.answer.now)
+            .max(hint::longest_retry_after(
+                &self.evidence.headers,
+                server_time,
+            ))
             .max(self.evidence.wait)
-            .max(hint::find_wait(&self.text, server_time));
+            .max(hint::find_wait_in(&self.words, server_time));
         asked.or_else(|| {
             let readings = self.quotas();
             let hit = readings

@@ -1,132 +1,109 @@
 //! The model that a sentence names.
 
+use std::sync::LazyLock;
+
+use crate::signal::words::{Phrases, Words};
+
 /// The model's name, where the sentence tells which model it speaks of.
 ///
-/// `lower` is `text` in ASCII lower case. A name is quoted, or stands behind "model:", or looks like no word of English.
-pub(super) fn read<'a>(text: &'a str, lower: &str) -> Option<&'a str> {
-    let behind_cue = CUES.iter().find_map(|cue| {
-        let mut places = lower.match_indices(cue.words);
-        places.find_map(|(at, words)| {
-            let starts_word = !lower[..at].ends_with(|before: char| {
-                before.is_ascii_alphanumeric() || matches!(before, '-' | '/' | '_' | '.')
-            });
-            let rest = &text[at + words.len()..];
-            starts_word.then(|| name_ahead(rest, cue)).flatten()
-        })
+/// `words` are those of `text`. A name is quoted, or stands behind "model:", or looks like no word of English.
+pub(super) fn read<'a>(text: &'a str, words: &Words) -> Option<&'a str> {
+    let cues = FIND_CUES.find_in(words, 0..text.len());
+    let named = cues.filter_map(|(place, index)| {
+        let (before, after) = (&text[..place.start], &text[place.end..]);
+        // The "model" in "nonexistent-model:latest" is part of a name itself.
+        if before.ends_with(['-', '/', '_', '.']) {
+            return None;
+        }
+        let name = match CUES[index].1 {
+            Shape::Any => name_ahead(after, true)?.0,
+            Shape::NoWord => name_ahead(after, false)?.0,
+            Shape::AnyBefore(words) => {
+                let (name, rest) = name_ahead(after, true)?;
+                words.iter().find(|word| rest.starts_with(**word))?;
+                name
+            }
+            Shape::InFront => name_behind(before)?,
+        };
+        Some((index, name))
     });
-    behind_cue.or_else(|| {
-        let (before, _) = lower.split_once(" is temporarily rate-limited")?;
-        let start = before.rfind([' ', '\n', '"']).map_or(0, |at| at + 1);
-        let name = &text[start..before.len()];
-        looks_like_a_name(name).then_some(name)
-    })
+    // The surest cue wins, and the first of its kind.
+    named.min_by_key(|(index, _)| *index).map(|(_, name)| name)
 }
 
-/// Words in front of a model's name.
-struct Cue {
-    words: &'static str,
-    /// Words of which one has to follow the name, where those in front are too common alone.
-    then: &'static [&'static str],
-    /// Whether what follows is a name, whatever it looks like.
-    sure: bool,
-}
-
-fn name_ahead<'a>(rest: &'a str, cue: &Cue) -> Option<&'a str> {
-    let rest = rest.trim_start_matches([' ', ':']);
-    let quote = rest
-        .chars()
-        .next()
-        .filter(|first| matches!(first, '`' | '\'' | '"'));
-    let (name, after) = match quote {
-        Some(quote) => rest[1..].split_once(quote)?,
+/// The name that the text begins with, and the text after it. Where not `any` word will do, it has to be quoted or look
+/// like a name.
+fn name_ahead(text: &str, any: bool) -> Option<(&str, &str)> {
+    let text = text.trim_start_matches([' ', ':']);
+    let quote = text.chars().next().filter(|first| QUOTES.contains(first));
+    let (name, rest) = match quote {
+        Some(quote) => text[1..].split_once(quote)?,
         None => {
-            let end = rest
-                .find(|end: char| {
-                    end.is_whitespace() || matches!(end, ',' | ')' | ';' | '"' | '\'' | '`')
-                })
-                .unwrap_or(rest.len());
-            rest.split_at(end)
+            let ends =
+                |next: char| next.is_whitespace() || QUOTES.contains(&next) || ",);".contains(next);
+            text.split_at(text.find(ends).unwrap_or(text.len()))
         }
     };
     let name = name.trim_end_matches(['.', ':']);
-    let is_name = !name.is_empty()
-        && name.len() <= MAX_NAME
+    let is_name = (1..=MAX_NAME).contains(&name.len())
         && !name.contains(char::is_whitespace)
-        && (quote.is_some() || cue.sure || looks_like_a_name(name))
-        && !is_bundle_of_limits(name);
-    let goes_on = cue.then.is_empty() || cue.then.iter().any(|word| after.starts_with(word));
-    (is_name && goes_on).then_some(name)
+        && (any || quote.is_some() || looks_like_a_name(name));
+    // "10KTPM-200RPM" stands where OpenAI once put the limits in the model's place.
+    let is_bundle = name.contains("TPM") || name.contains("RPM");
+    (is_name && !is_bundle).then_some((name, rest))
 }
 
-/// Names have digits or joints: no word of English has, but for hyphens.
+/// The name that the text ends with.
+fn name_behind(text: &str) -> Option<&str> {
+    let text = text.trim_end();
+    let start = text.rfind([' ', '\n', '"']).map_or(0, |at| at + 1);
+    Some(&text[start..]).filter(|name| looks_like_a_name(name))
+}
+
+/// Names have digits or joints, which no word of English has but for hyphens.
 fn looks_like_a_name(name: &str) -> bool {
     name.contains(|sign: char| sign.is_ascii_digit() || matches!(sign, '/' | ':' | '_'))
         && name.contains(|sign: char| sign.is_ascii_alphabetic())
 }
 
-/// "10KTPM-200RPM" stands where OpenAI once put the limits in the model's place.
-fn is_bundle_of_limits(name: &str) -> bool {
-    name.contains("TPM") || name.contains("RPM")
+/// What a name has to look like behind a cue.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// Any one word.
+    Any,
+    /// Any one word, before one of these.
+    AnyBefore(&'static [&'static str]),
+    /// Quoted, or no word of English.
+    NoWord,
+    /// The name stands before the cue.
+    InFront,
 }
 
-const CUES: [Cue; 11] = [
-    Cue {
-        words: "rate limit reached for",
-        then: &[" in ", " on "],
-        sure: true,
-    },
-    Cue {
-        words: "request too large for",
-        then: &[" in ", " on "],
-        sure: true,
-    },
-    Cue {
-        words: "too large for",
-        then: &[" model"],
-        sure: true,
-    },
-    Cue {
-        words: "no endpoints found for",
-        then: &[],
-        sure: false,
-    },
-    Cue {
-        words: "your requests to",
-        then: &[" for "],
-        sure: false,
-    },
-    Cue {
-        words: "model:",
-        then: &[],
-        sure: true,
-    },
-    Cue {
-        words: "model",
-        then: &[],
-        sure: false,
-    },
-    Cue {
-        words: "deployment",
-        then: &[],
-        sure: false,
-    },
-    Cue {
-        words: "limit for",
-        then: &[],
-        sure: false,
-    },
-    Cue {
-        words: "limit exceeded for",
-        then: &[],
-        sure: false,
-    },
-    Cue {
-        words: "access to",
-        then: &[],
-        sure: false,
-    },
+/// Words beside a model's name, the surest first.
+const CUES: [(&str, Shape); 12] = [
+    (
+        "rate limit reached for",
+        Shape::AnyBefore(&[" in ", " on "]),
+    ),
+    ("request too large for", Shape::AnyBefore(&[" in ", " on "])),
+    ("too large for", Shape::AnyBefore(&[" model"])),
+    ("no endpoints found for", Shape::NoWord),
+    ("is temporarily rate-limited", Shape::InFront),
+    ("your requests to", Shape::NoWord),
+    ("model:", Shape::Any),
+    ("model", Shape::NoWord),
+    ("deployment", Shape::NoWord),
+    ("limit for", Shape::NoWord),
+    ("limit exceeded for", Shape::NoWord),
+    ("access to", Shape::NoWord),
 ];
 
+static FIND_CUES: LazyLock<Phrases<usize>> = LazyLock::new(|| {
+    let cues = CUES.iter().enumerate();
+    Phrases::new(cues.map(|(index, (words, _))| (*words, index)))
+});
+
+const QUOTES: [char; 3] = ['`', '\'', '"'];
 const MAX_NAME: usize = 128;
 
 #[cfg(test)]
@@ -169,7 +146,7 @@ mod tests {
                 Some("a/b-9:free"),
             ),
         ] {
-            assert_eq!(read(text, &text.to_ascii_lowercase()), wanted, "{text}");
+            assert_eq!(read(text, &Words::new(text)), wanted, "{text}");
         }
     }
 }

@@ -13,12 +13,12 @@ pub(super) struct QuotaId {
 impl QuotaId {
     /// Reads a name, in whatever case and with whatever joints.
     pub(super) fn parse(name: &str) -> Self {
-        let plain: String = name
-            .bytes()
-            .take(MAX_NAME)
-            .filter(u8::is_ascii_alphanumeric)
-            .map(|byte| char::from(byte.to_ascii_lowercase()))
-            .collect();
+        let mut plain = [0; MAX_NAME];
+        let letters = name.bytes().filter(u8::is_ascii_alphanumeric);
+        for (slot, letter) in plain.iter_mut().zip(letters) {
+            *slot = letter.to_ascii_lowercase();
+        }
+        let plain = str::from_utf8(&plain).unwrap_or_default();
         let window = WINDOWS
             .iter()
             .find(|(word, _)| plain.contains(word))
@@ -73,7 +73,7 @@ const DIMENSIONS: [(&str, Dimension); 8] = [
     ("quer", Dimension::Requests),
 ];
 
-const MAX_NAME: usize = 160;
+const MAX_NAME: usize = 128;
 
 #[cfg(test)]
 mod tests {

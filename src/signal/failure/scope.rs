@@ -1,65 +1,65 @@
 //! What a sentence says is limited, and over which period.
 
-use super::{evidence::truncate, quota_id::QuotaId};
+use std::{ops::Range, sync::LazyLock};
+
+use super::quota_id::QuotaId;
 use crate::{
     outcome::{Dimension, Window},
-    signal::hint,
+    signal::{
+        hint,
+        words::{Phrases, Words},
+    },
 };
 
 /// Reads what is counted and the period of it: "tokens per min (TPM)", "10 API calls / minute", "token rate limit", "max
-/// RPM: 20". `text` is in ASCII lower case.
-pub(super) fn read(text: &str) -> QuotaId {
-    let mut found = acronym(text);
-    for (at, window) in periods(text) {
-        found.window = found.window.or(Some(window));
-        found.dimension = found.dimension.or_else(|| {
-            let (before, after) = text.split_at(at);
-            // "Tokens per minute", but "the per minute request limit".
-            last_dimension(behind(before, MAX_DISTANCE))
-                .or_else(|| last_dimension(truncate(after, MAX_DISTANCE)))
-        });
+/// RPM: 20".
+pub(super) fn read(words: &Words) -> QuotaId {
+    let mut found = acronym(words);
+    if found.dimension.is_some() {
+        return found;
     }
-    found.dimension = found.dimension.or_else(|| first(text, &DIMENSION_PHRASES));
-    or_named(found, text)
+    for (place, window) in periods(words) {
+        if found.dimension.is_some() {
+            break;
+        }
+        found.window = found.window.or(Some(window));
+        // "Tokens per minute", but "the per minute request limit".
+        found.dimension = found
+            .dimension
+            .or_else(|| {
+                last_dimension(words, place.start.saturating_sub(MAX_DISTANCE)..place.start)
+            })
+            .or_else(|| last_dimension(words, place.end..place.end + MAX_DISTANCE));
+    }
+    found.dimension = found
+        .dimension
+        .or_else(|| first_of(&DIMENSION_PHRASES, &FIND_DIMENSION_PHRASES, words));
+    or_named(found, words)
 }
 
 /// What a request was too large in: the prompt where only that is spoken of, else all its tokens.
-pub(super) fn of_size(text: &str) -> Option<Dimension> {
-    let is_context = [
-        "context length",
-        "context window",
-        "context limit",
-        "context size",
-        "input length and",
-    ];
-    if is_context.iter().any(|word| text.contains(word)) {
-        return Some(Dimension::Tokens);
-    }
-    let is_prompt = [
-        "input token",
-        "prompt token",
-        "prompt is too long",
-        "prompt length",
-        "of all messages",
-        "input is too long",
-    ];
-    if is_prompt.iter().any(|word| text.contains(word)) {
-        return Some(Dimension::InputTokens);
-    }
-    text.contains("token").then_some(Dimension::Tokens)
+pub(super) fn of_size(words: &Words, codes: &str) -> Option<Dimension> {
+    first_of(&SIZE_PHRASES, &FIND_SIZE_PHRASES, words)
+        .or_else(|| {
+            codes
+                .contains("prompt_token")
+                .then_some(Dimension::InputTokens)
+        })
+        .or_else(|| words.text().contains("token").then_some(Dimension::Tokens))
 }
 
 /// What is counted, where only a code tells. `codes` are between line feeds.
 pub(super) fn of_codes(codes: &str) -> Option<Dimension> {
-    first(codes, &CODES)
+    CODES
+        .iter()
+        .find(|(code, _)| codes.contains(code))
+        .map(|(_, dimension)| *dimension)
 }
 
 /// Completed by a quota's name in the sentence: "exceeded for UserByModelByDay", "metric: x/generate_requests".
-fn or_named(mut found: QuotaId, text: &str) -> QuotaId {
-    for cue in ["exceeded for ", "for metric: "] {
-        let Some((_, name)) = text.split_once(cue) else {
-            continue;
-        };
+fn or_named(mut found: QuotaId, words: &Words) -> QuotaId {
+    for (end, ()) in NAMED.find(words) {
+        let name = &words.text()[end..];
         let id = QuotaId::parse(name.split([' ', ',', '\n']).next().unwrap_or_default());
         // A quota of no named unit counts requests: UserByModelByDay.
         let unnamed = id.window.map(|_| Dimension::Requests);
@@ -69,57 +69,35 @@ fn or_named(mut found: QuotaId, text: &str) -> QuotaId {
     found
 }
 
-/// RPM, TPD, ITPM, ASPH and their kin: what, P for "per", and the period's letter.
-fn acronym(text: &str) -> QuotaId {
-    let words =
-        text.split(|character: char| !character.is_ascii_alphanumeric() && character != '-');
-    for word in words.filter(|word| (3..=4).contains(&word.len())) {
-        let Some((unit, period)) = word.split_at_checked(word.len() - 2) else {
-            continue;
-        };
-        let window = match period {
-            "ps" => Window::Second,
-            "pm" => Window::Minute,
-            "ph" => Window::Hour,
-            "pd" => Window::Day,
-            _ => continue,
-        };
-        let dimension = match unit {
-            "r" | "q" => Dimension::Requests,
-            "t" => Dimension::Tokens,
-            "it" => Dimension::InputTokens,
-            "ot" => Dimension::OutputTokens,
-            "i" => Dimension::Images,
-            "as" => Dimension::AudioSeconds,
-            _ => continue,
-        };
-        return QuotaId {
-            dimension: Some(dimension),
-            window: Some(window),
-        };
-    }
-    QuotaId::default()
+/// RPM, TPD, ITPM, ASPH and their kin, as a word of their own: in "10KTPM-200RPM" they name a bundle.
+fn acronym(words: &Words) -> QuotaId {
+    let text = words.text();
+    let mut acronyms = ACRONYMS.find_in(words, 0..text.len());
+    let alone = acronyms.find(|(place, _)| {
+        let joins = |next: char| next.is_alphanumeric() || next == '-';
+        !text[..place.start].ends_with('-') && !text[place.end..].starts_with(joins)
+    });
+    alone.map(|(_, id)| id).unwrap_or_default()
 }
 
 /// The periods that are named, and where.
-fn periods(text: &str) -> impl Iterator<Item = (usize, Window)> {
-    let joints = ["per", "every", "each", "/"]
-        .into_iter()
-        .flat_map(move |joint| {
-            text.match_indices(joint).filter_map(move |(at, joint)| {
-                let starts_word = joint == "/" || !text[..at].ends_with(char::is_alphanumeric);
-                let after = text[at + joint.len()..].trim_start_matches([' ', '-', '_']);
-                Some((at, window_ahead(after).filter(|_| starts_word)?))
-            })
-        });
-    let words = PERIOD_WORDS
-        .into_iter()
-        .filter_map(move |(word, window)| Some((text.find(word)?, window)));
-    joints.chain(words)
+fn periods(words: &Words) -> impl Iterator<Item = (Range<usize>, Window)> {
+    let text = words.text();
+    PERIODS
+        .find_in(words, 0..text.len())
+        .filter_map(|(place, window)| {
+            let after = text[place.end..].trim_start_matches([' ', '-', '_']);
+            let window = window.or_else(|| window_ahead(after))?;
+            Some((place, window))
+        })
 }
 
 /// The window whose name, or whose length, the text begins with.
 fn window_ahead(text: &str) -> Option<Window> {
+    // Most slashes stand in addresses.
+    if !text.starts_with(|first: char| first.is_ascii_digit() || "smhd".contains(first)) {
+        return None;
+    }
     let named = WINDOW_NAMES.iter().find(|(name, _)| {
         text.strip_prefix(name)
             .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphabetic()))
@@ -128,31 +106,34 @@ fn window_ahead(text: &str) -> Option<Window> {
         return Some(*window);
     }
     let length = hint::leading_duration(text)?.0;
-    WINDOWS
-        .into_iter()
+    WINDOW_NAMES
+        .iter()
+        .map(|(_, window)| *window)
         .find(|window| window.duration() == length)
 }
 
-/// The dimension that is named last.
-fn last_dimension(text: &str) -> Option<Dimension> {
-    let places = DIMENSION_WORDS.iter().filter_map(|(word, dimension)| {
-        Some((text.rfind(word)? + word.len(), word.len(), *dimension))
-    });
-    places
-        .max_by_key(|(end, length, _)| (*end, *length))
-        .map(|(_, _, dimension)| dimension)
+/// The dimension that is named last, the longest name of it: "input tokens" are not just tokens.
+fn last_dimension(words: &Words, part: Range<usize>) -> Option<Dimension> {
+    DIMENSIONS
+        .find_in(words, part)
+        .max_by_key(|(place, _)| (place.end, place.len()))
+        .map(|(_, dimension)| dimension)
 }
 
-/// The end of a text, of at most so many bytes.
-fn behind(text: &str, length: usize) -> &str {
-    &text[text.ceil_char_boundary(text.len().saturating_sub(length))..]
+/// What the phrase stands for that comes first in the table, of those that are in the text.
+fn first_of<T: Copy>(table: &[(&str, T)], phrases: &Phrases<usize>, words: &Words) -> Option<T> {
+    let first = phrases.find(words).map(|(_, index)| index).min()?;
+    table.get(first).map(|(_, value)| *value)
 }
 
-fn first<T: Copy>(text: &str, table: &[(&str, T)]) -> Option<T> {
-    table
-        .iter()
-        .find(|(word, _)| text.contains(word))
-        .map(|(_, value)| *value)
+/// Phrases that find their own index in the table.
+fn indexed<T>(table: &[(&'static str, T)]) -> Phrases<usize> {
+    Phrases::new(
+        table
+            .iter()
+            .enumerate()
+            .map(|(index, (phrase, _))| (*phrase, index)),
+    )
 }
 
 const WINDOW_NAMES: [(&str, Window); 9] = [
@@ -160,44 +141,78 @@ const WINDOW_NAMES: [(&str, Window); 9] = [
     ("sec", Window::Second),
     ("minute", Window::Minute),
     ("min", Window::Minute),
+    ("1min", Window::Minute),
     ("hour", Window::Hour),
     ("hr", Window::Hour),
     ("day", Window::Day),
     ("month", Window::Month),
-    ("1min", Window::Minute),
 ];
 
-const WINDOWS: [Window; 5] = [
-    Window::Second,
-    Window::Minute,
-    Window::Hour,
-    Window::Day,
-    Window::Month,
-];
+/// Joints, behind which a period stands, and periods in one word.
+static PERIODS: LazyLock<Phrases<Option<Window>>> = LazyLock::new(|| {
+    Phrases::new([
+        ("per", None),
+        ("every", None),
+        ("each", None),
+        ("/", None),
+        ("hourly", Some(Window::Hour)),
+        ("daily", Some(Window::Day)),
+        ("monthly", Some(Window::Month)),
+        // Anthropic's spend limits run by calendar months.
+        ("specified api usage limits", Some(Window::Month)),
+    ])
+});
 
-const PERIOD_WORDS: [(&str, Window); 4] = [
-    ("daily", Window::Day),
-    ("hourly", Window::Hour),
-    ("monthly", Window::Month),
-    // Anthropic's spend limits run by calendar months.
-    ("specified api usage limits", Window::Month),
-];
+/// A unit's letters, P for "per", and the period's letter.
+static ACRONYMS: LazyLock<Phrases<QuotaId>> = LazyLock::new(|| {
+    let units = [
+        ("r", Dimension::Requests),
+        ("q", Dimension::Requests),
+        ("t", Dimension::Tokens),
+        ("it", Dimension::InputTokens),
+        ("ot", Dimension::OutputTokens),
+        ("i", Dimension::Images),
+        ("as", Dimension::AudioSeconds),
+    ];
+    let periods = [
+        ("ps", Window::Second),
+        ("pm", Window::Minute),
+        ("ph", Window::Hour),
+        ("pd", Window::Day),
+    ];
+    let mut acronyms = Vec::new();
+    for (unit, dimension) in units {
+        for (period, window) in periods {
+            let id = QuotaId {
+                dimension: Some(dimension),
+                window: Some(window),
+            };
+            acronyms.push((format!("{unit}{period}"), id));
+        }
+    }
+    Phrases::new(acronyms.iter().map(|(acronym, id)| (acronym.as_str(), *id)))
+});
 
 /// What stands before a period: the last of these counts.
-const DIMENSION_WORDS: [(&str, Dimension); 12] = [
-    ("input token", Dimension::InputTokens),
-    ("prompt token", Dimension::InputTokens),
-    ("output token", Dimension::OutputTokens),
-    ("completion token", Dimension::OutputTokens),
-    ("token", Dimension::Tokens),
-    ("request", Dimension::Requests),
-    ("quer", Dimension::Requests),
-    ("call", Dimension::Requests),
-    ("free-models", Dimension::Requests),
-    ("image", Dimension::Images),
-    ("audio", Dimension::AudioSeconds),
-    ("concurren", Dimension::Concurrency),
-];
+static DIMENSIONS: LazyLock<Phrases<Dimension>> = LazyLock::new(|| {
+    Phrases::new([
+        ("input token", Dimension::InputTokens),
+        ("prompt token", Dimension::InputTokens),
+        ("output token", Dimension::OutputTokens),
+        ("completion token", Dimension::OutputTokens),
+        ("token", Dimension::Tokens),
+        ("request", Dimension::Requests),
+        ("quer", Dimension::Requests),
+        ("call", Dimension::Requests),
+        ("free-models", Dimension::Requests),
+        ("image", Dimension::Images),
+        ("audio", Dimension::AudioSeconds),
+        ("concurren", Dimension::Concurrency),
+        // Vertex AI joins its words: online_prediction_input_tokens_per_minute.
+        ("input_token", Dimension::InputTokens),
+        ("output_token", Dimension::OutputTokens),
+    ])
+});
 
 /// What counts without a period, asked in this order.
 const DIMENSION_PHRASES: [(&str, Dimension); 12] = [
@@ -214,6 +229,24 @@ const DIMENSION_PHRASES: [(&str, Dimension); 12] = [
     ("requests rate limit", Dimension::Requests),
     ("seconds of audio", Dimension::AudioSeconds),
 ];
+static FIND_DIMENSION_PHRASES: LazyLock<Phrases<usize>> =
+    LazyLock::new(|| indexed(&DIMENSION_PHRASES));
+
+/// What tells how large is too large, asked in this order.
+const SIZE_PHRASES: [(&str, Dimension); 11] = [
+    ("context length", Dimension::Tokens),
+    ("context window", Dimension::Tokens),
+    ("context limit", Dimension::Tokens),
+    ("context size", Dimension::Tokens),
+    ("input length and", Dimension::Tokens),
+    ("input token", Dimension::InputTokens),
+    ("prompt token", Dimension::InputTokens),
+    ("prompt is too long", Dimension::InputTokens),
+    ("prompt length", Dimension::InputTokens),
+    ("input is too long", Dimension::InputTokens),
+    ("total length of all messages", Dimension::InputTokens),
+];
+static FIND_SIZE_PHRASES: LazyLock<Phrases<usize>> = LazyLock::new(|| indexed(&SIZE_PHRASES));
 
 /// Codes and types of OpenAI, Cerebras and DashScope.
 const CODES: [(&str, Dimension); 10] = [
@@ -228,6 +261,10 @@ const CODES: [(&str, Dimension); 10] = [
     ("ratequota", Dimension::Requests),
     ("allocationquota", Dimension::Tokens),
 ];
+
+/// What stands before a quota's name.
+static NAMED: LazyLock<Phrases<()>> =
+    LazyLock::new(|| Phrases::new([("exceeded for ", ()), ("for metric: ", ())]));
 
 /// How far from its period a dimension stands.
 const MAX_DISTANCE: usize = 40;
@@ -298,7 +335,11 @@ mod tests {
             ),
             ("performance is perfect", None, None),
         ] {
-            assert_eq!(read(text), QuotaId { dimension, window }, "{text}");
+            assert_eq!(
+                read(&Words::new(text)),
+                QuotaId { dimension, window },
+                "{text}"
+            );
         }
     }
 }

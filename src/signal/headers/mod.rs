@@ -47,11 +47,13 @@ pub struct QuotaReading<'a> {
 ///
 /// Without such headers nothing is allocated. A value that cannot be read is passed over.
 pub fn quotas(headers: &HeaderMap, now: SystemTime) -> Vec<QuotaReading<'_>> {
+    if !headers.keys().any(|name| is_quota_name(name.as_str())) {
+        return Vec::new();
+    }
+    let server_time = hint::server_time(headers, now);
     let mut drafts = Drafts::default();
-    let mut server_time = None;
     for (name, value) in headers {
         if is_quota_name(name.as_str()) {
-            let server_time = *server_time.get_or_insert_with(|| hint::server_time(headers, now));
             drafts.add(name.as_str(), value, server_time);
         }
     }
@@ -226,7 +228,7 @@ impl Reset {
         let value = value.trim();
         match value.parse::<f64>() {
             Ok(epoch) if epoch >= hint::EPOCH_SECONDS => {
-                hint::until_epoch(epoch, server_time).map(Self::Wait)
+                Some(Self::Wait(hint::until_epoch(epoch, server_time)))
             }
             Ok(number) => (number >= 0.0).then_some(Self::Bare(number)),
             Err(_) => hint::parse_duration(value).map(Self::Wait).or_else(|| {

@@ -14,8 +14,11 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
 
-pub(crate) use self::duration::{from_secs, leading_duration};
 pub use self::{date::parse_date, duration::parse_duration, prose::find_wait};
+pub(crate) use self::{
+    duration::{from_secs, leading_duration},
+    prose::find_wait_in,
+};
 
 /// The longest hint that is believed, 366 days; longer ones are cut to it.
 pub const MAX_HINT: Duration = Duration::from_secs(366 * 86_400);
@@ -40,6 +43,19 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     zero
 }
 
+/// The longest wait that the headers ask for, where they contradict each other.
+pub(crate) fn longest_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let values = RETRY_HEADERS.iter().flat_map(|(name, unit)| {
+        headers
+            .get_all(*name)
+            .into_iter()
+            .map(|value| (value, *unit))
+    });
+    values
+        .filter_map(|(value, unit)| retry_value(value, unit, headers, now))
+        .max()
+}
+
 /// Whether the upstream says that the same request may be sent again: `x-should-retry: true` or `false`, as OpenAI's and
 /// Anthropic's servers send it and their clients obey it.
 pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
@@ -60,15 +76,17 @@ pub(crate) fn server_time(headers: &HeaderMap, now: SystemTime) -> SystemTime {
 }
 
 /// The wait until a Unix time, in seconds or, from 10^12 on, in milliseconds.
-pub(crate) fn until_epoch(epoch: f64, server_time: SystemTime) -> Option<Duration> {
+pub(crate) fn until_epoch(epoch: f64, server_time: SystemTime) -> Duration {
     let seconds = if epoch >= EPOCH_MILLIS {
         epoch / 1e3
     } else {
         epoch
     };
-    let since_epoch = Duration::try_from_secs_f64(seconds).ok()?;
-    let then = SystemTime::UNIX_EPOCH.checked_add(since_epoch)?;
-    Some(until(then, server_time))
+    let since_epoch = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    match SystemTime::UNIX_EPOCH.checked_add(since_epoch) {
+        Some(then) => until(then, server_time),
+        None => MAX_HINT,
+    }
 }
 
 /// The wait until a time; zero where it has passed.
@@ -79,13 +97,9 @@ pub(crate) fn until(then: SystemTime, server_time: SystemTime) -> Duration {
 /// Rounds up to a millisecond and cuts to [`MAX_HINT`].
 pub(crate) fn round_up(wait: Duration) -> Duration {
     let wait = wait.min(MAX_HINT);
-    // A nanosecond is forgiven: "17.4s" computed in floating point is 17.400000001.
-    let nanos = wait.subsec_nanos().saturating_sub(1);
-    let millis = if wait.subsec_nanos() == 0 {
-        0
-    } else {
-        nanos / 1_000_000 + 1
-    };
+    // A microsecond is forgiven: "97d2h10m8.583s" in floating point is a little more than that.
+    let nanos = wait.subsec_nanos().saturating_sub(1_000);
+    let millis = nanos.div_ceil(1_000_000);
     Duration::from_secs(wait.as_secs()) + Duration::from_millis(u64::from(millis))
 }
 
@@ -115,8 +129,8 @@ fn retry_value(
     match (unit, text.parse::<f64>()) {
         (Unit::Millis, Ok(millis)) => duration::from_secs(millis / 1e3),
         (Unit::Millis, Err(_)) => None,
-        (Unit::Seconds, Ok(number)) if number >= EPOCH_SECONDS && number.is_finite() => {
-            until_epoch(number, server_time(headers, now))
+        (Unit::Seconds, Ok(number)) if number >= EPOCH_SECONDS => {
+            Some(until_epoch(number, server_time(headers, now)))
         }
         (Unit::Seconds, Ok(seconds)) => duration::from_secs(seconds),
         (Unit::Seconds, Err(_)) => parse_duration(text).or_else(|| {

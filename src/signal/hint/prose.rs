@@ -1,46 +1,66 @@
 //! Waits in sentences.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     date::leading_date,
     duration::{from_secs, leading_duration, leading_number},
     until, until_epoch,
 };
+use crate::signal::words::{Phrases, Words};
 
-/// The longest wait that a sentence asks for: "try again in 22m46.848s", "retry after 7 seconds", "wait 4 seconds", "expected
+/// The longest wait that a text asks for: "try again in 22m46.848s", "retry after 7 seconds", "wait 4 seconds", "expected
 /// available in 1 second", "will reset at 2026-10-01T00:00:00-07:00", "limit reached|1790000000".
 ///
-/// `text` is in ASCII lower case. A figure counts only behind words that ask to wait and a preposition; "try again later"
-/// and "wait a few minutes" name none. `server_time` is what points in time are read against.
+/// A figure counts only behind words that ask to wait; "try again later" and "wait a few minutes" name none. `server_time`
+/// is what points in time are read against.
 pub fn find_wait(text: &str, server_time: SystemTime) -> Option<Duration> {
-    let mut longest = None;
-    for (cue, _) in CUES.iter().flat_map(|cue| {
-        text.match_indices(cue)
-            .map(move |(at, cue)| (at + cue.len(), cue))
-    }) {
-        let after = text.get(cue..).unwrap_or_default();
-        longest = longest.max(figure_behind(after, server_time));
-    }
-    longest.max(epoch_behind_bar(text, server_time))
+    find_wait_in(&Words::new(text), server_time)
+}
+
+pub(crate) fn find_wait_in(words: &Words, server_time: SystemTime) -> Option<Duration> {
+    let waits = CUES
+        .find(words)
+        .filter_map(|(end, unit)| wait_behind(&words.text()[end..], unit, server_time));
+    waits.max().max(epoch_behind_bar(words.text(), server_time))
+}
+
+/// What a figure without a unit is.
+#[derive(Clone, Copy)]
+enum Bare {
+    Nothing,
+    Seconds,
 }
 
 /// The wait that stands behind the cue, past at most a few small words.
-fn figure_behind(after: &str, server_time: SystemTime) -> Option<Duration> {
+fn wait_behind(after: &str, bare: Bare, server_time: SystemTime) -> Option<Duration> {
     let mut rest = after;
     loop {
         rest = rest.trim_start_matches([' ', ':', '~', '`', '"', '\'', '(', '=']);
-        if let Some(date) = leading_date(rest, server_time) {
-            return Some(until(date, server_time));
-        }
-        if let Some((wait, _)) = leading_duration(rest) {
-            return Some(wait);
+        if rest.starts_with(|first: char| first.is_ascii_digit()) {
+            let date = || Some(until(leading_date(rest, server_time)?, server_time));
+            let wait = || leading_duration(rest).map(|(wait, _)| wait);
+            return date().or_else(wait).or_else(|| bare_seconds(rest, bare));
         }
         let word = SMALL_WORDS.iter().find(|word| {
             rest.strip_prefix(**word)
                 .is_some_and(|rest| rest.starts_with([' ', ':', '~']))
         })?;
         rest = &rest[word.len()..];
+    }
+}
+
+/// "Retry-After: 30", quoted from a header.
+fn bare_seconds(text: &str, bare: Bare) -> Option<Duration> {
+    let (seconds, rest) = leading_number(text)?;
+    let stands_alone = !rest.starts_with([' ', '-', ':', '/', '%']) || rest.trim().is_empty();
+    let stands_alone = stands_alone && !rest.starts_with(char::is_alphanumeric);
+    match bare {
+        Bare::Seconds if stands_alone => from_secs(seconds),
+        _ => None,
     }
 }
 
@@ -51,28 +71,31 @@ fn epoch_behind_bar(text: &str, server_time: SystemTime) -> Option<Duration> {
     if !before.trim_end().ends_with("reached") || epoch < super::EPOCH_SECONDS {
         return None;
     }
-    until_epoch(epoch, server_time).or_else(|| from_secs(0.0))
+    Some(until_epoch(epoch, server_time))
 }
 
 /// Words that ask to wait; a figure has to follow.
-const CUES: [&str; 16] = [
-    "try again",
-    "try your request again",
-    "retry",
-    "wait",
-    "available",
-    "reset",
-    "resets",
-    "regain access",
-    "retrying",
-    "come back",
-    "try after",
-    "back off",
-    "retry_after",
-    "retry-after",
-    "replenished",
-    "cooldown",
-];
+static CUES: LazyLock<Phrases<Bare>> = LazyLock::new(|| {
+    Phrases::new([
+        ("try again", Bare::Nothing),
+        ("try your request again", Bare::Nothing),
+        ("try after", Bare::Nothing),
+        ("retry", Bare::Nothing),
+        ("retrying", Bare::Nothing),
+        ("retry after", Bare::Seconds),
+        ("retry-after", Bare::Seconds),
+        ("retry_after", Bare::Seconds),
+        ("wait", Bare::Nothing),
+        ("available", Bare::Nothing),
+        ("reset", Bare::Nothing),
+        ("resets", Bare::Nothing),
+        ("regain access", Bare::Nothing),
+        ("come back", Bare::Nothing),
+        ("back off", Bare::Nothing),
+        ("replenished", Bare::Nothing),
+        ("cooldown", Bare::Nothing),
+    ])
+});
 
 const SMALL_WORDS: [&str; 22] = [
     "in",

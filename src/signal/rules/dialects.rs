@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::{FailureRule, codes, messages};
+use super::{FailureRule, codes, messages, table::Table};
 use crate::{
     outcome::FailureKind::{
         Auth, ContentFiltered, InvalidRequest, NotFound, Overloaded, QuotaExhausted, RateLimited,
@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// The rules of a dialect, asked before the shared ones.
-pub(crate) fn of_dialect(dialect: Dialect) -> &'static [FailureRule] {
-    match dialect {
+pub(crate) fn of_dialect(dialect: Dialect) -> Option<&'static Table> {
+    let table = match dialect {
         Dialect::Gemini => &GEMINI,
         Dialect::Bedrock => &BEDROCK,
         Dialect::Mistral => &MISTRAL,
@@ -22,18 +22,24 @@ pub(crate) fn of_dialect(dialect: Dialect) -> &'static [FailureRule] {
         Dialect::MiniMax => &MINIMAX,
         Dialect::DashScope => &DASHSCOPE,
         Dialect::Cohere => &COHERE,
-        _ => &[],
-    }
+        _ => return None,
+    };
+    Some(table)
 }
-
-type Table = LazyLock<Vec<FailureRule>>;
 
 /// `google.rpc.Code` and `ErrorInfo.reason` (<https://google.aip.dev/193>,
 /// <https://ai.google.dev/gemini-api/docs/troubleshooting>).
-static GEMINI: Table = LazyLock::new(|| {
-    [
-        codes(QuotaExhausted, "quota_exhausted insufficient_g1_credits_balance"),
-        messages(QuotaExhausted, 429..=429, "credits are depleted\nspending cap"),
+static GEMINI: LazyLock<Table> = LazyLock::new(|| {
+    let rules = [
+        codes(
+            QuotaExhausted,
+            "quota_exhausted insufficient_g1_credits_balance",
+        ),
+        messages(
+            QuotaExhausted,
+            429..=429,
+            "credits are depleted\nspending cap",
+        ),
         codes(Overloaded, "model_capacity_exhausted unavailable"),
         codes(
             Auth,
@@ -47,13 +53,13 @@ static GEMINI: Table = LazyLock::new(|| {
         ),
         codes(RateLimited, "resource_exhausted rate_limit_exceeded"),
         codes(Timeout, "deadline_exceeded"),
-    ]
-    .concat()
+    ];
+    Table::new(rules.concat())
 });
 
 /// <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>
-static BEDROCK: Table = LazyLock::new(|| {
-    [
+static BEDROCK: LazyLock<Table> = LazyLock::new(|| {
+    let rules = [
         codes(Timeout, "modeltimeoutexception"),
         codes(
             Overloaded,
@@ -75,37 +81,37 @@ static BEDROCK: Table = LazyLock::new(|| {
             FailureRule::new(RateLimited).code_part("limitexceeded"),
             FailureRule::new(RateLimited).statuses(429..=429),
         ],
-    ]
-    .concat()
+    ];
+    Table::new(rules.concat())
 });
 
 /// <https://docs.mistral.ai/api/>; the numbers were seen in answers.
-static MISTRAL: Table = LazyLock::new(|| {
-    [
+static MISTRAL: LazyLock<Table> = LazyLock::new(|| {
+    let rules = [
         codes(RateLimited, "1300 3505 service_tier_capacity_exceeded"),
         codes(NotFound, "1500"),
         codes(Auth, "1910"),
-    ]
-    .concat()
+    ];
+    Table::new(rules.concat())
 });
 
 /// A 403 is a limit at GitHub when it says so
 /// (<https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>).
-static GITHUB: Table = LazyLock::new(|| {
-    [
+static GITHUB: LazyLock<Table> = LazyLock::new(|| {
+    let rules = [
         messages(
             RateLimited,
             403..=429,
             "rate limit\nabuse detection\ntoo many requests",
         ),
         codes(NotFound, "unknown_model unavailable_model"),
-    ]
-    .concat()
+    ];
+    Table::new(rules.concat())
 });
 
 /// <https://docs.bigmodel.cn/cn/faq/api-code>
-static ZHIPU: Table = LazyLock::new(|| {
-    [
+static ZHIPU: LazyLock<Table> = LazyLock::new(|| {
+    let rules = [
         codes(RateLimited, "1302 1303 1304 1308 1310"),
         codes(Overloaded, "1305 1312"),
         codes(QuotaExhausted, "1113 1309 1311 1313"),
@@ -117,13 +123,13 @@ static ZHIPU: Table = LazyLock::new(|| {
         codes(RequestTooLarge, "1261"),
         codes(ContentFiltered, "1301"),
         codes(ServerError, "500 1230 1234"),
-    ]
-    .concat()
+    ];
+    Table::new(rules.concat())
 });
 
 /// <https://platform.minimax.io/docs/api-reference/errorcode>
-static MINIMAX: Table = LazyLock::new(|| {
-    [
+static MINIMAX: LazyLock<Table> = LazyLock::new(|| {
+    let rules = [
         codes(RateLimited, "1002 1041 2045 2056"),
         codes(QuotaExhausted, "1008"),
         codes(Auth, "1004 2049"),
@@ -132,13 +138,13 @@ static MINIMAX: Table = LazyLock::new(|| {
         codes(ContentFiltered, "1026 1027"),
         codes(RequestTooLarge, "1039"),
         codes(InvalidRequest, "1042 2013"),
-    ]
-    .concat()
+    ];
+    Table::new(rules.concat())
 });
 
 /// <https://www.alibabacloud.com/help/en/model-studio/error-code>
-static DASHSCOPE: Table = LazyLock::new(|| {
-    [
+static DASHSCOPE: LazyLock<Table> = LazyLock::new(|| {
+    let rules = [
         codes(QuotaExhausted, "arrearage allocationquota.freetieronly"),
         messages(
             QuotaExhausted,
@@ -150,15 +156,15 @@ static DASHSCOPE: Table = LazyLock::new(|| {
             "datainspectionfailed data_inspection_failed",
         ),
         codes(RateLimited, "limit_requests limit_tokens limit_burst_rate"),
-    ]
-    .concat()
+    ];
+    Table::new(rules.concat())
 });
 
 /// <https://docs.cohere.com/reference/errors>
-static COHERE: Table = LazyLock::new(|| {
-    [
+static COHERE: LazyLock<Table> = LazyLock::new(|| {
+    let rules = [
         codes(RequestTooLarge, "too_many_tokens"),
         messages(RateLimited, 429..=429, "trial key"),
-    ]
-    .concat()
+    ];
+    Table::new(rules.concat())
 });

@@ -2,6 +2,7 @@
 
 mod dialects;
 mod shared;
+mod table;
 
 use std::ops::RangeInclusive;
 
@@ -32,7 +33,7 @@ pub(crate) use self::{dialects::of_dialect, shared::shared};
 pub struct FailureRule {
     kind: FailureKind,
     statuses: RangeInclusive<u16>,
-    code: Option<Box<str>>,
+    code: Option<Code>,
     messages: Vec<Box<str>>,
     retry_same: Option<bool>,
     fall_back: Option<bool>,
@@ -61,14 +62,16 @@ impl FailureRule {
     /// Only where a code, type, status or reason field of the body is this, whatever its case.
     #[must_use]
     pub fn code(mut self, code: &str) -> Self {
-        self.code = Some(format!("\n{}\n", code.to_ascii_lowercase()).into());
+        self.code = Some(Code::Whole(
+            format!("\n{}\n", code.to_ascii_lowercase()).into(),
+        ));
         self
     }
 
     /// Only where a code, type, status or reason field of the body holds this, whatever its case.
     #[must_use]
     pub fn code_part(mut self, part: &str) -> Self {
-        self.code = Some(part.to_ascii_lowercase().into());
+        self.code = Some(Code::Part(part.to_ascii_lowercase().into()));
         self
     }
 
@@ -95,7 +98,9 @@ impl FailureRule {
 
     pub(crate) fn matches(&self, status: u16, codes: &str, text: &str) -> bool {
         self.statuses.contains(&status)
-            && self.code.as_deref().is_none_or(|code| codes.contains(code))
+            && self.code.as_ref().is_none_or(|code| match code {
+                Code::Whole(code) | Code::Part(code) => codes.contains(&**code),
+            })
             && self.messages.iter().all(|part| text.contains(&**part))
     }
 
@@ -106,6 +111,14 @@ impl FailureRule {
             fall_back: self.fall_back.unwrap_or(self.kind.fall_back()),
         }
     }
+}
+
+/// How a code is known; in lower case.
+#[derive(Clone, Debug)]
+enum Code {
+    /// By all of it; between line feeds, as the codes that were found are.
+    Whole(Box<str>),
+    Part(Box<str>),
 }
 
 /// What a rule says of a failure.

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, sync::LazyLock};
 
-use super::{FailureRule, codes, messages};
+use super::{FailureRule, codes, messages, table::Table};
 use crate::outcome::FailureKind::{
     Auth, ContentFiltered, InvalidRequest, NotFound, Overloaded, QuotaExhausted, RateLimited,
     RequestTooLarge, ServerError, Timeout,
@@ -13,12 +13,12 @@ use crate::outcome::FailureKind::{
 /// Strong words come before weak ones: a code says more than a sentence, and a sentence about the request's size, the
 /// account or the key more than "rate limit", which the same sentence may well mention. Where a code is as general as
 /// "invalid request", the sentences come first.
-pub(crate) fn shared() -> &'static [FailureRule] {
+pub(crate) fn shared() -> &'static Table {
     &SHARED
 }
 
-static SHARED: LazyLock<Vec<FailureRule>> = LazyLock::new(|| {
-    [
+static SHARED: LazyLock<Table> = LazyLock::new(|| {
+    let rules = [
         no_access(),
         strong_codes(),
         money(),
@@ -28,8 +28,8 @@ static SHARED: LazyLock<Vec<FailureRule>> = LazyLock::new(|| {
         rates(),
         weak_codes(),
         another_model_may_take_it(),
-    ]
-    .concat()
+    ];
+    Table::new(rules.concat())
 });
 
 /// Whatever the status: providers put errors into 400s, 500s and successful streams alike.

@@ -1,0 +1,56 @@
+//! Many rules, asked in one pass over the text.
+
+use super::{Code, FailureRule, Verdict};
+use crate::signal::words::{Phrases, Words};
+
+/// Rules in the order they are asked.
+///
+/// Finds what asking one after the other finds, as long as every message begins where a word begins.
+#[derive(Debug)]
+pub(crate) struct Table {
+    rules: Vec<FailureRule>,
+    /// The rules by the longest part of their messages.
+    by_message: Phrases<usize>,
+    /// Those without a message, by their code.
+    by_code: Phrases<usize>,
+    /// Those with neither.
+    others: Vec<usize>,
+}
+
+impl Table {
+    pub(crate) fn new(rules: Vec<FailureRule>) -> Self {
+        let mut messages = Vec::new();
+        let mut codes = Vec::new();
+        let mut others = Vec::new();
+        for (index, rule) in rules.iter().enumerate() {
+            let message = rule.messages.iter().max_by_key(|message| message.len());
+            match (message, &rule.code) {
+                (Some(message), _) => messages.push((&**message, index)),
+                (None, Some(Code::Whole(code))) => codes.push((&**code, index)),
+                (None, _) => others.push(index),
+            }
+        }
+        Self {
+            by_message: Phrases::new(messages),
+            by_code: Phrases::new(codes),
+            others,
+            rules,
+        }
+    }
+
+    /// What the first rule that matches says. `codes` are in lower case, each between line feeds.
+    pub(crate) fn verdict(&self, status: u16, codes: &str, words: &Words) -> Option<Verdict> {
+        let by_message = self.by_message.find(words).map(|(_, index)| index);
+        let by_code = codes
+            .match_indices('\n')
+            .flat_map(|(at, _)| self.by_code.at(codes, at))
+            .map(|(_, index)| index);
+        let mut first = self.rules.len();
+        for index in by_message.chain(by_code).chain(self.others.iter().copied()) {
+            if index < first && self.rules[index].matches(status, codes, words.text()) {
+                first = index;
+            }
+        }
+        self.rules.get(first).map(FailureRule::verdict)
+    }
+}
