@@ -33,8 +33,27 @@ struct ProviderInner {
     name: Arc<str>,
     base_url: Uri,
     dialect: Dialect,
-    credentials: Option<HeaderValue>,
+    wire: Wire,
+    credentials: Option<Credentials>,
     local: bool,
+}
+
+/// How a provider wants requests addressed and signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// The key as a bearer token.
+    OpenAi,
+    /// The deployment in the path, the version in the query, the key in `api-key`.
+    Azure { api_version: Arc<str> },
+    /// Below `/messages` the key in `x-api-key`, with a version; elsewhere as OpenAI's.
+    Anthropic,
+}
+
+/// A key, in the two forms in which providers take it. Never printed.
+#[derive(Clone)]
+pub(crate) struct Credentials {
+    pub(crate) bearer: HeaderValue,
+    pub(crate) key: HeaderValue,
 }
 
 impl Provider {
@@ -42,13 +61,14 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// When `base_url` is not an absolute `http` or `https` URL, or carries a query.
+    /// When `base_url` is not an absolute `http` or `https` URL, or carries credentials or a query.
     pub fn new(name: impl Into<Arc<str>>, base_url: &str) -> Result<Self, ConfigError> {
         Ok(Self {
             inner: Arc::new(ProviderInner {
                 name: name.into(),
                 base_url: parse_base_url(base_url)?,
                 dialect: Dialect::OpenAi,
+                wire: Wire::OpenAi,
                 credentials: None,
                 local: false,
             }),
@@ -65,13 +85,44 @@ impl Provider {
         Self::preset("groq", "https://api.groq.com/openai/v1", Dialect::Groq)
     }
 
-    /// Anthropic, through its [OpenAI-compatible endpoint](https://docs.claude.com/en/api/openai-sdk).
+    /// Anthropic, at <https://api.anthropic.com/v1>: its own API for requests to `/messages`, its
+    /// [OpenAI-compatible endpoint](https://docs.claude.com/en/api/openai-sdk) for all others.
     pub fn anthropic() -> Self {
         Self::preset(
             "anthropic",
             "https://api.anthropic.com/v1",
             Dialect::Anthropic,
         )
+        .with(|inner| inner.wire = Wire::Anthropic)
+    }
+
+    /// Gemini, through its [OpenAI-compatible endpoint](https://ai.google.dev/gemini-api/docs/openai).
+    pub fn gemini() -> Self {
+        let base_url = "https://generativelanguage.googleapis.com/v1beta/openai";
+        Self::preset("gemini", base_url, Dialect::Gemini)
+    }
+
+    /// An Azure OpenAI resource, such as `https://my-resource.openai.azure.com`, and the version of its API, such as
+    /// `2024-10-21`. Its models are the names of your deployments.
+    ///
+    /// # Errors
+    ///
+    /// When `resource` is not an absolute `http` or `https` URL, or carries a query or credentials, or when `api_version`
+    /// is empty or has characters that a query cannot carry.
+    pub fn azure(resource: &str, api_version: &str) -> Result<Self, ConfigError> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        if api_version.is_empty() || !api_version.chars().all(is_plain) {
+            return Err(ConfigError::new(
+                "api_version",
+                api_version,
+                "letters, digits, `-`, `.` and `_`",
+            ));
+        }
+        let wire = Wire::Azure {
+            api_version: api_version.into(),
+        };
+        let azure = Self::new("azure", resource)?.dialect(Dialect::Azure);
+        Ok(azure.with(|inner| inner.wire = wire))
     }
 
     /// A local Ollama server, at `http://localhost:11434/v1`.
@@ -90,6 +141,7 @@ impl Provider {
                 name: name.into(),
                 base_url: Uri::from_static(base_url),
                 dialect,
+                wire: Wire::OpenAi,
                 credentials: None,
                 local: false,
             }),
@@ -103,27 +155,35 @@ impl Provider {
         self.with(|inner| inner.name = name)
     }
 
-    /// Sets the API key, sent as `Authorization: Bearer`. It is never printed.
+    /// Sets the API key, sent as the provider wants it: as a bearer token, in `api-key` or in `x-api-key`. It is never
+    /// printed.
     ///
     /// # Errors
     ///
-    /// When the key has characters that a header cannot carry; the error does not repeat the key.
+    /// When the key is empty or has characters that a header cannot carry; the error does not repeat it.
     pub fn key(self, key: &str) -> Result<Self, ConfigError> {
-        let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| {
-            ConfigError::new("key", "***", "printable ASCII, as a header can carry it")
-        })?;
-        if key.trim().is_empty() {
-            return Err(ConfigError::new("key", "\"\"", "a key that is not empty"));
+        let header = |text: &str| {
+            let mut value = HeaderValue::from_str(text).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        };
+        match (header(&format!("Bearer {key}")), header(key)) {
+            (Some(bearer), Some(key)) if !key.is_empty() => {
+                Ok(self.with(|inner| inner.credentials = Some(Credentials { bearer, key })))
+            }
+            _ => Err(ConfigError::new(
+                "key",
+                "***",
+                "printable ASCII that is not empty",
+            )),
         }
-        value.set_sensitive(true);
-        Ok(self.with(|inner| inner.credentials = Some(value)))
     }
 
     /// Sets the URL that request paths are put below.
     ///
     /// # Errors
     ///
-    /// When it is not an absolute `http` or `https` URL, or carries a query.
+    /// When it is not an absolute `http` or `https` URL, or carries credentials or a query.
     pub fn base_url(self, base_url: &str) -> Result<Self, ConfigError> {
         let base_url = parse_base_url(base_url)?;
         Ok(self.with(|inner| inner.base_url = base_url))
@@ -162,7 +222,11 @@ impl Provider {
         self.inner.dialect
     }
 
-    pub(crate) fn credentials(&self) -> Option<&HeaderValue> {
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.inner.wire
+    }
+
+    pub(crate) fn credentials(&self) -> Option<&Credentials> {
         self.inner.credentials.as_ref()
     }
 
@@ -316,14 +380,15 @@ impl fmt::Debug for Upstream {
 pub struct ServedBy(pub Upstream);
 
 fn parse_base_url(text: &str) -> Result<Uri, ConfigError> {
-    let wrong = || {
-        ConfigError::new(
-            "base_url",
-            text,
-            "an absolute http or https URL without a query",
-        )
+    let wrong = |value: &str| {
+        let expected = "an absolute http or https URL without credentials and query";
+        ConfigError::new("base_url", value, expected)
     };
-    let uri: Uri = text.parse().map_err(|_| wrong())?;
+    // What may be a password is not repeated.
+    if text.contains('@') {
+        return Err(wrong("a URL with credentials"));
+    }
+    let uri: Uri = text.parse().map_err(|_| wrong(text))?;
     let query = uri.path_and_query().and_then(PathAndQuery::query);
     match uri.scheme_str() {
         Some("http" | "https")
@@ -331,7 +396,7 @@ fn parse_base_url(text: &str) -> Result<Uri, ConfigError> {
         {
             Ok(uri)
         }
-        _ => Err(wrong()),
+        _ => Err(wrong(text)),
     }
 }
 
@@ -363,6 +428,18 @@ mod tests {
             assert_eq!(error.setting(), "base_url", "{bad}");
             assert!(error.to_string().contains(bad), "{error}");
         }
+    }
+
+    #[test]
+    fn what_may_be_a_password_in_a_url_is_not_repeated() {
+        let error = Provider::new("x", "https://user:hunter2@example.com/v1").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+        assert_eq!(
+            Provider::azure("https://x.openai.azure.com", "a&b")
+                .unwrap_err()
+                .setting(),
+            "api_version"
+        );
     }
 
     #[test]

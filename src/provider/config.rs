@@ -9,6 +9,7 @@ pub(super) struct Settings {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) peek_bytes: usize,
     pub(super) peek_time: Duration,
+    pub(super) include_usage: bool,
 }
 
 impl Default for Settings {
@@ -17,6 +18,7 @@ impl Default for Settings {
             clock: Arc::new(TokioClock),
             peek_bytes: 64 << 10,
             peek_time: Duration::from_secs(10),
+            include_usage: false,
         }
     }
 }

@@ -33,6 +33,16 @@ impl ProviderLayer {
         self
     }
 
+    /// Asks for the usage of streamed chat completions (`stream_options.include_usage`) where the request says nothing of it.
+    ///
+    /// Without it most providers tell no usage at the end of a stream, and the rate limit layer keeps the estimate. With
+    /// it the stream has one more event, without a choice, that the reader must bear. Default: false.
+    #[must_use]
+    pub fn include_usage(mut self, include: bool) -> Self {
+        self.settings.include_usage = include;
+        self
+    }
+
     /// Sets the clock. Default: [`TokioClock`](crate::clock::TokioClock).
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {

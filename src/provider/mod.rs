@@ -49,6 +49,7 @@
 
 mod body;
 mod config;
+mod edit;
 mod future;
 mod layer;
 mod peek;

@@ -1,17 +1,17 @@
 //! A request as its provider wants it: URL, credentials, and the model in the JSON body.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::iter::repeat;
+
+use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, Request, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
     header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHORIZATION},
     uri::{Parts, PathAndQuery},
 };
 use http_body_util::{BodyExt, Full};
 
-use crate::{
-    signal::json::{Scanner, Token},
-    upstream::{Provider, Upstream},
-};
+use super::edit::edit;
+use crate::upstream::{Credentials, Provider, Upstream, Wire};
 
 /// Turns a request into one for this upstream.
 ///
@@ -19,55 +19,105 @@ use crate::{
 pub(super) fn address(
     mut request: Request<Full<Bytes>>,
     upstream: &Upstream,
+    include_usage: bool,
 ) -> Request<Full<Bytes>> {
     let provider = upstream.provider();
-    *request.uri_mut() = target(provider.url(), request.uri());
+    let path = below_base(request.uri().path()).to_owned();
+    *request.uri_mut() = target(upstream, &path, request.uri().query().unwrap_or_default());
     *request.version_mut() = Version::default();
-    exchange_credentials(request.headers_mut(), provider);
-    match upstream.model() {
-        Some(model) => {
-            request.headers_mut().remove(CONTENT_LENGTH);
-            request.map(|body| Full::new(with_model(&bytes_of(body), model)))
+    exchange_credentials(request.headers_mut(), provider, &path);
+    let include_usage = include_usage && path.starts_with("/chat/completions");
+    let (mut parts, body) = request.into_parts();
+    let body = bytes_of(body);
+    let body = match edit(&body, upstream.model(), include_usage) {
+        Some(edited) => {
+            parts.headers.remove(CONTENT_LENGTH);
+            edited
         }
-        None => request,
-    }
+        None => body,
+    };
+    Request::from_parts(parts, Full::new(body))
 }
 
-/// The request's path below the provider's base URL. A leading `/v1` or `/openai/v1` is part of a base URL, not of the
-/// path.
-fn target(base: &Uri, requested: &Uri) -> Uri {
-    let path = requested.path();
+/// The path without the `/v1` or `/openai/v1` that callers put before it: that is part of a base URL.
+fn below_base(path: &str) -> &str {
     let path = path
         .strip_prefix("/openai")
         .filter(|rest| rest.starts_with("/v1/"))
         .unwrap_or(path);
-    let path = path
-        .strip_prefix("/v1")
+    path.strip_prefix("/v1")
         .filter(|rest| rest.starts_with('/'))
-        .unwrap_or(path);
-    let mut joined = format!("{}{path}", base.path().trim_end_matches('/'));
-    let pairs = requested.query().unwrap_or_default().split('&');
-    let pairs = pairs.filter(|pair| !pair.is_empty() && !is_credential(pair));
-    for (pair, separator) in pairs.zip(["?"].into_iter().chain(std::iter::repeat("&"))) {
-        joined.push_str(separator);
-        joined.push_str(pair);
+        .unwrap_or(path)
+}
+
+fn target(upstream: &Upstream, path: &str, query: &str) -> Uri {
+    let provider = upstream.provider();
+    let base = provider.url();
+    let mut target = base.path().trim_end_matches('/').to_owned();
+    let mut own_query = None;
+    if let Wire::Azure { api_version } = provider.wire() {
+        target.push_str("/openai");
+        if let Some(deployment) = upstream.model() {
+            target.push_str("/deployments/");
+            push_encoded(&mut target, deployment);
+        }
+        own_query = Some(format!("api-version={api_version}"));
+    }
+    target.push_str(path);
+    let replaced = |pair: &str| own_query.is_some() && pair.starts_with("api-version=");
+    let pairs = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !is_credential(pair) && !replaced(pair));
+    for (pair, separator) in own_query
+        .as_deref()
+        .into_iter()
+        .chain(pairs)
+        .zip(["?"].into_iter().chain(repeat("&")))
+    {
+        target.push_str(separator);
+        target.push_str(pair);
     }
     let mut parts = Parts::default();
     (parts.scheme, parts.authority) = (base.scheme().cloned(), base.authority().cloned());
-    parts.path_and_query = PathAndQuery::try_from(joined).ok();
+    parts.path_and_query = PathAndQuery::try_from(target).ok();
     // Both halves come from valid URIs, so together they are one.
     Uri::from_parts(parts).unwrap_or_else(|_| base.clone())
 }
 
-fn exchange_credentials(headers: &mut HeaderMap, provider: &Provider) {
+/// A name as one segment of a path (RFC 3986, 3.3).
+fn push_encoded(target: &mut String, segment: &str) {
+    for byte in segment.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                target.push(char::from(byte));
+            }
+            _ => target.push_str(&format!("%{byte:02X}")),
+        }
+    }
+}
+
+fn exchange_credentials(headers: &mut HeaderMap, provider: &Provider, path: &str) {
     headers.remove(HOST);
     for name in &CREDENTIALS {
         headers.remove(name);
     }
-    if let Some(credentials) = provider.credentials() {
-        headers.insert(AUTHORIZATION, credentials.clone());
-    }
+    let Some(Credentials { bearer, key }) = provider.credentials() else {
+        return;
+    };
+    match provider.wire() {
+        Wire::Azure { .. } => headers.insert("api-key", key.clone()),
+        Wire::Anthropic if path.starts_with("/messages") => {
+            headers
+                .entry("anthropic-version")
+                .or_insert(HeaderValue::from_static(ANTHROPIC_VERSION));
+            headers.insert("x-api-key", key.clone())
+        }
+        Wire::OpenAi | Wire::Anthropic => headers.insert(AUTHORIZATION, bearer.clone()),
+    };
 }
+
+/// The version that Anthropic's API has had since 2023: <https://docs.claude.com/en/api/versioning>.
+const ANTHROPIC_VERSION: &str = "2023-06-01";
 
 /// Header fields that carry, or name the owner of, the credentials of some provider.
 const CREDENTIALS: [HeaderName; 8] = [
@@ -88,45 +138,6 @@ fn is_credential(pair: &str) -> bool {
         .any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
-/// The JSON object with another value for its `model`, and not a byte else changed. Without a `model` it gets one; what
-/// is no object stays as it is.
-pub(super) fn with_model(body: &Bytes, model: &str) -> Bytes {
-    let Ok(text) = std::str::from_utf8(body) else {
-        return body.clone();
-    };
-    let name = serde_json::Value::from(model).to_string();
-    let mut depth = 0_u32;
-    for token in Scanner::new(text) {
-        match token {
-            Token::Enter(_) => depth += 1,
-            Token::Leave => depth = depth.saturating_sub(1),
-            Token::Text("model", value) if depth == 1 => {
-                // The scanner's strings are slices of the text; the quotes stand around this one.
-                let start = value.0.as_ptr() as usize - text.as_ptr() as usize;
-                return splice(text, start - 1, start + value.0.len() + 1, &name);
-            }
-            _ => {}
-        }
-    }
-    match text.find(|c: char| !c.is_whitespace()) {
-        Some(brace) if text[brace..].starts_with('{') => {
-            let is_empty = text[brace + 1..].trim_start().starts_with('}');
-            let field = format!("\"model\":{name}{}", if is_empty { "" } else { "," });
-            splice(text, brace + 1, brace + 1, &field)
-        }
-        _ => body.clone(),
-    }
-}
-
-fn splice(text: &str, start: usize, end: usize, with: &str) -> Bytes {
-    let end = end.min(text.len());
-    let mut spliced = BytesMut::with_capacity(text.len() + with.len());
-    for part in [&text[..start], with, &text[end..]] {
-        spliced.put_slice(part.as_bytes());
-    }
-    spliced.freeze()
-}
-
 /// The bytes of a body that lies in memory.
 fn bytes_of(mut body: Full<Bytes>) -> Bytes {
     let frame = futures::FutureExt::now_or_never(body.frame()).flatten();
@@ -141,27 +152,67 @@ mod tests {
     use super::*;
 
     fn addressed(request: Request<Full<Bytes>>, upstream: &Upstream) -> (Uri, HeaderMap, Bytes) {
-        let (parts, body) = address(request, upstream).into_parts();
+        let (parts, body) = address(request, upstream, false).into_parts();
         (parts.uri, parts.headers, bytes_of(body))
+    }
+
+    fn uri(upstream: &Upstream, requested: &str) -> String {
+        let request = Request::post(requested).body(Full::default()).unwrap();
+        addressed(request, upstream).0.to_string()
     }
 
     #[test]
     fn the_path_goes_below_the_base_url_whatever_prefix_the_caller_used() {
-        let groq = Provider::groq();
+        let upstream = Provider::groq().model("m");
         for path in [
             "/v1/chat/completions",
             "/chat/completions",
             "/openai/v1/chat/completions",
             "http://localhost/v1/chat/completions",
         ] {
-            let target = target(groq.url(), &path.parse().unwrap());
             assert_eq!(
-                target, "https://api.groq.com/openai/v1/chat/completions",
+                uri(&upstream, path),
+                "https://api.groq.com/openai/v1/chat/completions",
                 "{path}"
             );
         }
-        let odd = target(groq.url(), &"/v10/x?a=1&key=secret&b=2".parse().unwrap());
+        let odd = uri(&upstream, "/v10/x?a=1&key=secret&b=2");
         assert_eq!(odd, "https://api.groq.com/openai/v1/v10/x?a=1&b=2");
+    }
+
+    #[test]
+    fn azure_has_the_deployment_in_the_path_and_its_version_in_the_query() {
+        let azure = Provider::azure("https://mine.openai.azure.com/", "2024-10-21")
+            .unwrap()
+            .key("mine")
+            .unwrap();
+        let upstream = azure.model("my gpt");
+        assert_eq!(
+            uri(&upstream, "/v1/chat/completions?api-version=old&x=1"),
+            "https://mine.openai.azure.com/openai/deployments/my%20gpt/chat/completions?api-version=2024-10-21&x=1"
+        );
+        let request = Request::post("/v1/chat/completions")
+            .body(Full::default())
+            .unwrap();
+        let (_, headers, _) = addressed(request, &upstream);
+        assert_eq!(headers["api-key"], "mine");
+        assert!(!headers.contains_key(AUTHORIZATION));
+    }
+
+    #[test]
+    fn anthropic_takes_the_key_in_its_own_field_below_messages_and_as_a_token_elsewhere() {
+        let upstream = Provider::anthropic().key("mine").unwrap().model("m");
+        let headers = |path: &str| {
+            let request = Request::post(path).body(Full::default()).unwrap();
+            addressed(request, &upstream).1
+        };
+        let native = headers("/v1/messages");
+        assert_eq!(native["x-api-key"], "mine");
+        assert_eq!(native["anthropic-version"], "2023-06-01");
+        assert!(!native.contains_key(AUTHORIZATION));
+        let compatible = headers("/v1/chat/completions");
+        assert_eq!(compatible[AUTHORIZATION], "Bearer mine");
+        assert!(!compatible.contains_key("x-api-key"));
     }
 
     #[test]
@@ -183,34 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn the_model_changes_and_nothing_else_does() {
-        let upstream = Provider::ollama().model("llama \"3\"");
-        for (body, expected) in [
-            (
-                r#"{ "n" : 1.0, "model" : "gpt-4", "messages":[{"model":"x"}], "é":"\u00e9" }"#,
-                r#"{ "n" : 1.0, "model" : "llama \"3\"", "messages":[{"model":"x"}], "é":"\u00e9" }"#,
-            ),
-            (
-                r#"{"messages":[]}"#,
-                r#"{"model":"llama \"3\"","messages":[]}"#,
-            ),
-            (r#" { } "#, r#" {"model":"llama \"3\"" } "#),
-            ("[1]", "[1]"),
-            ("", ""),
-            ("no json", "no json"),
-        ] {
-            let request = Request::post("/v1/x").body(Full::from(body)).unwrap();
-            let (_, _, changed) = addressed(request, &upstream);
-            assert_eq!(changed, expected);
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn a_model_is_put_into_whatever_comes_without_a_panic(body in ".{0,200}", cut in 0_usize..200) {
-            let json = format!(r#"{{"a":{body:?},"model":"x","b":[{body}]}}"#);
-            with_model(&Bytes::from(json.clone()), "m");
-            with_model(&Bytes::copy_from_slice(&json.as_bytes()[..cut.min(json.len())]), "m");
-        }
+    fn a_body_that_changes_its_length_loses_the_old_one() {
+        let upstream = Provider::ollama().model("a-longer-name");
+        let request = Request::post("/v1/x").header(CONTENT_LENGTH, "13");
+        let (_, headers, body) = addressed(
+            request.body(Full::from(r#"{"model":"x"}"#)).unwrap(),
+            &upstream,
+        );
+        assert_eq!(body, r#"{"model":"a-longer-name"}"#);
+        assert!(!headers.contains_key(CONTENT_LENGTH));
     }
 }

@@ -53,7 +53,7 @@ where
             .as_ref()
             .map(|upstream| upstream.provider().speaks());
         let request = match &upstream {
-            Some(upstream) => address(request, upstream),
+            Some(upstream) => address(request, upstream, self.settings.include_usage),
             None => request,
         };
         ResponseFuture::new(self.inner.call(request), dialect, self.settings.clone())
