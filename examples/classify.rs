@@ -2,8 +2,8 @@
 //!
 //! Reads JSON lines on standard input and writes, for each, in order, one JSON line on standard output:
 //!
-//! - `{"status", "headers", "body", "now"?, "provider"?}` → `{"kind", "retry_same", "fall_back", "wait_ms", "limit_scope", "window",
-//!   "limit", "used", "requested", "remaining", "model"}`;
+//! - `{"status", "headers", "body", "now"?, "provider"?}` → `{"kind", "retry_same", "fall_back", "wait_ms",
+//!   "limit_scope", "window", "limit", "used", "requested", "remaining", "model"}`;
 //! - with `--headers`, `{"headers", "now"?}` → `[{"dimension", "window", "limit", "remaining", "reset_after_ms"}]`.
 //!
 //! A line that is not valid is answered with `{"error": …}`, and the rest goes on.

@@ -8,8 +8,8 @@ use super::words::{Phrases, Words};
 
 /// A family of APIs that word their errors and name their headers alike.
 ///
-/// Most of what an answer says is understood without knowing the dialect; it decides where the same words mean different
-/// things, as a per-day quota that comes with a retry delay of seconds does at Google.
+/// Most of what an answer says is understood without knowing the dialect; it decides where the same words mean
+/// different things, as a per-day quota that comes with a retry delay of seconds does at Google.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {

@@ -238,8 +238,9 @@ mod tests {
             let Some(Token::Text(_, escaped)) = Scanner::new(&written).nth(1) else {
                 panic!("no string in {written}");
             };
-            prop_assert_eq!(escaped.unescape().replace('\u{8}', " ").replace('\u{c}', " "),
-                value.replace('\u{8}', " ").replace('\u{c}', " "));
+            // The scanner reads the two rarest escapes as blanks.
+            let blank = |text: &str| text.replace(['\u{8}', '\u{c}'], " ");
+            prop_assert_eq!(blank(&escaped.unescape()), blank(&value));
         }
     }
 }

@@ -1,19 +1,20 @@
 //! Pure parsing: what a response says about limits, waits and failures. No clock, no tasks, no I/O.
 //!
-//! The layers ask one question: what did this answer mean? [`outcome_of_head`] answers it from status and headers alone,
-//! for every HTTP service there is. [`outcome_of`] reads the error body too, which says more and wins.
+//! The layers ask one question: what did this answer mean? [`outcome_of_head`] answers it from status and headers
+//! alone, for every HTTP service there is. [`outcome_of`] reads the error body too, which says more and wins.
 //!
 //! # The order of the evidence
 //!
 //! 1. **The status** gives the kind that it has by RFC 9110, and by the habit of API gateways (529, Cloudflare's 52x).
-//! 2. **The body** overrules it, for providers do not agree on statuses: a bad key is a 400 at one, an empty account a 401,
-//!    403 or 429 at others, an overload a 200 whose stream begins with an error. Codes, types and messages are matched by
-//!    [`FailureRule`]s: the caller's own first, then those of the [`Dialect`], then those that all providers share.
-//! 3. **Figures** overrule words: a limit of 0 is a quota that waiting cannot cure; a request larger than the whole limit
-//!    never fits; a limit per day that names no credible end is exhausted.
-//! 4. **The wait** is the longest that the answer asks for: in `retry-after-ms`, `x-ms-retry-after-ms` and `retry-after`,
-//!    in fields of the body (`google.rpc.RetryInfo` and its kin) or in its prose ("try again in 22m46.848s"). Reset headers
-//!    of the exhausted quota stand in where nothing else says how long. See [`hint`].
+//! 2. **The body** overrules it, for providers do not agree on statuses: a bad key is a 400 at one, an empty account
+//!    a 401, 403 or 429 at others, an overload a 200 whose stream begins with an error. Codes, types and messages are
+//!    matched by [`FailureRule`]s: the caller's own first, then those of the [`Dialect`], then those that all
+//!    providers share.
+//! 3. **Figures** overrule words: a limit of 0 is a quota that waiting cannot cure; a request larger than the whole
+//!    limit never fits; a limit per day that names no credible end is exhausted.
+//! 4. **The wait** is the longest that the answer asks for: in `retry-after-ms`, `x-ms-retry-after-ms` and
+//!    `retry-after`, in fields of the body (`google.rpc.RetryInfo` and its kin) or in its prose ("try again in
+//!    22m46.848s"). Reset headers of the exhausted quota stand in where nothing else says how long. See [`hint`].
 //! 5. **`x-should-retry`** has the last word on whether the same request may be sent again.
 //!
 //! Nothing here panics, whatever the bytes; the work is linear in the length of what is read.

@@ -1,7 +1,7 @@
 //! Many phrases sought in one text at once.
 //!
-//! An error body is searched for some three hundred phrases. Each of them begins where a word begins, so the places where
-//! words begin are found once, and only what begins with the right letter is compared there.
+//! An error body is searched for some three hundred phrases. Each of them begins where a word begins, so the places
+//! where words begin are found once, and only what begins with the right letter is compared there.
 
 use std::ops::Range;
 

@@ -4,13 +4,14 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::quota_id::QuotaId;
+use super::{
+    field::Field,
+    place::{Place, Places},
+    quota_id::QuotaId,
+};
 use crate::{
     outcome::LimitHit,
-    signal::{
-        hint,
-        json::{Escaped, Scanner, Token},
-    },
+    signal::json::{Escaped, Scanner, Token},
 };
 
 /// What was found in a body.
@@ -36,19 +37,6 @@ pub(super) struct Evidence {
     is_all_well: bool,
     /// Whether the answer was stopped by a content filter.
     pub(super) is_filtered: bool,
-}
-
-/// Where in a document a value stands, and what it is good for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Place {
-    /// In an answer, which may have an error somewhere.
-    Answer,
-    /// In an error.
-    Error,
-    /// In headers that are relayed.
-    Headers,
-    /// In something that only repeats, quotes or links.
-    Elsewhere,
 }
 
 impl Evidence {
@@ -246,163 +234,9 @@ pub(super) fn start_of_json(text: &str) -> Option<usize> {
     braces.find(|at| text[at + 1..].trim_ascii_start().starts_with('"'))
 }
 
-/// The places from the root to the value at hand.
-#[derive(Debug)]
-struct Places<'a> {
-    path: [(Place, &'a str); MAX_DEPTH],
-    depth: usize,
-}
-
-impl<'a> Places<'a> {
-    fn new(root: Place) -> Self {
-        Self {
-            path: [(root, ""); MAX_DEPTH],
-            depth: 0,
-        }
-    }
-
-    fn enter(&mut self, key: &'a str) {
-        let (place, inherited) = self.of(key);
-        self.depth += 1;
-        let inner = inner_place(place, inherited);
-        if let Some(entry) = self.path.get_mut(self.depth) {
-            *entry = (inner, inherited);
-        }
-    }
-
-    fn leave(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
-    }
-
-    /// The place of a value here, and its key: in an array, the array's.
-    fn of(&self, key: &'a str) -> (Place, &'a str) {
-        match self.path.get(self.depth) {
-            Some((place, array)) if key.is_empty() => (*place, array),
-            Some((place, _)) => (*place, key),
-            None => (Place::Elsewhere, key),
-        }
-    }
-
-    fn turn_into_error(&mut self) {
-        if let Some((place, _)) = self.path.get_mut(self.depth) {
-            *place = Place::Error;
-        }
-    }
-}
-
-fn inner_place(outer: Place, key: &str) -> Place {
-    match (outer, key) {
-        (Place::Answer, "error" | "errors" | "base_resp") => Place::Error,
-        (
-            Place::Answer,
-            "" | "response" | "status_details" | "incomplete_details" | "choices" | "candidates"
-            | "delta" | "promptFeedback" | "output",
-        ) => Place::Answer,
-        (Place::Error, "headers") => Place::Headers,
-        (
-            Place::Error,
-            "previous_errors" | "links" | "failed_generation" | "input" | "ctx" | "loc" | "help"
-            | "innererror" | "stack",
-        ) => Place::Elsewhere,
-        (Place::Error, _) => Place::Error,
-        _ => Place::Elsewhere,
-    }
-}
-
 /// `{"type": "error", …}` and `{"object": "error", …}` at the root of an answer.
 fn is_error_mark(key: &str, value: Escaped<'_>) -> bool {
     matches!(key, "type" | "object") && value.0 == "error"
-}
-
-/// What a field of an error is for, by its name.
-enum Field {
-    Code,
-    Message,
-    Model,
-    QuotaId,
-    QuotaValue,
-    Limit,
-    Used,
-    Requested,
-    Remaining,
-    Wait(WaitUnit),
-    Unknown,
-}
-
-impl Field {
-    /// The same names are spelt `retry_after`, `retryAfter` and `retry-after`.
-    fn of(key: &str) -> Self {
-        let mut plain = [0; MAX_KEY];
-        let mut length = 0;
-        for byte in key
-            .bytes()
-            .filter(|byte| !matches!(byte, b'_' | b'-' | b'@'))
-        {
-            let Some(slot) = plain.get_mut(length) else {
-                return Self::Unknown;
-            };
-            *slot = byte.to_ascii_lowercase();
-            length += 1;
-        }
-        match &plain[..length] {
-            b"code" | b"type" | b"status" | b"reason" | b"errortype" | b"errorcode"
-            | b"statuscode" | b"limitsource" | b"name" | b"kind" => Self::Code,
-            b"message" | b"msg" | b"error" | b"errors" | b"detail" | b"details" | b"title"
-            | b"errormessage" | b"errormsg" | b"errordescription" | b"description"
-            | b"statusmsg" | b"raw" | b"messages" | b"remedyhint" => Self::Message,
-            b"model" | b"modelid" | b"modelname" => Self::Model,
-            b"quotaid" | b"quotametric" | b"quotalimit" => Self::QuotaId,
-            b"quotavalue" | b"quotalimitvalue" => Self::QuotaValue,
-            b"limit" | b"nctx" | b"maxtokens" => Self::Limit,
-            b"used" | b"currentusage" => Self::Used,
-            b"requested" | b"nprompttokens" => Self::Requested,
-            b"remaining" => Self::Remaining,
-            b"retryafter" | b"retryafterseconds" | b"retryaftersec" | b"retryafters"
-            | b"retrydelay" | b"retrydelayseconds" | b"quotaresetdelay" | b"estimatedtime"
-            | b"resetafter" | b"resetsinseconds" | b"resetinseconds" | b"retryin"
-            | b"waitseconds" | b"resetsin" => Self::Wait(WaitUnit::Seconds),
-            b"retryafterms"
-            | b"retryaftermillis"
-            | b"retryaftermilliseconds"
-            | b"retrydelayms"
-            | b"waitms" => Self::Wait(WaitUnit::Millis),
-            b"quotaresettimestamp"
-            | b"resetsat"
-            | b"resetat"
-            | b"resettime"
-            | b"retryat"
-            | b"nextreset" => Self::Wait(WaitUnit::Time),
-            _ => Self::Unknown,
-        }
-    }
-}
-
-/// What a bare number in a field stands for.
-#[derive(Clone, Copy)]
-enum WaitUnit {
-    Seconds,
-    Millis,
-    Time,
-}
-
-impl WaitUnit {
-    fn read(self, text: &str, server_time: SystemTime) -> Option<Duration> {
-        let number = text.parse::<f64>().ok();
-        match (self, number) {
-            (_, Some(epoch)) if epoch >= hint::EPOCH_SECONDS && !matches!(self, Self::Millis) => {
-                Some(hint::until_epoch(epoch, server_time))
-            }
-            (Self::Millis, Some(millis)) => hint::from_secs(millis / 1e3),
-            (Self::Seconds, Some(seconds)) => hint::from_secs(seconds),
-            (Self::Time, Some(_)) => None,
-            (_, None) => hint::parse_duration(text).or_else(|| {
-                Some(hint::until(
-                    hint::parse_date(text, server_time)?,
-                    server_time,
-                ))
-            }),
-        }
-    }
 }
 
 /// The reasons for an end that mean a content filter, of OpenAI, Azure, Gemini, Anthropic, Bedrock, Cohere and Zhipu.
@@ -423,8 +257,5 @@ const FILTERED: [&str; 10] = [
 const MAX_TEXT: usize = 4_096;
 const MAX_CODES: usize = 1_024;
 const MAX_CODE: usize = 64;
-const MAX_KEY: usize = 24;
-/// Deeper than this no provider puts an error.
-const MAX_DEPTH: usize = 24;
 const MAX_NESTING: usize = 3;
 const MAX_HEADERS: usize = 64;

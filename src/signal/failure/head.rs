@@ -22,11 +22,25 @@ pub fn outcome_of_head(status: StatusCode, headers: &HeaderMap, now: SystemTime)
 }
 
 fn failure_of_head(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Failure {
-    let mut failure = failure_of_status(status).with_retry_after(hint::retry_after(headers, now));
+    let mut failure = match is_limit_in_disguise(status, headers) {
+        true => Failure::new(FailureKind::RateLimited),
+        false => failure_of_status(status),
+    };
+    failure.retry_after = hint::retry_after(headers, now);
     if let Some(should_retry) = hint::should_retry(headers) {
         failure.retry_same = should_retry;
     }
     failure
+}
+
+/// GitHub answers 403 to who is over a limit, and tells by its headers
+/// (<https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit>).
+pub(super) fn is_limit_in_disguise(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::FORBIDDEN
+        && (headers.contains_key(http::header::RETRY_AFTER)
+            || headers
+                .get("x-ratelimit-remaining")
+                .is_some_and(|left| left == "0"))
 }
 
 /// What the status means by itself.
@@ -53,9 +67,10 @@ fn kind_of_status(status: u16) -> FailureKind {
         // Refused for legal reasons, which another place may not share.
         451 => FailureKind::ContentFiltered,
         429 => FailureKind::RateLimited,
-        // 529: Anthropic's, and others' since. 498: Groq's flex tier has no capacity. 530 below is Cloudflare's.
+        // 529: Anthropic's, and others' since. 498: Groq's flex tier has no capacity.
         498 | 503 | 529 => FailureKind::Overloaded,
-        // The state of the upstream, not the request: a lock, a generation that failed (Hugging Face's 424), TLS early data.
+        // The state of the upstream, not the request: a lock, a generation that failed (Hugging Face's 424), TLS
+        // early data.
         409 | 423..=425 => FailureKind::ServerError,
         400..=499 => FailureKind::InvalidRequest,
         _ => FailureKind::ServerError,

@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use super::evidence::truncate;
 use crate::signal::words::{Phrases, Words};
 
-/// The first line of the message, at most [`MAX_MESSAGE`] bytes long, with what looks like a key masked. `words` are those
-/// of `text`.
+/// The first line of the message, at most [`MAX_MESSAGE`] bytes long, with what looks like a key masked. `words` are
+/// those of `text`.
 pub(super) fn shorten(text: &str, words: &Words) -> Option<Arc<str>> {
     let line = text.lines().next().filter(|line| !line.is_empty())?;
     let mut message = String::with_capacity(MAX_MESSAGE);

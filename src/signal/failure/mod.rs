@@ -2,10 +2,12 @@
 
 mod body;
 mod evidence;
+mod field;
 mod figures;
 mod head;
 mod message;
 mod model;
+mod place;
 mod quota_id;
 mod scope;
 #[cfg(test)]
@@ -24,8 +26,8 @@ use crate::outcome::{Failure, FailureKind, LimitHit, Outcome, Window};
 
 /// What an answer meant, by its status, headers and body. See the [module docs](super) for the order of the evidence.
 ///
-/// `dialect` is who answered, where that is known; otherwise it is recognised from the answer itself. The body may be the
-/// first part only.
+/// `dialect` is who answered, where that is known; otherwise it is recognised from the answer itself. The body may be
+/// the first part only.
 pub fn outcome_of(answer: &Answer<'_>, dialect: Option<Dialect>) -> Outcome {
     outcome_by_rules(answer, dialect, &[])
 }
@@ -130,7 +132,10 @@ impl<'a> Reading<'a> {
             status => status,
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let failure = head::failure_of_status(status);
+        let failure = match head::is_limit_in_disguise(status, self.answer.headers) {
+            true => Failure::new(FailureKind::RateLimited),
+            false => head::failure_of_status(status),
+        };
         Verdict {
             kind: failure.kind,
             retry_same: failure.retry_same,

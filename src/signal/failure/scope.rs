@@ -11,8 +11,8 @@ use crate::{
     },
 };
 
-/// Reads what is counted and the period of it: "tokens per min (TPM)", "10 API calls / minute", "token rate limit", "max
-/// RPM: 20".
+/// Reads what is counted and the period of it: "tokens per min (TPM)", "10 API calls / minute", "token rate limit",
+/// "max RPM: 20".
 pub(super) fn read(words: &Words) -> QuotaId {
     let mut found = acronym(words);
     if found.dimension.is_some() {

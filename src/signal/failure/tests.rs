@@ -70,6 +70,10 @@ fn the_status_says_what_it_says() {
         let answer = Answer::new(status, &headers, b"", now);
         assert_eq!(outcome_of(&answer, None), of_head, "{status}");
     }
+    for hint in [("retry-after", "60"), ("x-ratelimit-remaining", "0")] {
+        let outcome = outcome(403, &[hint], "");
+        assert_eq!(outcome.failure().unwrap().kind, RateLimited, "{hint:?}");
+    }
     for status in [100, 200, 204, 304] {
         assert!(outcome(status, &[], "").is_success(), "{status}");
     }
@@ -417,7 +421,7 @@ proptest! {
     fn figures_of_the_usual_sentence_are_read_back(limit in 1u32.., used in 1u32.., requested in 1u32.., millis in 1u64..100_000_000) {
         let wait = Duration::from_millis(millis);
         let text = format!("Rate limit reached for m-1 in organization o on requests per min (RPM): Limit {limit}, Used {used}, \
-            Requested {requested}. Please try again in {}.", format!("{}.{:03}s", wait.as_secs(), wait.subsec_millis()));
+            Requested {requested}. Please try again in {}.{:03}s.", wait.as_secs(), wait.subsec_millis());
         let failure = failure(429, &message(&text));
         let hit = failure.limit.unwrap();
         prop_assert_eq!(failure.retry_after, Some(wait));

@@ -1,8 +1,9 @@
 //! The IETF's `RateLimit` and `RateLimit-Policy`, of all drafts
 //! (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/>).
 //!
-//! Drafts 08 to 10: `RateLimit: "default";r=50;t=30` and `RateLimit-Policy: "default";q=100;w=60`. Drafts 03 to 07: `RateLimit:
-//! limit=100, remaining=50, reset=5` and `RateLimit-Policy: 100;w=60`. Before: three headers, with the policies behind the limit.
+//! Drafts 08 to 10: `RateLimit: "default";r=50;t=30` and `RateLimit-Policy: "default";q=100;w=60`. Drafts 03 to 07:
+//! `RateLimit: limit=100, remaining=50, reset=5` and `RateLimit-Policy: 100;w=60`. Before: three headers, with the
+//! policies behind the limit.
 
 use super::{QuotaReading, name::dimension_of, set, window_of_seconds};
 use crate::{outcome::Dimension, signal::hint};
@@ -65,7 +66,8 @@ impl<'a> Policies<'a> {
         }
     }
 
-    /// Adds the items, each completed from its policy, to the readings, and completes the readings of the older headers.
+    /// Adds the items, each completed from its policy, to the readings, and completes the readings of the older
+    /// headers.
     pub(super) fn join(self, readings: &mut Vec<QuotaReading<'a>>) {
         for reading in readings
             .iter_mut()

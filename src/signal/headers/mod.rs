@@ -24,8 +24,8 @@ pub struct QuotaReading<'a> {
     pub dimension: Dimension,
     /// The headers' own word for it, as `requests`, `req`, `ocr-pages`; empty where they have none.
     pub unit: &'a str,
-    /// The period, where the header's name or a renewal period says it. The period of `reset_after` is not it: that is when
-    /// the quota will be full again, or the next unit free.
+    /// The period, where the header's name or a renewal period says it. The period of `reset_after` is not it: that
+    /// is when the quota will be full again, or the next unit free.
     pub window: Option<Window>,
     /// The most that the period allows.
     pub limit: Option<f64>,
@@ -39,11 +39,12 @@ pub struct QuotaReading<'a> {
 
 /// What the headers say of the caller's quotas.
 ///
-/// Understood are `x-ratelimit-*` with the units and periods in the name (OpenAI, Groq, Azure, Mistral, Cerebras, Fireworks and
-/// most others), without them (GitHub, Together, OpenRouter, Kong), `anthropic-ratelimit-*`, `ratelimitbysize-*` (Mistral), Cohere's call
-/// limits, copies that LiteLLM passes on with `llm_provider-` in front, and the IETF's `RateLimit` and `RateLimit-Policy` of all drafts
-/// (draft-ietf-httpapi-ratelimit-headers-00 to -10). Resets are read as durations, seconds, Unix seconds or milliseconds, and dates, against the answer's own `Date` header; `now` stands
-/// in where there is none.
+/// Understood are `x-ratelimit-*` with the units and periods in the name (OpenAI, Groq, Azure, Mistral, Cerebras,
+/// Fireworks and most others), without them (GitHub, Together, OpenRouter, Kong), `anthropic-ratelimit-*`,
+/// `ratelimitbysize-*` (Mistral), Cohere's call limits, copies that LiteLLM passes on with `llm_provider-` in front,
+/// and the IETF's `RateLimit` and `RateLimit-Policy` of all drafts (draft-ietf-httpapi-ratelimit-headers-00 to -10).
+/// Resets are read as durations, seconds, Unix seconds or milliseconds, and dates, against the answer's own `Date`
+/// header; `now` stands in where there is none.
 ///
 /// Without such headers nothing is allocated. A value that cannot be read is passed over.
 pub fn quotas(headers: &HeaderMap, now: SystemTime) -> Vec<QuotaReading<'_>> {
@@ -180,8 +181,8 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Azure's bare resets are milliseconds in answers of early 2026 and seconds in later ones, under the same name. What has
-/// to grow back at the renewal's pace tells which is meant; more than a whole period can only be milliseconds.
+/// Azure's bare resets are milliseconds in answers of early 2026 and seconds in later ones, under the same name. What
+/// has to grow back at the renewal's pace tells which is meant; more than a whole period can only be milliseconds.
 fn azure_seconds(reset: f64, renewal: f64, reading: &QuotaReading<'_>) -> f64 {
     let millis = reset / 1e3;
     let (Some(limit), Some(remaining)) = (reading.limit, reading.remaining) else {

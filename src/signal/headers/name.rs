@@ -31,7 +31,8 @@ pub(super) enum Role {
     Policies,
 }
 
-/// Whether a header may speak of a quota. Asked of every header of every answer: a look at the first bytes settles most.
+/// Whether a header may speak of a quota. Asked of every header of every answer: a look at the first bytes settles
+/// most.
 pub(super) fn is_quota_name(name: &str) -> bool {
     match name.as_bytes() {
         [b'x', b'-', b'r', b'a', b't', b'e', ..] => true,

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Reads a point in time: the three HTTP date forms of RFC 9110 section 5.6.7, RFC 3339 with any offset, and what prose makes of
-/// it (`2026-03-01 at 00:00 UTC`, `07-28 14:20:00 UTC`). A date without a year is the next such day after `server_time`.
+/// Reads a point in time: the three HTTP date forms of RFC 9110 section 5.6.7, RFC 3339 with any offset, and what
+/// prose makes of it (`2026-03-01 at 00:00 UTC`, `07-28 14:20:00 UTC`). A date without a year is the next such day
+/// after `server_time`.
 pub fn parse_date(text: &str, server_time: SystemTime) -> Option<SystemTime> {
     let text = text.trim();
     if let Ok(date) = httpdate::parse_http_date(text) {
@@ -72,7 +73,8 @@ fn time_of_day(cursor: &mut Cursor<'_>) -> Option<(i64, u32, i64)> {
     ))
 }
 
-/// Days from 1970-01-01, by Howard Hinnant's `days_from_civil` (<https://howardhinnant.github.io/date_algorithms.html>).
+/// Days from 1970-01-01, by Howard Hinnant's `days_from_civil`
+/// (<https://howardhinnant.github.io/date_algorithms.html>).
 fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || !(1970..=9999).contains(&year) {
         return None;

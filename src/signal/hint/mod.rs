@@ -1,8 +1,9 @@
 //! How long the upstream asks to be left alone: durations and dates in headers and in prose.
 //!
-//! A hint of zero, or a date in the past, is kept as [`Duration::ZERO`]: the upstream said something, and the retry layer
-//! takes zero for no hint. A negative or malformed one is none. What lies beyond [`MAX_HINT`] is cut to it, which means
-//! "not in this process's lifetime" either way. Everything is rounded up to a millisecond, so that nobody comes back early.
+//! A hint of zero, or a date in the past, is kept as [`Duration::ZERO`]: the upstream said something, and the retry
+//! layer takes zero for no hint. A negative or malformed one is none. What lies beyond [`MAX_HINT`] is cut to it,
+//! which means "not in this process's lifetime" either way. Everything is rounded up to a millisecond, so that nobody
+//! comes back early.
 
 mod date;
 mod duration;
@@ -26,8 +27,9 @@ pub const MAX_HINT: Duration = Duration::from_secs(366 * 86_400);
 /// The wait that the headers ask for.
 ///
 /// Read in this order, the first one above zero wins: `retry-after-ms`, `x-ms-retry-after-ms` (milliseconds), then
-/// `retry-after` (whole seconds, a fraction, a duration such as `1m30s`, a Unix time, or one of the three date forms of RFC 9110 section 5.6.7).
-/// Dates are read against the answer's own `Date` header, against `now` only without one: the two clocks may differ.
+/// `retry-after` (whole seconds, a fraction, a duration such as `1m30s`, a Unix time, or one of the three date forms
+/// of RFC 9110 section 5.6.7). Dates are read against the answer's own `Date` header, against `now` only without one:
+/// the two clocks may differ.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let mut zero = None;
     for (name, unit) in RETRY_HEADERS {
@@ -56,8 +58,8 @@ pub(crate) fn longest_retry_after(headers: &HeaderMap, now: SystemTime) -> Optio
         .max()
 }
 
-/// Whether the upstream says that the same request may be sent again: `x-should-retry: true` or `false`, as OpenAI's and
-/// Anthropic's servers send it and their clients obey it.
+/// Whether the upstream says that the same request may be sent again: `x-should-retry: true` or `false`, as OpenAI's
+/// and Anthropic's servers send it and their clients obey it.
 pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
     match headers.get("x-should-retry")?.as_bytes() {
         b"true" => Some(true),

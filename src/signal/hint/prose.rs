@@ -12,11 +12,11 @@ use super::{
 };
 use crate::signal::words::{Phrases, Words};
 
-/// The longest wait that a text asks for: "try again in 22m46.848s", "retry after 7 seconds", "wait 4 seconds", "expected
-/// available in 1 second", "will reset at 2026-10-01T00:00:00-07:00", "limit reached|1790000000".
+/// The longest wait that a text asks for: "try again in 22m46.848s", "retry after 7 seconds", "wait 4 seconds",
+/// "expected available in 1 second", "will reset at 2026-10-01T00:00:00-07:00", "limit reached|1790000000".
 ///
-/// A figure counts only behind words that ask to wait; "try again later" and "wait a few minutes" name none. `server_time`
-/// is what points in time are read against.
+/// A figure counts only behind words that ask to wait; "try again later" and "wait a few minutes" name none.
+/// `server_time` is what points in time are read against.
 pub fn find_wait(text: &str, server_time: SystemTime) -> Option<Duration> {
     find_wait_in(&Words::new(text), server_time)
 }

@@ -1,6 +1,7 @@
 //! Which words mean which failure.
 
 mod dialects;
+mod sentences;
 mod shared;
 mod table;
 
