@@ -4,7 +4,8 @@
 //!
 //! - `{"status", "headers", "body", "now"?, "provider"?}` → `{"kind", "retry_same", "fall_back", "wait_ms",
 //!   "limit_scope", "window", "limit", "used", "requested", "remaining", "model"}`;
-//! - with `--headers`, `{"headers", "now"?}` → `[{"dimension", "window", "limit", "remaining", "reset_after_ms"}]`.
+//! - with `--headers`, `{"headers", "now"?}` → `[{"dimension", "window", "limit", "remaining", "reset_after_ms"}]`;
+//! - with `--usage`, `{"content_type"?, "body"}` → `{"input_tokens", "output_tokens", "cached_tokens", "total_tokens"}`.
 //!
 //! A line that is not valid is answered with `{"error": …}`, and the rest goes on.
 //!
@@ -22,7 +23,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tower_upstream::{
     outcome::{Dimension, LimitHit, Outcome},
-    signal::{self, Answer, Dialect, QuotaReading, hint},
+    signal::{self, Answer, Dialect, QuotaReading, hint, usage::UsageReader},
 };
 
 /// Turns a line into its answer.
@@ -32,8 +33,9 @@ fn main() -> ExitCode {
     let read: Read = match std::env::args().nth(1).as_deref() {
         None => read_answer,
         Some("--headers") => read_quotas,
+        Some("--usage") => read_usage,
         Some(flag) => {
-            eprintln!("unknown flag {flag}; known is --headers");
+            eprintln!("unknown flag {flag}; known are --headers and --usage");
             return ExitCode::FAILURE;
         }
     };
@@ -118,6 +120,19 @@ fn quota(reading: &QuotaReading<'_>) -> Value {
         "remaining": reading.remaining,
         "reset_after_ms": reading.reset_after.map(millis),
     })
+}
+
+fn read_usage(line: &Value) -> Result<Value, String> {
+    let body = line["body"].as_str().ok_or("no body")?;
+    let mut reader = UsageReader::new(line["content_type"].as_str());
+    reader.push(body.as_bytes());
+    let usage = reader.finish().usage.unwrap_or_default();
+    Ok(json!({
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "total_tokens": usage.total_tokens,
+    }))
 }
 
 /// The headers: an object of names with a value or a list of values each.

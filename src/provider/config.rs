@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::clock::{Clock, TokioClock};
+use crate::{
+    clock::{Clock, TokioClock},
+    signal::FailureRule,
+};
 
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -10,6 +13,7 @@ pub(super) struct Settings {
     pub(super) peek_bytes: usize,
     pub(super) peek_time: Duration,
     pub(super) include_usage: bool,
+    pub(super) rules: Arc<[FailureRule]>,
 }
 
 impl Default for Settings {
@@ -19,6 +23,7 @@ impl Default for Settings {
             peek_bytes: 64 << 10,
             peek_time: Duration::from_secs(10),
             include_usage: false,
+            rules: Arc::new([]),
         }
     }
 }

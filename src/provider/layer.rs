@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
 
 use super::{config::Settings, service::Provide};
-use crate::clock::Clock;
+use crate::{clock::Clock, signal::FailureRule};
 
 /// Speaks to the upstream that a request is for. See the [module docs](super).
 #[derive(Clone, Debug, Default)]
@@ -40,6 +40,23 @@ impl ProviderLayer {
     #[must_use]
     pub fn include_usage(mut self, include: bool) -> Self {
         self.settings.include_usage = include;
+        self
+    }
+
+    /// Adds a rule on what an error body means; the rules that were added first are asked first, and all of them before those
+    /// of the crate.
+    ///
+    /// ```
+    /// use tower_upstream::{FailureKind, ProviderLayer, signal::FailureRule};
+    ///
+    /// let layer = ProviderLayer::new()
+    ///     .rule(FailureRule::new(FailureKind::Overloaded).statuses(400..=599).message("engine is warming up"));
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub fn rule(mut self, rule: FailureRule) -> Self {
+        let rules = self.settings.rules.iter().cloned().chain([rule]);
+        self.settings.rules = rules.collect();
         self
     }
 

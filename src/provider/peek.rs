@@ -206,7 +206,7 @@ where
                     &answer,
                     self.settings.clock.wall(),
                 );
-                signal::outcome_of(&answer, self.dialect)
+                signal::outcome_by_rules(&answer, self.dialect, &self.settings.rules)
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     clock::{Clock, TokioClock},
     error::BoxError,
     outcome::{FailureKind, Outcome, UsageCell},
+    signal::FailureRule,
     testing::ms,
     upstream::{Provider, Upstream},
 };
@@ -270,6 +271,26 @@ async fn a_request_without_an_upstream_goes_out_as_it_came() {
         .await
         .unwrap();
     assert_eq!(kind(&response), FailureKind::QuotaExhausted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_of_the_user_goes_before_those_of_the_crate() {
+    let client = service_fn(|_: Request<Full<Bytes>>| async {
+        let answer = Response::builder().status(400);
+        Ok::<_, Infallible>(
+            answer
+                .body(Full::<Bytes>::from("engine is warming up"))
+                .unwrap(),
+        )
+    });
+    let rule = FailureRule::new(FailureKind::Overloaded).message("warming up");
+    let response = ProviderLayer::new()
+        .rule(rule)
+        .layer(client)
+        .oneshot(request())
+        .await
+        .unwrap();
+    assert_eq!(kind(&response), FailureKind::Overloaded);
 }
 
 #[tokio::test(start_paused = true)]
