@@ -127,8 +127,13 @@ impl Error {
     /// Whether it is certain that the upstream never saw the request.
     pub fn is_unsent(&self) -> bool {
         match self {
-            Self::RateLimited(_) | Self::CircuitOpen(_) | Self::Exhausted(_) | Self::Body(_) => {
-                true
+            Self::RateLimited(_) | Self::CircuitOpen(_) | Self::Body(_) => true,
+            Self::Exhausted(exhausted) => {
+                let mut kinds = exhausted
+                    .attempts
+                    .iter()
+                    .map(|attempt| attempt.failure.kind);
+                kinds.all(|kind| kind == FailureKind::Refused)
             }
             Self::TimedOut { .. } => false,
             Self::Service(error) => io_kinds(&**error).any(|kind| NEVER_CONNECTED.contains(&kind)),
@@ -146,7 +151,7 @@ pub struct RateLimited {
     pub reason: RefusalReason,
     /// How long until the request would have been admitted; `None` where waiting cannot help.
     pub wait: Option<Duration>,
-    /// The limit in words, such as `60 requests per 60s`; empty where none is to blame.
+    /// The limit that a request is too large for, in words, such as `9000 tokens per 60s`; empty for other reasons.
     pub limit: Arc<str>,
 }
 
@@ -259,12 +264,11 @@ fn in_words(wait: Duration) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The kinds of I/O error after which no byte of the request can have been sent.
-const NEVER_CONNECTED: [io::ErrorKind; 4] = [
+/// The kinds of I/O error that only the making of a connection gives. An unreachable host is not among them: a connection
+/// that stands can report it, too.
+const NEVER_CONNECTED: [io::ErrorKind; 2] = [
     io::ErrorKind::ConnectionRefused,
     io::ErrorKind::AddrNotAvailable,
-    io::ErrorKind::HostUnreachable,
-    io::ErrorKind::NetworkUnreachable,
 ];
 
 fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -317,6 +321,12 @@ mod tests {
         assert!(!reset.is_unsent());
         let timeout = Error::from_service(io::Error::from(io::ErrorKind::TimedOut));
         assert_eq!(timeout.failure().kind, FailureKind::Timeout);
+    }
+
+    #[test]
+    fn a_chain_that_sent_something_is_not_unsent() {
+        assert!(exhausted(&[FailureKind::Refused, FailureKind::Refused], None).is_unsent());
+        assert!(!exhausted(&[FailureKind::Refused, FailureKind::ServerError], None).is_unsent());
     }
 
     #[test]
