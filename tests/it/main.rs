@@ -1,4 +1,4 @@
-//! The integration tests, in one binary.
+//! What the crate does as its users see it, and how its source is laid out.
 
 mod conformance;
-mod ledger;
+mod floors;
