@@ -48,7 +48,8 @@ const CHARACTERS_PER_TOKEN: u64 = 4;
 
 /// An image or a sound in base 64: it is not charged by its characters.
 fn is_encoded_file(text: &str) -> bool {
-    text.starts_with("data:") || (text.len() > 1_024 && !text.contains([' ', '\n', '\\']))
+    let is_long_word = || text.len() > 1_024 && !text.contains([' ', '\n', '\\']);
+    text.starts_with("data:") || (is_long_word() && text.is_ascii())
 }
 
 #[cfg(test)]
@@ -74,6 +75,16 @@ mod tests {
             r#"{{"messages":[{{"content":"data:image/png;base64,{image}"}},{{"data":"{image}"}}]}}"#
         );
         assert_eq!(estimate(body.as_bytes(), 0), Some(Cost::tokens(0, 0)));
+    }
+
+    /// Chinese and Japanese are written without spaces, and a long prompt in them counted as a file: for nothing.
+    #[test]
+    fn counts_a_long_text_without_spaces() {
+        let body = format!(
+            r#"{{"messages":[{{"content":"{}"}}]}}"#,
+            "春眠不觉晓".repeat(400)
+        );
+        assert_eq!(estimate(body.as_bytes(), 0), Some(Cost::tokens(500, 0)));
     }
 
     #[test]
