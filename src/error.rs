@@ -127,9 +127,8 @@ impl Error {
     /// Whether it is certain that the upstream never saw the request.
     pub fn is_unsent(&self) -> bool {
         match self {
-            Self::RateLimited(_) | Self::CircuitOpen(_) | Self::Exhausted(_) | Self::Body(_) => {
-                true
-            }
+            Self::RateLimited(_) | Self::CircuitOpen(_) | Self::Body(_) => true,
+            Self::Exhausted(exhausted) => exhausted.is_unsent(),
             Self::TimedOut { .. } => false,
             Self::Service(error) => io_kinds(&**error).any(|kind| NEVER_CONNECTED.contains(&kind)),
         }
@@ -229,6 +228,12 @@ impl Exhausted {
             )
         })
     }
+
+    /// Whether every attempt was refused before it was sent, by our own limiters and breakers.
+    fn is_unsent(&self) -> bool {
+        let mut kinds = self.attempts.iter().map(|attempt| attempt.failure.kind);
+        kinds.all(|kind| kind == FailureKind::Refused)
+    }
 }
 
 impl fmt::Display for Exhausted {
@@ -317,6 +322,18 @@ mod tests {
         assert!(!reset.is_unsent());
         let timeout = Error::from_service(io::Error::from(io::ErrorKind::TimedOut));
         assert_eq!(timeout.failure().kind, FailureKind::Timeout);
+    }
+
+    /// A limiter outside of a chain gave back what the chain had spent.
+    #[test]
+    fn a_chain_that_asked_an_upstream_has_sent_something() {
+        for (kinds, is_unsent) in [
+            (&[][..], true),
+            (&[FailureKind::Refused], true),
+            (&[FailureKind::Refused, FailureKind::ServerError], false),
+        ] {
+            assert_eq!(exhausted(kinds, None).is_unsent(), is_unsent);
+        }
     }
 
     #[test]
