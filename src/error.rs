@@ -214,6 +214,8 @@ pub struct CircuitOpen {
 pub struct Exhausted {
     /// Every attempt of this request, in order; empty where all were cooling down already.
     pub attempts: Vec<Attempt>,
+    /// Why the upstreams that are cooling down are left alone, in the order of the chain.
+    pub cooling: Vec<FailureKind>,
     /// How long until the soonest upstream may be asked again.
     pub retry_after: Option<Duration>,
 }
@@ -221,9 +223,10 @@ pub struct Exhausted {
 impl Exhausted {
     /// Whether rate limits alone are the reason.
     pub fn is_rate_limited(&self) -> bool {
-        self.attempts.iter().all(|attempt| {
+        let attempts = self.attempts.iter().map(|attempt| &attempt.failure.kind);
+        attempts.chain(&self.cooling).all(|kind| {
             matches!(
-                attempt.failure.kind,
+                kind,
                 FailureKind::RateLimited | FailureKind::QuotaExhausted | FailureKind::Refused
             )
         })
@@ -300,6 +303,7 @@ mod tests {
             .collect();
         Error::Exhausted(Exhausted {
             attempts,
+            cooling: Vec::new(),
             retry_after: retry_after.map(Duration::from_secs),
         })
     }
