@@ -128,13 +128,7 @@ impl Error {
     pub fn is_unsent(&self) -> bool {
         match self {
             Self::RateLimited(_) | Self::CircuitOpen(_) | Self::Body(_) => true,
-            Self::Exhausted(exhausted) => {
-                let mut kinds = exhausted
-                    .attempts
-                    .iter()
-                    .map(|attempt| attempt.failure.kind);
-                kinds.all(|kind| kind == FailureKind::Refused)
-            }
+            Self::Exhausted(exhausted) => exhausted.is_unsent(),
             Self::TimedOut { .. } => false,
             Self::Service(error) => io_kinds(&**error).any(|kind| NEVER_CONNECTED.contains(&kind)),
         }
@@ -220,6 +214,8 @@ pub struct CircuitOpen {
 pub struct Exhausted {
     /// Every attempt of this request, in order; empty where all were cooling down already.
     pub attempts: Vec<Attempt>,
+    /// Why the upstreams that are cooling down are left alone, in the order of the chain.
+    pub cooling: Vec<FailureKind>,
     /// How long until the soonest upstream may be asked again.
     pub retry_after: Option<Duration>,
 }
@@ -227,12 +223,19 @@ pub struct Exhausted {
 impl Exhausted {
     /// Whether rate limits alone are the reason.
     pub fn is_rate_limited(&self) -> bool {
-        self.attempts.iter().all(|attempt| {
+        let attempts = self.attempts.iter().map(|attempt| &attempt.failure.kind);
+        attempts.chain(&self.cooling).all(|kind| {
             matches!(
-                attempt.failure.kind,
+                kind,
                 FailureKind::RateLimited | FailureKind::QuotaExhausted | FailureKind::Refused
             )
         })
+    }
+
+    /// Whether every attempt was refused before it was sent, by our own limiters and breakers.
+    fn is_unsent(&self) -> bool {
+        let mut kinds = self.attempts.iter().map(|attempt| attempt.failure.kind);
+        kinds.all(|kind| kind == FailureKind::Refused)
     }
 }
 
@@ -299,6 +302,7 @@ mod tests {
             .collect();
         Error::Exhausted(Exhausted {
             attempts,
+            cooling: Vec::new(),
             retry_after: retry_after.map(Duration::from_secs),
         })
     }
@@ -323,10 +327,16 @@ mod tests {
         assert_eq!(timeout.failure().kind, FailureKind::Timeout);
     }
 
+    /// A limiter outside of a chain gave back what the chain had spent.
     #[test]
-    fn a_chain_that_sent_something_is_not_unsent() {
-        assert!(exhausted(&[FailureKind::Refused, FailureKind::Refused], None).is_unsent());
-        assert!(!exhausted(&[FailureKind::Refused, FailureKind::ServerError], None).is_unsent());
+    fn a_chain_that_asked_an_upstream_has_sent_something() {
+        for (kinds, is_unsent) in [
+            (&[][..], true),
+            (&[FailureKind::Refused], true),
+            (&[FailureKind::Refused, FailureKind::ServerError], false),
+        ] {
+            assert_eq!(exhausted(kinds, None).is_unsent(), is_unsent);
+        }
     }
 
     #[test]

@@ -2,3 +2,5 @@
 
 mod conformance;
 mod floors;
+mod ledger;
+mod stack;
