@@ -93,8 +93,6 @@ mod tests {
         assert_eq!(estimate(body.as_bytes(), 0), Some(Cost::tokens(0, 0)));
     }
 
-    /// Chinese and Japanese are written without spaces, and a long prompt in them counted as a file: for nothing.
-
     #[test]
     fn knows_nothing_of_what_is_no_json_object() {
         for body in ["", "[1]", "hello", "\u{feff}"] {

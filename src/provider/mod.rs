@@ -48,13 +48,13 @@
 //! ```
 
 mod body;
-mod config;
 mod edit;
 mod future;
 mod layer;
 mod peek;
 mod rewrite;
 mod service;
+mod settings;
 
 #[cfg(test)]
 mod tests;
