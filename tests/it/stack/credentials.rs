@@ -13,11 +13,18 @@ async fn no_provider_ever_sees_the_key_of_another_or_of_the_caller() {
     let openai = openai.start().await.unwrap();
     let anthropic = Simulator::anthropic().key("key-of-anthropic");
     let anthropic = anthropic.start().await.unwrap();
+    // It looks for no key in the field that Azure reads; the log shows what came.
+    let azure = Simulator::openai().start().await.unwrap();
     groq.script([Reply::Quota]);
     openai.script([Reply::Status(500); 3]);
+    azure.script([Reply::Quota]);
+    let resource = format!("http://{}", azure.address());
+    let deployed = Provider::azure(&resource, "2024-10-21").unwrap();
+    let deployed = deployed.key("key-of-azure").unwrap();
     let chain = [
         at(Provider::groq(), &groq).model("one"),
         at(Provider::openai(), &openai).model("two"),
+        deployed.model("deployed"),
         at(Provider::anthropic(), &anthropic).model("three"),
     ];
     let stack = Setup::of(chain).build();
@@ -40,16 +47,41 @@ async fn no_provider_ever_sees_the_key_of_another_or_of_the_caller() {
     assert_eq!(answer.served_by, "anthropic/three");
 
     let logs = [
-        ("key-of-groq", groq.log(), 1),
-        ("key-of-openai", openai.log(), 3),
-        ("key-of-anthropic", anthropic.log(), 1),
+        (
+            "Bearer key-of-groq",
+            groq.log(),
+            1,
+            "/openai/v1/chat/completions",
+            "",
+        ),
+        (
+            "Bearer key-of-openai",
+            openai.log(),
+            3,
+            "/v1/chat/completions",
+            "",
+        ),
+        (
+            "key-of-azure",
+            azure.log(),
+            1,
+            "/openai/deployments/deployed/chat/completions",
+            "api-version=2024-10-21",
+        ),
+        (
+            "Bearer key-of-anthropic",
+            anthropic.log(),
+            1,
+            "/v1/chat/completions",
+            "",
+        ),
     ];
-    for (key, log, received) in logs {
+    for (key, log, received, path, query) in logs {
         assert_eq!(log.len(), received, "{key}");
         for request in &log {
-            assert_eq!(keys(request), [format!("Bearer {key}")]);
+            assert_eq!(keys(request), [key]);
             assert_eq!(request.headers["x-trace"], "kept");
-            assert!(request.path.ends_with("/v1/chat/completions"));
+            assert_eq!((&*request.path, &*request.query), (path, query));
         }
     }
     assert!(!stack.told().concat().contains("key-of"));

@@ -44,6 +44,8 @@ pub struct Received {
     pub at: Instant,
     /// The path that it asked for.
     pub path: String,
+    /// The query behind it; empty where there is none.
+    pub query: String,
     /// The model that it asked for; `None` if it named none that could be read.
     pub model: Option<String>,
     /// The status of the answer; `None` until it is decided, and for who got no answer.

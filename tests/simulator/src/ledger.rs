@@ -50,6 +50,7 @@ impl Ledger {
         self.log.push(Received {
             at,
             path: head.uri.path().into(),
+            query: head.uri.query().unwrap_or_default().into(),
             model: model.map(Into::into),
             status: None,
             too_early,
