@@ -74,8 +74,8 @@
 mod backoff;
 mod budget;
 mod config;
+mod course;
 mod future;
-mod handle;
 mod layer;
 mod service;
 mod state;

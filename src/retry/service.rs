@@ -9,8 +9,8 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::{
+    course::{Course, Shared},
     future::{Again, ResponseFuture},
-    handle::{Course, Shared},
 };
 use crate::{
     body::Replay,
