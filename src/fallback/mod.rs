@@ -81,6 +81,7 @@
 //! that is wrong is not repeated elsewhere, as in [orq.ai's](https://docs.orq.ai/docs/proxy/retries).
 
 mod config;
+mod course;
 mod future;
 mod handle;
 mod layer;

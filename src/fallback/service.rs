@@ -11,8 +11,9 @@ use tower_service::Service;
 
 use super::{
     config::Chain,
+    course::{Course, Move},
     future::{Onward, ResponseFuture},
-    handle::{Cooldowns, Course, Move},
+    handle::Cooldowns,
 };
 use crate::{
     body::Replay,
