@@ -10,7 +10,7 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::handle::{Admission, GoodHead};
+use super::admission::{Admission, GoodHead};
 use crate::{
     body::Tracked,
     error::{BoxError, Error},

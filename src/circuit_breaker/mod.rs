@@ -64,6 +64,7 @@
 //! growth of the open time that ends with recovery as in
 //! [Linkerd](https://linkerd.io/2-edge/reference/circuit-breaking/); epochs as in sony/gobreaker.
 
+mod admission;
 mod config;
 mod future;
 mod handle;
@@ -75,9 +76,10 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use admission::{Admission, GoodHead};
 pub use config::{CircuitBreakerPolicy, MAX_CALLS, Over};
 pub use future::ResponseFuture;
-pub use handle::{Admission, CircuitBreaker, CircuitMetrics, GoodHead};
+pub use handle::{CircuitBreaker, CircuitMetrics};
 pub use layer::CircuitBreakerLayer;
 pub use service::CircuitBreak;
 pub use state::CircuitState;

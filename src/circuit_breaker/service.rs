@@ -7,8 +7,9 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
+    admission::{Admission, GoodHead},
     future::ResponseFuture,
-    handle::{CircuitBreaker, GoodHead},
+    handle::CircuitBreaker,
 };
 use crate::{
     body::Tracked,
@@ -50,7 +51,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.breaker.admit(&RequestHead::of(&request)) {
+        match Admission::ask(&self.breaker, &RequestHead::of(&request)) {
             Ok(admission) => ResponseFuture::admitted(self.inner.call(request), admission),
             Err(refusal) => ResponseFuture::refused(refusal),
         }

@@ -1,0 +1,126 @@
+//! [`Admission`]: one call that the circuit let through, until its verdict.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::Response;
+
+use super::{
+    handle::{Circuit, CircuitBreaker},
+    state::{Ticket, Verdict},
+};
+use crate::{
+    body::Guard,
+    classify,
+    error::{CircuitOpen, Error},
+    outcome::Failure,
+    request::RequestHead,
+};
+
+/// One admitted call: tells the circuit how it ended.
+///
+/// Rides on the body of the response, because a stream that breaks is a failure. Dropped before the head of the response
+/// came, it gives its place back without a verdict; dropped in the middle of a good answer, it is a success: nothing had
+/// failed until the reader went.
+#[must_use]
+pub struct Admission {
+    breaker: CircuitBreaker,
+    circuit: Arc<Circuit>,
+    ticket: Option<Ticket>,
+}
+
+/// An admitted call whose response had a good head.
+pub struct GoodHead(Admission);
+
+impl Admission {
+    /// The right to make one call, or the refusal.
+    pub(super) fn ask(breaker: &CircuitBreaker, head: &RequestHead<'_>) -> Result<Self, Error> {
+        let circuit = breaker.circuit_of(head);
+        let now = breaker.time().now();
+        let (admission, transition) = circuit.lock().admit(breaker.policy(), now);
+        // Made before the event is told, so that an observer that panics leaks nothing.
+        let admission = admission.map(|ticket| Self {
+            breaker: breaker.clone(),
+            circuit: circuit.clone(),
+            ticket: Some(ticket),
+        });
+        breaker.tell(&circuit, transition);
+        admission.map_err(|refusal| {
+            Error::CircuitOpen(CircuitOpen {
+                key: circuit.key.clone(),
+                reason: refusal.reason,
+                retry_after: refusal.until.saturating_duration_since(now),
+            })
+        })
+    }
+
+    /// Judges the head of the response, or the error. A good head leaves the verdict to the end of the body.
+    pub(super) fn judge<B>(mut self, result: &Result<Response<B>, Error>) -> Option<GoodHead> {
+        match classify::failure(result, self.breaker.time()) {
+            None => return Some(GoodHead(self)),
+            Some(failure) => self.tell(verdict(&failure), failure.retry_after),
+        }
+        None
+    }
+
+    fn tell(&mut self, verdict: Verdict, hint: Option<Duration>) {
+        if let Some(ticket) = self.ticket.take() {
+            let policy = self.breaker.policy();
+            self.breaker.change(&self.circuit, |state, now| {
+                state.record(policy, ticket, verdict, hint, now)
+            });
+        }
+    }
+}
+
+/// A panic below is no health; a call that its caller dropped says nothing.
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let panicking = std::thread::panicking();
+        self.tell(
+            if panicking {
+                Verdict::Failure
+            } else {
+                Verdict::Ignore
+            },
+            None,
+        );
+    }
+}
+
+impl Guard for GoodHead {
+    fn complete(mut self) {
+        self.0.tell(Verdict::Success, None);
+    }
+
+    fn fail(mut self) {
+        self.0.tell(Verdict::Failure, None);
+    }
+}
+
+impl Drop for GoodHead {
+    fn drop(&mut self) {
+        self.0.tell(Verdict::Success, None);
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission")
+            .field("key", &self.circuit.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GoodHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn verdict(failure: &Failure) -> Verdict {
+    if failure.kind.is_ill_health() {
+        Verdict::Failure
+    } else {
+        Verdict::Ignore
+    }
+}
