@@ -13,19 +13,21 @@ use crate::{
     classify,
     error::{CircuitOpen, Error},
     outcome::Failure,
-    request::RequestHead,
+    request::{AttemptDeadline, RequestHead},
 };
 
 /// One admitted call: tells the circuit how it ended.
 ///
 /// Rides on the body of the response, because a stream that breaks is a failure. Dropped before the head of the response
-/// came, it gives its place back without a verdict; dropped in the middle of a good answer, it is a success: nothing had
-/// failed until the reader went.
+/// came, it gives its place back without a verdict, unless a layer outside had told that it would cut the attempt off by
+/// then: nobody else will tell that there was no answer in time. Dropped in the middle of a good answer, it is a success:
+/// nothing had failed until the reader went.
 #[must_use]
 pub struct Admission {
     breaker: CircuitBreaker,
     circuit: Arc<Circuit>,
     ticket: Option<Ticket>,
+    end: Option<AttemptDeadline>,
 }
 
 /// An admitted call whose response had a good head.
@@ -42,6 +44,7 @@ impl Admission {
             breaker: breaker.clone(),
             circuit: circuit.clone(),
             ticket: Some(ticket),
+            end: head.extensions.get().copied(),
         });
         breaker.tell(&circuit, transition);
         admission.map_err(|refusal| {
@@ -62,6 +65,12 @@ impl Admission {
         None
     }
 
+    /// Whether whoever drops this call now does so because its attempt has taken too long. Timers may be late, never early.
+    fn is_overdue(&self) -> bool {
+        self.end
+            .is_some_and(|AttemptDeadline(end)| self.breaker.time().now() >= end)
+    }
+
     fn tell(&mut self, verdict: Verdict, hint: Option<Duration>) {
         if let Some(ticket) = self.ticket.take() {
             let policy = self.breaker.policy();
@@ -72,18 +81,17 @@ impl Admission {
     }
 }
 
-/// A panic below is no health; a call that its caller dropped says nothing.
+/// A panic below is no health, and an attempt that was cut off had no answer in time; a call that its caller dropped says
+/// nothing.
 impl Drop for Admission {
     fn drop(&mut self) {
-        let panicking = std::thread::panicking();
-        self.tell(
-            if panicking {
-                Verdict::Failure
-            } else {
-                Verdict::Ignore
-            },
-            None,
-        );
+        if self.ticket.is_some() {
+            let verdict = match std::thread::panicking() || self.is_overdue() {
+                true => Verdict::Failure,
+                false => Verdict::Ignore,
+            };
+            self.tell(verdict, None);
+        }
     }
 }
 

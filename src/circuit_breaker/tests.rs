@@ -15,6 +15,7 @@ use crate::{
     clock::{Clock, TokioClock},
     error::{BoxError, Error, RateLimited, RefusalReason},
     observe::Event,
+    request::AttemptDeadline,
     testing::{Answer, Client, answer, client, ms, request},
 };
 
@@ -183,6 +184,54 @@ async fn a_good_answer_whose_reader_goes_away_is_a_success() {
             .await
             .unwrap(),
     );
+    assert_eq!(breaker.state(HOST), CircuitState::Closed);
+}
+
+/// PITFALLS 37: sixty timeouts of a retry layer outside left the circuit closed, because a dropped future was ignored.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_cut_off_at_its_end_is_a_failure_and_one_that_its_caller_drops_before_is_not()
+ {
+    let (client, mut server) = client();
+    server.allow(99);
+    for (dropped_at, expected) in [
+        (499, CircuitState::Closed),
+        (500, CircuitState::Open),
+        // The timer may be late.
+        (501, CircuitState::Open),
+    ] {
+        let breaker = breaker();
+        let mut service = guarded(client.clone(), &breaker);
+        for _ in 0..3 {
+            let mut request = request();
+            let end = AttemptDeadline(TokioClock.now() + ms(500));
+            request.extensions_mut().insert(end);
+            let mut call = Box::pin(service.ready().await.unwrap().call(request));
+            assert!((&mut call).now_or_never().is_none());
+            TokioClock
+                .sleep_until(TokioClock.now() + ms(dropped_at))
+                .await;
+            drop(call);
+        }
+        assert_eq!(
+            breaker.state(HOST),
+            expected,
+            "dropped after {dropped_at} ms"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_answer_that_outlasts_the_attempts_end_is_a_success() {
+    let breaker = breaker();
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let service = CircuitBreakerLayer::new(breaker.clone()).layer(inner);
+    for _ in 0..3 {
+        let mut request = request();
+        request
+            .extensions_mut()
+            .insert(AttemptDeadline(TokioClock.now()));
+        drop(service.clone().oneshot(request).await.unwrap());
+    }
     assert_eq!(breaker.state(HOST), CircuitState::Closed);
 }
 

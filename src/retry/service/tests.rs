@@ -25,7 +25,7 @@ use crate::{
     error::{RateLimited, RefusalReason},
     observe::Event,
     outcome::{Failure, FailureKind, Outcome},
-    request::{Attempts, Next},
+    request::{AttemptDeadline, Attempts, Next},
     retry::{Jitter, RetryBudget, RetryLayer, RetryPolicy},
     upstream::Provider,
 };
@@ -459,6 +459,53 @@ async fn an_attempt_that_takes_too_long_is_cut_off_and_the_last_one_too() {
     assert_eq!(error.failure().kind, FailureKind::Timeout);
     assert_eq!(TokioClock.now() - start, Duration::from_millis(2_000));
     assert_eq!(dropped.get(), 2, "a cut off call lives on");
+}
+
+/// PITFALLS 37: a timeout outside a breaker was never recorded, because its future is dropped without a word.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_carries_the_time_at_which_it_is_cut_off() {
+    let ends = |request: &Request<Bytes>| {
+        let end = request.extensions().get();
+        end.map(|AttemptDeadline(at)| *at - TokioClock.now())
+    };
+    let second = Duration::from_secs(1);
+    // Without a timeout; with one; and with one below that of a layer outside, which this layer does not stretch.
+    for (timeout, outside, expected) in [
+        (None, None, [None, None]),
+        (Some(second), None, [Some(second), Some(second)]),
+        (None, Some(3 * second), [Some(3 * second), Some(2 * second)]),
+        (
+            Some(2 * second),
+            Some(3 * second),
+            [Some(2 * second), Some(2 * second)],
+        ),
+        (
+            Some(2 * second),
+            Some(second),
+            [Some(second), Some(Duration::ZERO)],
+        ),
+    ] {
+        let policy = match timeout {
+            Some(timeout) => policy().attempt_timeout(timeout),
+            None => policy(),
+        };
+        let (mut service, mut handle) = pair(&layer(policy));
+        let mut request = get();
+        if let Some(outside) = outside {
+            let end = AttemptDeadline(TokioClock.now() + outside);
+            request.extensions_mut().insert(end);
+        }
+        let upstream = async {
+            let (request, respond) = next(&mut handle).await;
+            assert_eq!(ends(&request), expected[0], "{timeout:?} in {outside:?}");
+            respond.send_response(answer(500));
+            let (request, respond) = next(&mut handle).await;
+            assert_eq!(ends(&request), expected[1], "{timeout:?} in {outside:?}");
+            respond.send_response(answer(200));
+        };
+        let (result, ()) = tokio::join!(send(&mut service, request), upstream);
+        assert_eq!(result.unwrap().status(), StatusCode::OK);
+    }
 }
 
 #[tokio::test(start_paused = true)]
