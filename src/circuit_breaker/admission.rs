@@ -1,6 +1,6 @@
 //! [`Admission`]: one call that the circuit let through, until its verdict.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, mem, sync::Arc, time::Duration};
 
 use http::Response;
 
@@ -56,6 +56,14 @@ impl Admission {
         })
     }
 
+    /// Runs code of the service inside. A panic there is no health, whether or not somebody catches it.
+    pub(super) fn watch<R>(&mut self, run: impl FnOnce() -> R) -> R {
+        let unwound = Unwound(self);
+        let result = run();
+        mem::forget(unwound);
+        result
+    }
+
     /// Judges the head of the response, or the error. A good head leaves the verdict to the end of the body.
     pub(super) fn judge<B>(mut self, result: &Result<Response<B>, Error>) -> Option<GoodHead> {
         match classify::failure(result, self.breaker.time()) {
@@ -81,17 +89,26 @@ impl Admission {
     }
 }
 
-/// A panic below is no health, and an attempt that was cut off had no answer in time; a call that its caller dropped says
-/// nothing.
+/// An attempt that was cut off had no answer in time; a call that its caller dropped, or that the caller's own panic took
+/// along, says nothing.
 impl Drop for Admission {
     fn drop(&mut self) {
         if self.ticket.is_some() {
-            let verdict = match std::thread::panicking() || self.is_overdue() {
+            let verdict = match self.is_overdue() {
                 true => Verdict::Failure,
                 false => Verdict::Ignore,
             };
             self.tell(verdict, None);
         }
+    }
+}
+
+/// Dropped by unwinding alone.
+struct Unwound<'a>(&'a mut Admission);
+
+impl Drop for Unwound<'_> {
+    fn drop(&mut self) {
+        self.0.tell(Verdict::Failure, None);
     }
 }
 

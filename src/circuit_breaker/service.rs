@@ -52,7 +52,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match Admission::ask(&self.breaker, &RequestHead::of(&request)) {
-            Ok(admission) => ResponseFuture::admitted(self.inner.call(request), admission),
+            Ok(mut admission) => {
+                let call = admission.watch(|| self.inner.call(request));
+                ResponseFuture::admitted(call, admission)
+            }
             Err(refusal) => ResponseFuture::refused(refusal),
         }
     }

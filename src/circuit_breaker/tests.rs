@@ -171,6 +171,48 @@ async fn a_probe_that_panics_opens_again_and_gives_its_slot_back() {
     call(&breaker, 200).await.unwrap();
 }
 
+/// A client whose call, or whose answer, panics.
+fn broken(in_call: bool) -> impl Service<Request<()>, Response = Answer, Error = BoxError> + Clone {
+    service_fn(move |_: Request<()>| {
+        assert!(!in_call, "a bug in the client's call");
+        async { panic!("a bug in the client's answer") }
+    })
+}
+
+// A future whose panic is caught is dropped after the unwinding, when the thread does not panic any more.
+#[tokio::test(start_paused = true)]
+async fn a_panic_below_is_a_failure_even_where_it_is_caught() {
+    for in_call in [true, false] {
+        let breaker = breaker();
+        let service = CircuitBreakerLayer::new(breaker.clone()).layer(broken(in_call));
+        for _ in 0..3 {
+            let call = AssertUnwindSafe(service.clone().oneshot(request()));
+            assert!(call.catch_unwind().await.is_err());
+        }
+        assert_eq!(breaker.state(HOST), CircuitState::Open, "{in_call}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callers_own_panic_is_not_counted_against_the_upstream() {
+    let breaker = breaker();
+    let (client, mut server) = client();
+    server.allow(9);
+    for _ in 0..3 {
+        let service = guarded(client.clone(), &breaker);
+        let caller = tokio::spawn(async move {
+            let mut call = Box::pin(service.oneshot(request()));
+            assert!((&mut call).now_or_never().is_none());
+            panic!("a bug in the caller");
+        });
+        assert!(caller.await.unwrap_err().is_panic());
+    }
+    assert_eq!(
+        breaker.metrics(HOST).map(|metrics| metrics.state),
+        Some(CircuitState::Closed)
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_good_answer_whose_reader_goes_away_is_a_success() {
     let breaker = breaker();
@@ -322,6 +364,8 @@ async fn an_observer_that_panics_leaks_no_probe() {
     TokioClock.sleep_until(TokioClock.now() + ms(1_000)).await;
     let probe = AssertUnwindSafe(call(&breaker, 200)).catch_unwind();
     assert!(probe.await.is_err());
-    // The unwinding ended the probe; had it leaked, the circuit would still be half-open.
-    assert_eq!(breaker.state(HOST), CircuitState::Open);
+    // The observer's bug says nothing of the upstream: the slot is free again, and the next probe decides.
+    assert_eq!(breaker.state(HOST), CircuitState::HalfOpen);
+    call(&breaker, 200).await.unwrap();
+    assert_eq!(breaker.state(HOST), CircuitState::Closed);
 }
