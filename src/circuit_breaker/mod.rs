@@ -22,11 +22,13 @@
 //! 3. The verdict on a streamed answer falls at the end of its body: a stream that breaks is a failure.
 //! 4. A result counts only in the state that admitted the call. Late results change nothing.
 //! 5. A half-open circuit admits at most `probes` calls at a time; one failure opens it again, for longer. A probe that
-//!    is dropped gives its place back; probes that never end are given up after `probe_timeout`.
+//!    is dropped gives its place back. When probes have held every place for `probe_timeout`, others may pass beside them,
+//!    and the results of all count: answers that take longer than that still close the circuit.
 //! 6. An open circuit stays open at least as long as the upstream asked.
 //!
 //! A refused caller sees [`Error::CircuitOpen`](crate::Error::CircuitOpen), with the key, the reason and
-//! [`retry_after`](crate::Error::retry_after); nothing was sent. The breaker does not protect against slow answers that
+//! [`retry_after`](crate::Error::retry_after); nothing was sent. While probes are under way that is the time until others may
+//! pass for certain, up to `probe_timeout`; a probe that ends sooner makes way at once. The breaker does not protect against slow answers that
 //! succeed, nor against a caller who retries refusals in a hot loop.
 //!
 //! # Examples

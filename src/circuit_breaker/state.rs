@@ -8,7 +8,9 @@
 //! | forced    | none              | nothing               | nothing           | nothing                |
 //! | disabled  | all               | nothing               | nothing           | nothing                |
 //!
-//! Every change of state begins a new epoch, and a call's result counts only in the epoch that admitted it.
+//! Every change of state begins a new epoch, and a call's result counts only in the epoch that admitted it. When the probes
+//! that hold every slot of a half-open circuit have run out of time, a new round of slots begins within the epoch: their
+//! results count all the same, however late they come, but they give back no slot of the new round.
 
 use std::time::{Duration, Instant};
 
@@ -46,6 +48,8 @@ pub(super) enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
     epoch: u64,
+    /// The round whose slot a probe holds; zero for others.
+    round: u64,
 }
 
 /// A refusal: what opened the circuit, and when to come back.
@@ -87,8 +91,11 @@ enum Phase {
         reason: &'static str,
     },
     HalfOpen {
+        round: u64,
+        /// The slots of this round that are taken.
         running: u32,
         succeeded: u32,
+        /// When the next round may begin.
         renew: Instant,
     },
     ForcedOpen,
@@ -133,12 +140,15 @@ impl State {
                 *renew = after(now, probe_timeout);
                 None
             }
-            // Probes that hold every slot and never end must not lock the circuit: those of this epoch are given up.
-            Phase::HalfOpen { renew, .. } if now >= *renew => {
-                self.enter(Phase::half_open(now));
-                if let Phase::HalfOpen { running, renew, .. } = &mut self.phase {
-                    (*running, *renew) = (1, after(now, probe_timeout));
-                }
+            // Probes that hold every slot and do not end must not lock the circuit.
+            Phase::HalfOpen {
+                round,
+                running,
+                renew,
+                ..
+            } if now >= *renew => {
+                *round += 1;
+                (*running, *renew) = (1, after(now, probe_timeout));
                 None
             }
             Phase::HalfOpen { renew, .. } => Some(Refusal {
@@ -151,7 +161,7 @@ impl State {
             }),
         };
         let admission = match refusal {
-            None => Ok(Ticket { epoch: self.epoch }),
+            None => Ok(self.ticket()),
             Some(refusal) => Err(refusal),
         };
         (admission, transition)
@@ -170,6 +180,11 @@ impl State {
         if ticket.epoch != self.epoch {
             return None;
         }
+        if let Phase::HalfOpen { round, running, .. } = &mut self.phase
+            && ticket.round == *round
+        {
+            *running = running.saturating_sub(1);
+        }
         match (&mut self.phase, verdict) {
             (Phase::Closed { consecutive }, Verdict::Success | Verdict::Failure) => {
                 let failed = verdict == Verdict::Failure;
@@ -182,17 +197,7 @@ impl State {
                 let reason = self.reason_to_open(policy, consecutive, failed, now)?;
                 Some(self.open(policy, reason, hint, now))
             }
-            (Phase::HalfOpen { running, .. }, Verdict::Ignore) => {
-                *running = running.saturating_sub(1);
-                None
-            }
-            (
-                Phase::HalfOpen {
-                    running, succeeded, ..
-                },
-                Verdict::Success,
-            ) => {
-                *running = running.saturating_sub(1);
+            (Phase::HalfOpen { succeeded, .. }, Verdict::Success) => {
                 *succeeded += 1;
                 (*succeeded >= policy.successes).then(|| self.close())
             }
@@ -260,6 +265,17 @@ impl State {
             && self.tally(now) == Tally::default()
     }
 
+    fn ticket(&self) -> Ticket {
+        let round = match self.phase {
+            Phase::HalfOpen { round, .. } => round,
+            _ => 0,
+        };
+        Ticket {
+            epoch: self.epoch,
+            round,
+        }
+    }
+
     fn reason_to_open(
         &mut self,
         policy: &CircuitBreakerPolicy,
@@ -325,6 +341,7 @@ impl State {
 impl Phase {
     fn half_open(now: Instant) -> Self {
         Self::HalfOpen {
+            round: 0,
             running: 0,
             succeeded: 0,
             renew: now,

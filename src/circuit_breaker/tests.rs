@@ -1,6 +1,6 @@
 //! The layer, on paused time.
 
-use std::{future::poll_fn, io, panic::AssertUnwindSafe, task::Poll};
+use std::{convert::Infallible, future::poll_fn, io, panic::AssertUnwindSafe, task::Poll};
 
 use bytes::Bytes;
 use futures::{FutureExt, stream};
@@ -273,6 +273,32 @@ async fn a_good_answer_that_outlasts_the_attempts_end_is_a_success() {
             .extensions_mut()
             .insert(AttemptDeadline(TokioClock.now()));
         drop(service.clone().oneshot(request).await.unwrap());
+    }
+    assert_eq!(breaker.state(HOST), CircuitState::Closed);
+}
+
+/// PITFALLS 32: streams that were slower than the probe timeout kept a half-open circuit so for ever.
+#[tokio::test(start_paused = true)]
+async fn streams_that_outlast_the_probe_timeout_close_the_circuit() {
+    let breaker = breaker();
+    breaker.force_half_open(HOST);
+    let inner = service_fn(|_: Request<()>| async {
+        let frame = async {
+            TokioClock.sleep_until(TokioClock.now() + ms(1_500)).await;
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"late")))
+        };
+        let body = StreamBody::new(Box::pin(stream::once(frame)));
+        Ok::<_, Infallible>(Response::new(body))
+    });
+    let service = CircuitBreakerLayer::new(breaker.clone()).layer(inner);
+    for _ in 0..4 {
+        let call = service.clone().oneshot(request());
+        tokio::spawn(async {
+            if let Ok(response) = call.await {
+                response.collect().await.unwrap();
+            }
+        });
+        TokioClock.sleep_until(TokioClock.now() + ms(500)).await;
     }
     assert_eq!(breaker.state(HOST), CircuitState::Closed);
 }
