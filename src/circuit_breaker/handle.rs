@@ -238,7 +238,10 @@ impl CircuitBreaker {
             key,
             state: Mutex::new(State::new(&self.shared.policy, self.shared.clock.now())),
         };
-        let is_idle = |circuit: &Circuit| circuit.lock().is_idle(self.shared.clock.now());
+        let is_idle = |circuit: &Circuit| {
+            let now = self.shared.clock.now();
+            circuit.lock().is_idle(&self.shared.policy, now)
+        };
         self.shared.circuits.get_or_insert(key, make, is_idle)
     }
 }

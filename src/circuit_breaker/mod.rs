@@ -25,6 +25,9 @@
 //!    is dropped gives its place back. When probes have held every place for `probe_timeout`, others may pass beside them,
 //!    and the results of all count: answers that take longer than that still close the circuit.
 //! 6. An open circuit stays open at least as long as the upstream asked.
+//! 7. A circuit that has nothing to remember, or that nobody asks any more, is forgotten: not before its window and the
+//!    longest open time have passed since its last call, nor while it is open or forced. It goes when new keys come; there
+//!    is no background task.
 //!
 //! A refused caller sees [`Error::CircuitOpen`](crate::Error::CircuitOpen), with the key, the reason and
 //! [`retry_after`](crate::Error::retry_after); nothing was sent. While probes are under way that is the time until others may

@@ -78,6 +78,8 @@ pub(super) struct State {
     /// How often in a row a half-open circuit has opened again.
     failed_episodes: u32,
     random: fastrand::Rng,
+    /// When a call last came or ended.
+    last_call: Instant,
     latest: Instant,
 }
 
@@ -112,6 +114,7 @@ impl State {
             random: policy
                 .seed
                 .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            last_call: now,
             latest: now,
         }
     }
@@ -123,6 +126,7 @@ impl State {
         now: Instant,
     ) -> (Result<Ticket, Refusal>, Option<Transition>) {
         let now = self.move_to(now);
+        self.last_call = now;
         let probe_timeout = policy.probe_timeout.unwrap_or(policy.open_for);
         let mut transition = None;
         if matches!(self.phase, Phase::Open { until, .. } if now >= until) {
@@ -177,6 +181,7 @@ impl State {
         now: Instant,
     ) -> Option<Transition> {
         let now = self.move_to(now);
+        self.last_call = now;
         if ticket.epoch != self.epoch {
             return None;
         }
@@ -259,10 +264,18 @@ impl State {
             .map_or_else(Tally::default, |window| window.tally(now))
     }
 
-    /// Whether a circuit made anew would behave the same.
-    pub(super) fn is_idle(&mut self, now: Instant) -> bool {
-        matches!(self.phase, Phase::Closed { consecutive: 0 })
-            && self.tally(now) == Tally::default()
+    /// Whether it may be forgotten: a circuit made anew would behave the same, or nobody has asked for so long that all it
+    /// knows is old, because its window and the longest open time have passed. What a person forced stays.
+    pub(super) fn is_idle(&mut self, policy: &CircuitBreakerPolicy, now: Instant) -> bool {
+        let is_empty = self.tally(now) == Tally::default();
+        let now = self.latest;
+        let is_old = now >= after(self.last_call, policy.memory());
+        match self.phase {
+            Phase::Closed { consecutive } => is_old || (consecutive == 0 && is_empty),
+            Phase::HalfOpen { .. } => is_old,
+            Phase::Open { until, .. } => is_old && now >= until,
+            Phase::ForcedOpen | Phase::Disabled => false,
+        }
     }
 
     fn ticket(&self) -> Ticket {

@@ -314,6 +314,40 @@ async fn hosts_have_circuits_of_their_own_and_every_service_of_a_layer_shares_th
     layer.layer(inner).oneshot(request()).await.unwrap_err();
 }
 
+/// PITFALLS 61: one failure kept a circuit for ever.
+#[tokio::test(start_paused = true)]
+async fn circuits_that_nobody_asks_any_more_go_whatever_they_had_counted() {
+    let per_host = CircuitBreakerPolicy::never()
+        .consecutive_failures(2)
+        .failure_rate(0.5, Over::Calls(10))
+        .open_growth(1.0, ms(60_000));
+    let breaker = CircuitBreaker::new(per_host).unwrap();
+    let fail = |host: u32, times: u32| {
+        let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(500)) });
+        let service = CircuitBreakerLayer::new(breaker.clone()).layer(inner);
+        async move {
+            for _ in 0..times {
+                let uri = format!("http://{host}.example.com/");
+                let request = Request::get(uri).body(()).unwrap();
+                service.clone().oneshot(request).await.unwrap();
+            }
+        }
+    };
+    for host in 0..2_000 {
+        fail(host, 1 + host % 2).await;
+    }
+    assert_eq!(breaker.keys().len(), 2_000);
+    TokioClock.sleep_until(TokioClock.now() + ms(60_000)).await;
+    for host in 2_000..3_000 {
+        fail(host, 1).await;
+    }
+    assert!(
+        breaker.keys().len() <= 1_000,
+        "{} keys are kept",
+        breaker.keys().len()
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn transitions_are_told_once_each() {
     let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));

@@ -263,6 +263,65 @@ fn a_forced_or_disabled_circuit_stays_so_until_it_is_reset() {
     assert_eq!(bench.call(Verdict::Success, 0), CircuitState::Closed);
 }
 
+/// PITFALLS 61.
+#[test]
+fn a_circuit_that_nobody_asks_is_idle_once_all_that_it_knows_is_old() {
+    let idle = |bench: &mut Bench, at: u64| {
+        let (at, policy) = (bench.start + ms(at), &bench.policy);
+        let just_before = at - Duration::from_nanos(1);
+        assert!(!bench.state.is_idle(policy, just_before));
+        assert!(bench.state.is_idle(policy, at));
+    };
+    let new = || Bench::new(policy().open_growth(2.0, ms(8_000)));
+    let minutes = Over::Time(ms(120_000));
+
+    let mut closed = new();
+    closed.call(Verdict::Failure, 5);
+    idle(&mut closed, 8_005);
+
+    let mut with_window = Bench::new(policy().failure_rate(0.5, minutes));
+    with_window.call(Verdict::Failure, 5);
+    idle(&mut with_window, 120_005);
+
+    let mut without_failure = new();
+    without_failure.call(Verdict::Success, 5);
+    let now = without_failure.start + ms(5);
+    assert!(without_failure.state.is_idle(&without_failure.policy, now));
+
+    let mut open = new();
+    open.fail_until_open(5);
+    open.admit(10).unwrap_err();
+    idle(&mut open, 8_010);
+
+    let mut half_open = new();
+    half_open.fail_until_open(0);
+    half_open.admit(1_000).unwrap();
+    idle(&mut half_open, 9_000);
+
+    let mut open_for_long = new();
+    let ticket = open_for_long.admit(0).unwrap();
+    let hint = Some(ms(1_000_000));
+    for _ in 0..3 {
+        let (policy, now) = (&open_for_long.policy, open_for_long.start);
+        open_for_long
+            .state
+            .record(policy, ticket, Verdict::Failure, hint, now);
+    }
+    idle(&mut open_for_long, 1_000_000);
+}
+
+#[test]
+fn a_circuit_that_a_person_forced_is_never_idle() {
+    let mut bench = Bench::new(policy());
+    let never = bench.start + ms(u32::MAX.into());
+    bench.state.force_open();
+    assert!(!bench.state.is_idle(&bench.policy, never));
+    bench.state.disable();
+    assert!(!bench.state.is_idle(&bench.policy, never));
+    bench.state.reset();
+    assert!(bench.state.is_idle(&bench.policy, never));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Admit,
