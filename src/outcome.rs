@@ -122,7 +122,7 @@ pub enum FailureKind {
     RequestTooLarge,
     /// The credentials are missing, wrong or not allowed to do this.
     Auth,
-    /// The request itself is wrong; every upstream would refuse it.
+    /// The request itself is wrong, or collides with the state of what it asks for; every upstream would refuse it.
     InvalidRequest,
     /// A content filter refused the request or the answer.
     ContentFiltered,

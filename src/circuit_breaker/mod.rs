@@ -14,11 +14,12 @@
 //!
 //! 1. Each key has a circuit of its own: each [`Upstream`](crate::Upstream), or each host where a request names no
 //!    upstream, or what [`CircuitBreaker::scope`] says.
-//! 2. What counts: transport errors, timeouts, 5xx and 529. A 429 is the limiter's business and is ignored; an error
-//!    about the request (400, 401, 404, 422) and refusals of this crate's own layers say nothing of its health. An attempt
-//!    that [`RetryPolicy::attempt_timeout`](crate::RetryPolicy::attempt_timeout) cuts off is a timeout, although the retry
-//!    layer stands outside, and a panic in the service inside is a failure. A call that its caller drops, or that goes down
-//!    with its caller's own panic, says nothing.
+//! 2. What counts: transport errors, timeouts (408 is one), 5xx and 529, and 424 and 498, by which some say the same. A
+//!    429 is the limiter's business and is ignored; an error about the request (400, 401, 404, 409, 422) and refusals of
+//!    this crate's own layers say nothing of its health. An attempt that
+//!    [`RetryPolicy::attempt_timeout`](crate::RetryPolicy::attempt_timeout) cuts off is a timeout, although the retry layer
+//!    stands outside, and a panic in the service inside is a failure. A call that its caller drops, or that goes down with
+//!    its caller's own panic, says nothing.
 //! 3. The verdict on a streamed answer falls at the end of its body: a stream that breaks is a failure.
 //! 4. A result counts only in the state that admitted the call. Late results change nothing.
 //! 5. A half-open circuit admits at most `probes` calls at a time; one failure opens it again, for longer. A probe that

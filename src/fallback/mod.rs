@@ -5,8 +5,8 @@
 //!    answered travels outwards as [`ServedBy`](crate::ServedBy) in those of the response.
 //! 2. The next is asked where another may do better: rate limits, exhausted quotas, overloads, server errors, timeouts,
 //!    broken connections, models that do not exist, requests too large for this one, and refusals by an own limiter or
-//!    breaker. Wrong requests, wrong credentials and content filters end the walk ([`Chain::fall_back_on`] adds kinds):
-//!    the caller gets what the upstream said, unchanged.
+//!    breaker. Wrong requests, conflicts (409), wrong credentials and content filters end the walk
+//!    ([`Chain::fall_back_on`] adds kinds): the caller gets what the upstream said, unchanged.
 //! 3. A failure that the next request would meet as well makes the upstream cool down: for as long as it asked, else for
 //!    [`Chain::cooldown`]. One that speaks for the account cools all models of the provider. Cooldowns only ever get
 //!    longer, end to the instant, and end by themselves. Own refusals and too-large requests cool nobody.

@@ -200,7 +200,7 @@ async fn the_request_arrives_whole_at_the_second_upstream() {
 #[tokio::test(start_paused = true)]
 async fn what_nobody_could_answer_better_is_the_callers_as_it_is() {
     let bench = Bench::new(|chain| chain);
-    for code in [400, 401, 403, 422] {
+    for code in [400, 401, 403, 409, 422, 423, 425] {
         let result = bench.call(|_| status(code)).await;
         assert_eq!(served_by(&result), "a/1");
         let response = result.unwrap();

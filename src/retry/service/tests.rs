@@ -181,6 +181,28 @@ async fn the_last_error_is_passed_on_as_itself() {
     assert_eq!(error.downcast::<io::Error>().unwrap().to_string(), "second");
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_statuses_of_the_module_docs_are_repeated_and_no_others() {
+    let layer = layer(policy().max_attempts(2).without_budget());
+    let mut repeated = Vec::new();
+    for status in 400..600 {
+        let calls = Cell::new(0);
+        let calls = &calls;
+        let client = service_fn(|_: Request<Bytes>| {
+            calls.set(calls.get() + 1);
+            ready(Ok::<_, Infallible>(answer(status)))
+        });
+        layer.layer(client).oneshot(get()).await.unwrap();
+        repeated.extend((calls.get() == 2).then_some(status));
+    }
+    let below_500 = [408, 409, 423, 424, 425, 429, 498];
+    let from_500 = (500..600).filter(|status| ![501, 505].contains(status));
+    assert_eq!(
+        repeated,
+        below_500.into_iter().chain(from_500).collect::<Vec<_>>()
+    );
+}
+
 /// tensorzero#3554: the caller's own rate limit was retried.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_of_our_own_layers_is_passed_on_at_once() {
