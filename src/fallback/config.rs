@@ -171,10 +171,11 @@ impl Chain {
             | FailureKind::Overloaded
             | FailureKind::ServerError
             | FailureKind::Timeout
-            | FailureKind::Transport
-            | FailureKind::NotFound => true,
+            | FailureKind::Transport => true,
             // Refused: our own layer spoke, not the upstream. The others: a smaller or another request may well pass.
+            // NotFound is among them, as a status does not tell a path of one request from a model of all.
             FailureKind::Refused
+            | FailureKind::NotFound
             | FailureKind::RequestTooLarge
             | FailureKind::Auth
             | FailureKind::InvalidRequest

@@ -213,6 +213,20 @@ async fn what_nobody_could_answer_better_is_the_callers_as_it_is() {
     assert_eq!(bench.cooling(), []);
 }
 
+/// PITFALLS 38: one `GET /v1/files/nope` took the whole chain down for everybody, for five minutes.
+#[tokio::test(start_paused = true)]
+async fn what_does_not_exist_is_looked_for_elsewhere_and_cools_nobody() {
+    let bench = Bench::new(|chain| chain);
+    let error = exhausted(bench.call(|_| status(404)).await);
+    assert_eq!(error.attempts.len(), 3);
+    assert_eq!(error.retry_after, None);
+    assert_eq!(bench.cooling(), []);
+    let result = bench
+        .call(|id| if id == "a/1" { status(404) } else { ok() })
+        .await;
+    assert_eq!(served_by(&result), "a/2");
+}
+
 // bifrost PR #7211: a bad Gemini key is a 400, and so is Anthropic without credit. The outcome wins over the status.
 #[tokio::test(start_paused = true)]
 async fn what_a_layer_below_says_of_a_response_wins_over_its_status() {
