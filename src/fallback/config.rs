@@ -141,6 +141,11 @@ impl Chain {
         }
     }
 
+    pub(super) fn is_capped(&self) -> bool {
+        self.max_attempts.is_some()
+    }
+
+    /// For a request that brings none.
     pub(super) fn ledger(&self) -> Attempts {
         self.max_attempts
             .map_or_else(Attempts::default, Attempts::new)

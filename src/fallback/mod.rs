@@ -17,7 +17,7 @@
 //! 5. After a request was too large for the context of one upstream, those whose context is no larger are passed by.
 //! 6. All attempts of a request, retries included, stand in one ledger, [`Attempts`](crate::Attempts), with one cap.
 //! 7. A lone upstream never cools down: a chain of one passes everything through as it comes, because a retry or a
-//!    limiter inside honours the hint already.
+//!    limiter inside honours the hint already. Its cap holds for the retries inside.
 //! 8. The request is copied while there may be another attempt. One whose body cannot be copied (see
 //!    [`Replay`](crate::body::Replay)) is sent once, and the caller gets what that upstream said.
 //!

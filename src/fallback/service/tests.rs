@@ -508,7 +508,7 @@ async fn a_wait_respects_the_deadline_and_what_others_learn_meanwhile() {
 #[tokio::test(start_paused = true)]
 async fn a_lone_upstream_is_never_cooled_and_passes_everything_through() {
     let only = provider("a").model("1");
-    let bench = Bench::new(|_| Chain::new([only.clone(), only.clone()]).max_attempts(1));
+    let bench = Bench::new(|_| Chain::new([only.clone(), only.clone()]));
     for _ in 0..3 {
         let result = bench
             .send(Request::new(()), |request| {
@@ -530,6 +530,23 @@ async fn a_lone_upstream_is_never_cooled_and_passes_everything_through() {
         .cooldowns
         .cool(&only, &Failure::new(FailureKind::Timeout));
     assert_eq!(served_by(&bench.call(|_| ok()).await), "a/1");
+}
+
+/// PITFALLS 28: a chain of one forgot its cap, so that the retries inside went on.
+#[tokio::test(start_paused = true)]
+async fn a_lone_upstream_keeps_to_the_cap_of_its_chain_or_to_that_of_the_request() {
+    let bench = Bench::new(|_| Chain::new([provider("a").model("1")]).max_attempts(1));
+    let own = Attempts::new(2);
+    for (brought, allows_another) in [(None, false), (Some(own), true)] {
+        let mut request = Request::new(());
+        brought.map(|ledger| request.extensions_mut().insert(ledger));
+        let result = bench.send(request, |request| {
+            let ledger = request.extensions().get::<Attempts>().unwrap();
+            assert_eq!(ledger.allows_another(), allows_another);
+            status(500)
+        });
+        assert_eq!(served_by(&result.await), "a/1");
+    }
 }
 
 struct Once;
