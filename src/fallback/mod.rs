@@ -2,7 +2,8 @@
 //!
 //! 1. The upstreams of a [`Chain`] are asked in their order, each at most once for a request. The chosen one travels
 //!    inwards as an [`Upstream`](crate::Upstream) in the request's extensions, for the layers and the client inside; who
-//!    answered travels outwards as [`ServedBy`](crate::ServedBy) in those of the response.
+//!    answered travels outwards as [`ServedBy`](crate::ServedBy) in those of the response. They are told apart by their
+//!    ids: a second key for the same service is a provider with a name of its own.
 //! 2. The next is asked where another may do better: rate limits, exhausted quotas, overloads, server errors, timeouts,
 //!    broken connections, models that do not exist, requests too large for this one, and refusals by an own limiter or
 //!    breaker. Wrong requests, conflicts (409), wrong credentials and content filters end the walk
