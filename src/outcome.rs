@@ -78,6 +78,12 @@ impl Failure {
         }
     }
 
+    /// How long the upstream asks to be left alone. [`retry_after`](Self::retry_after) of zero is no wish, but a date that
+    /// has passed: obeying it would be a hot loop.
+    pub fn hint(&self) -> Option<Duration> {
+        self.retry_after.filter(|hint| !hint.is_zero())
+    }
+
     /// Sets how long the upstream asked to be left alone.
     #[must_use]
     pub fn with_retry_after(mut self, retry_after: impl Into<Option<Duration>>) -> Self {

@@ -195,7 +195,7 @@ impl Chain {
             | FailureKind::InvalidRequest
             | FailureKind::ContentFiltered => false,
         };
-        let time = hint(failure).unwrap_or(self.cooldown);
+        let time = failure.hint().unwrap_or(self.cooldown);
         (speaks_of_the_next_request && !time.is_zero()).then_some(time)
     }
 }
@@ -210,11 +210,6 @@ fn is_same(one: &Upstream, other: &Upstream) -> bool {
         && first.wire() == second.wire()
         && first.speaks() == second.speaks()
         && keys[0] == keys[1]
-}
-
-/// How long the upstream asked to be left alone. Zero asks for nothing.
-pub(super) fn hint(failure: &Failure) -> Option<Duration> {
-    failure.retry_after.filter(|hint| !hint.is_zero())
 }
 
 /// Five of the one-minute windows that most quotas count in: who is still limited then has not just missed one.

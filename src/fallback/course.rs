@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use http::{Request, Response};
 
 use super::{
-    config::{Chain, hint},
+    config::Chain,
     handle::Cooldowns,
     state::{Turn, Walk},
 };
@@ -104,7 +104,7 @@ impl Course {
         if let Some(time) = cooldown {
             self.cooldowns.cool_for(upstream, &failure, time, now);
         }
-        self.walk.failed(cooldown.or_else(|| hint(&failure)), now);
+        self.walk.failed(cooldown.or_else(|| failure.hint()), now);
         if !self.chain.falls_back(&failure) || self.cannot_repeat {
             self.record(upstream, failure, Next::Stop, now);
             return None;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    config::{Chain, DEFAULT_COOLDOWN, hint},
+    config::{Chain, DEFAULT_COOLDOWN},
     state::{Entry, State, Turn, Walk},
 };
 use crate::{
@@ -84,7 +84,7 @@ impl Cooldowns {
     /// Leaves this upstream alone for as long as the failure asks, 5 min where it does not say; its whole provider where
     /// the failure speaks for the account. A cooldown that lasts longer already stays as it is.
     pub fn cool(&self, upstream: &Upstream, failure: &Failure) {
-        let time = hint(failure).unwrap_or(DEFAULT_COOLDOWN);
+        let time = failure.hint().unwrap_or(DEFAULT_COOLDOWN);
         self.cool_for(upstream, failure, time, self.shared.clock.now());
     }
 
