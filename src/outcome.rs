@@ -78,6 +78,12 @@ impl Failure {
         }
     }
 
+    /// How long the upstream asks to be left alone. [`retry_after`](Self::retry_after) of zero is no wish, but a date that
+    /// has passed: obeying it would be a hot loop.
+    pub fn hint(&self) -> Option<Duration> {
+        self.retry_after.filter(|hint| !hint.is_zero())
+    }
+
     /// Sets how long the upstream asked to be left alone.
     #[must_use]
     pub fn with_retry_after(mut self, retry_after: impl Into<Option<Duration>>) -> Self {
@@ -122,7 +128,7 @@ pub enum FailureKind {
     RequestTooLarge,
     /// The credentials are missing, wrong or not allowed to do this.
     Auth,
-    /// The request itself is wrong; every upstream would refuse it.
+    /// The request itself is wrong, or collides with the state of what it asks for; every upstream would refuse it.
     InvalidRequest,
     /// A content filter refused the request or the answer.
     ContentFiltered,

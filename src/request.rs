@@ -112,8 +112,9 @@ pub struct Deadline(pub Instant);
 
 /// When the attempt under way is cut off by the layer that made it.
 ///
-/// The retry layer writes it into each attempt's extensions when it has an attempt timeout, because a future that is
-/// dropped learns no reason: the layers below read it to tell an attempt that timed out from a caller who went away.
+/// A future that is dropped learns no reason. So the retry layer writes this into each attempt's extensions when it has an
+/// attempt timeout, and never a later one over that of another outside; the circuit breaker reads it, to tell an attempt
+/// that timed out from a caller who went away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AttemptDeadline(pub(crate) Instant);
 

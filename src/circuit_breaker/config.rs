@@ -217,6 +217,14 @@ impl CircuitBreakerPolicy {
         longer_than_zero("probe_timeout", self.probe_timeout.unwrap_or(self.open_for))
     }
 
+    /// How long what a call told is of use.
+    pub(super) fn memory(&self) -> Duration {
+        match self.failure_rate.map(|rule| rule.over) {
+            Some(Over::Time(time)) => time.max(self.open_max),
+            Some(Over::Calls(_)) | None => self.open_max,
+        }
+    }
+
     /// The open time of an episode in which so many probes have failed, drawn with jitter.
     pub(super) fn open_time(&self, failed_episodes: u32, random: &mut fastrand::Rng) -> Duration {
         let exponent = i32::try_from(failed_episodes).unwrap_or(i32::MAX);

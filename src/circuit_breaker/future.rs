@@ -10,7 +10,7 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::handle::{Admission, GoodHead};
+use super::admission::{Admission, GoodHead};
 use crate::{
     body::Tracked,
     error::{BoxError, Error},
@@ -68,7 +68,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().step.project() {
             StepProjection::Admitted { call, admission } => {
-                let result = ready!(call.poll(cx)).map_err(Error::from_service);
+                let watched = admission.as_mut().expect(POLLED);
+                let result = ready!(watched.watch(|| call.poll(cx))).map_err(Error::from_service);
                 let guard = admission
                     .take()
                     .and_then(|admission| admission.judge(&result));
@@ -76,9 +77,9 @@ where
                     result.map(|response| response.map(|body| Tracked::guarded(body, guard))),
                 )
             }
-            StepProjection::Refused { error } => {
-                Poll::Ready(Err(error.take().expect("polled after it was ready")))
-            }
+            StepProjection::Refused { error } => Poll::Ready(Err(error.take().expect(POLLED))),
         }
     }
 }
+
+const POLLED: &str = "polled after it was ready";

@@ -6,21 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Response;
-
 use super::{
     config::CircuitBreakerPolicy,
-    state::{CircuitState, State, Ticket, Transition, Verdict},
+    state::{CircuitState, State, Transition},
 };
 use crate::{
-    body::Guard,
-    classify,
     clock::{Clock, TokioClock},
     config_error::ConfigError,
-    error::{CircuitOpen, Error},
     keyed::Keyed,
     observe::{Event, Events, Observer},
-    outcome::Failure,
     request::{RequestHead, Scope},
 };
 
@@ -48,8 +42,9 @@ struct Shared {
     circuits: Keyed<Circuit>,
 }
 
-struct Circuit {
-    key: Arc<str>,
+/// The circuit of one key.
+pub(super) struct Circuit {
+    pub(super) key: Arc<str>,
     state: Mutex<State>,
 }
 
@@ -185,25 +180,39 @@ impl CircuitBreaker {
         }
     }
 
-    /// The right to make one call, or the refusal.
-    pub(super) fn admit(&self, head: &RequestHead<'_>) -> Result<Admission, Error> {
-        let circuit = self.shared.scope.key(head, |key| self.circuit(key));
+    /// The circuit of this request's key.
+    pub(super) fn circuit_of(&self, head: &RequestHead<'_>) -> Arc<Circuit> {
+        self.shared.scope.key(head, |key| self.circuit(key))
+    }
+
+    pub(super) fn policy(&self) -> &CircuitBreakerPolicy {
+        &self.shared.policy
+    }
+
+    pub(super) fn time(&self) -> &dyn Clock {
+        &*self.shared.clock
+    }
+
+    /// Changes a circuit, and tells of it once the lock is free.
+    pub(super) fn change(
+        &self,
+        circuit: &Circuit,
+        change: impl FnOnce(&mut State, Instant) -> Option<Transition>,
+    ) {
         let now = self.shared.clock.now();
-        let (admission, transition) = circuit.lock().admit(&self.shared.policy, now);
-        // Made before the event is told, so that an observer that panics leaks nothing.
-        let admission = admission.map(|ticket| Admission {
-            breaker: self.clone(),
-            circuit: circuit.clone(),
-            ticket: Some(ticket),
-        });
-        self.tell(&circuit, transition);
-        admission.map_err(|refusal| {
-            Error::CircuitOpen(CircuitOpen {
-                key: circuit.key.clone(),
-                reason: refusal.reason,
-                retry_after: refusal.until.saturating_duration_since(now),
-            })
-        })
+        let transition = change(&mut circuit.lock(), now);
+        self.tell(circuit, transition);
+    }
+
+    pub(super) fn tell(&self, circuit: &Circuit, transition: Option<Transition>) {
+        let key = &*circuit.key;
+        let event = match transition {
+            None => return,
+            Some(Transition::Opened { wait, reason }) => Event::Opened { key, wait, reason },
+            Some(Transition::HalfOpened) => Event::HalfOpened { key },
+            Some(Transition::Closed) => Event::Closed { key },
+        };
+        self.shared.events.tell(&event);
     }
 
     fn assemble(
@@ -229,34 +238,16 @@ impl CircuitBreaker {
             key,
             state: Mutex::new(State::new(&self.shared.policy, self.shared.clock.now())),
         };
-        let is_idle = |circuit: &Circuit| circuit.lock().is_idle(self.shared.clock.now());
-        self.shared.circuits.get_or_insert(key, make, is_idle)
-    }
-
-    fn change(
-        &self,
-        circuit: &Circuit,
-        change: impl FnOnce(&mut State, Instant) -> Option<Transition>,
-    ) {
-        let now = self.shared.clock.now();
-        let transition = change(&mut circuit.lock(), now);
-        self.tell(circuit, transition);
-    }
-
-    fn tell(&self, circuit: &Circuit, transition: Option<Transition>) {
-        let key = &*circuit.key;
-        let event = match transition {
-            None => return,
-            Some(Transition::Opened { wait, reason }) => Event::Opened { key, wait, reason },
-            Some(Transition::HalfOpened) => Event::HalfOpened { key },
-            Some(Transition::Closed) => Event::Closed { key },
+        let is_idle = |circuit: &Circuit| {
+            let now = self.shared.clock.now();
+            circuit.lock().is_idle(&self.shared.policy, now)
         };
-        self.shared.events.tell(&event);
+        self.shared.circuits.get_or_insert(key, make, is_idle)
     }
 }
 
 impl Circuit {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -280,93 +271,5 @@ impl fmt::Debug for CircuitBreaker {
             .field("scope", &self.shared.scope)
             .field("keys", &self.keys())
             .finish_non_exhaustive()
-    }
-}
-
-/// One admitted call: tells the circuit how it ended.
-///
-/// Rides on the body of the response, because a stream that breaks is a failure. Dropped before the head of the response
-/// came, it gives its place back without a verdict; dropped in the middle of a good answer, it is a success: nothing had
-/// failed until the reader went.
-#[must_use]
-pub struct Admission {
-    breaker: CircuitBreaker,
-    circuit: Arc<Circuit>,
-    ticket: Option<Ticket>,
-}
-
-/// An admitted call whose response had a good head.
-pub struct GoodHead(Admission);
-
-impl Admission {
-    /// Judges the head of the response, or the error. A good head leaves the verdict to the end of the body.
-    pub(super) fn judge<B>(mut self, result: &Result<Response<B>, Error>) -> Option<GoodHead> {
-        match classify::failure(result, &*self.breaker.shared.clock) {
-            None => return Some(GoodHead(self)),
-            Some(failure) => self.tell(verdict(&failure), failure.retry_after),
-        }
-        None
-    }
-
-    fn tell(&mut self, verdict: Verdict, hint: Option<Duration>) {
-        if let Some(ticket) = self.ticket.take() {
-            let policy = &self.breaker.shared.policy;
-            self.breaker.change(&self.circuit, |state, now| {
-                state.record(policy, ticket, verdict, hint, now)
-            });
-        }
-    }
-}
-
-/// A panic below is no health; a call that its caller dropped says nothing.
-impl Drop for Admission {
-    fn drop(&mut self) {
-        let panicking = std::thread::panicking();
-        self.tell(
-            if panicking {
-                Verdict::Failure
-            } else {
-                Verdict::Ignore
-            },
-            None,
-        );
-    }
-}
-
-impl Guard for GoodHead {
-    fn complete(mut self) {
-        self.0.tell(Verdict::Success, None);
-    }
-
-    fn fail(mut self) {
-        self.0.tell(Verdict::Failure, None);
-    }
-}
-
-impl Drop for GoodHead {
-    fn drop(&mut self) {
-        self.0.tell(Verdict::Success, None);
-    }
-}
-
-impl fmt::Debug for Admission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admission")
-            .field("key", &self.circuit.key)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for GoodHead {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-fn verdict(failure: &Failure) -> Verdict {
-    if failure.kind.is_ill_health() {
-        Verdict::Failure
-    } else {
-        Verdict::Ignore
     }
 }

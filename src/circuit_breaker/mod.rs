@@ -14,16 +14,25 @@
 //!
 //! 1. Each key has a circuit of its own: each [`Upstream`](crate::Upstream), or each host where a request names no
 //!    upstream, or what [`CircuitBreaker::scope`] says.
-//! 2. What counts: transport errors, timeouts, 5xx and 529. A 429 is the limiter's business and is ignored; an error
-//!    about the request (400, 401, 404, 422) and refusals of this crate's own layers say nothing of its health.
+//! 2. What counts: transport errors, timeouts (408 is one), 5xx and 529, and 424 and 498, by which some say the same. A
+//!    429 is the limiter's business and is ignored; an error about the request (400, 401, 404, 409, 422) and refusals of
+//!    this crate's own layers say nothing of its health. An attempt that
+//!    [`RetryPolicy::attempt_timeout`](crate::RetryPolicy::attempt_timeout) cuts off is a timeout, although the retry layer
+//!    stands outside, and a panic in the service inside is a failure. A call that its caller drops, or that goes down with
+//!    its caller's own panic, says nothing.
 //! 3. The verdict on a streamed answer falls at the end of its body: a stream that breaks is a failure.
 //! 4. A result counts only in the state that admitted the call. Late results change nothing.
 //! 5. A half-open circuit admits at most `probes` calls at a time; one failure opens it again, for longer. A probe that
-//!    is dropped gives its place back; probes that never end are given up after `probe_timeout`.
+//!    is dropped gives its place back. When probes have held every place for `probe_timeout`, others may pass beside them,
+//!    and the results of all count: answers that take longer than that still close the circuit.
 //! 6. An open circuit stays open at least as long as the upstream asked.
+//! 7. A circuit that has nothing to remember, or that nobody asks any more, is forgotten: not before its window and the
+//!    longest open time have passed since its last call, nor while it is open or forced. It goes when new keys come; there
+//!    is no background task.
 //!
 //! A refused caller sees [`Error::CircuitOpen`](crate::Error::CircuitOpen), with the key, the reason and
-//! [`retry_after`](crate::Error::retry_after); nothing was sent. The breaker does not protect against slow answers that
+//! [`retry_after`](crate::Error::retry_after); nothing was sent. While probes are under way that is the time until others may
+//! pass for certain, up to `probe_timeout`; a probe that ends sooner makes way at once. The breaker does not protect against slow answers that
 //! succeed, nor against a caller who retries refusals in a hot loop.
 //!
 //! # Examples
@@ -64,6 +73,7 @@
 //! growth of the open time that ends with recovery as in
 //! [Linkerd](https://linkerd.io/2-edge/reference/circuit-breaking/); epochs as in sony/gobreaker.
 
+mod admission;
 mod config;
 mod future;
 mod handle;
@@ -75,9 +85,10 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use admission::{Admission, GoodHead};
 pub use config::{CircuitBreakerPolicy, MAX_CALLS, Over};
 pub use future::ResponseFuture;
-pub use handle::{Admission, CircuitBreaker, CircuitMetrics, GoodHead};
+pub use handle::{CircuitBreaker, CircuitMetrics};
 pub use layer::CircuitBreakerLayer;
 pub use service::CircuitBreak;
 pub use state::CircuitState;

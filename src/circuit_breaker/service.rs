@@ -7,8 +7,9 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
+    admission::{Admission, GoodHead},
     future::ResponseFuture,
-    handle::{CircuitBreaker, GoodHead},
+    handle::CircuitBreaker,
 };
 use crate::{
     body::Tracked,
@@ -50,8 +51,11 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.breaker.admit(&RequestHead::of(&request)) {
-            Ok(admission) => ResponseFuture::admitted(self.inner.call(request), admission),
+        match Admission::ask(&self.breaker, &RequestHead::of(&request)) {
+            Ok(mut admission) => {
+                let call = admission.watch(|| self.inner.call(request));
+                ResponseFuture::admitted(call, admission)
+            }
             Err(refusal) => ResponseFuture::refused(refusal),
         }
     }

@@ -8,7 +8,9 @@
 //! | forced    | none              | nothing               | nothing           | nothing                |
 //! | disabled  | all               | nothing               | nothing           | nothing                |
 //!
-//! Every change of state begins a new epoch, and a call's result counts only in the epoch that admitted it.
+//! Every change of state begins a new epoch, and a call's result counts only in the epoch that admitted it. When the probes
+//! that hold every slot of a half-open circuit have run out of time, a new round of slots begins within the epoch: their
+//! results count all the same, however late they come, but they give back no slot of the new round.
 
 use std::time::{Duration, Instant};
 
@@ -46,6 +48,8 @@ pub(super) enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
     epoch: u64,
+    /// The round whose slot a probe holds; zero for others.
+    round: u64,
 }
 
 /// A refusal: what opened the circuit, and when to come back.
@@ -74,6 +78,8 @@ pub(super) struct State {
     /// How often in a row a half-open circuit has opened again.
     failed_episodes: u32,
     random: fastrand::Rng,
+    /// When a call last came or ended.
+    last_call: Instant,
     latest: Instant,
 }
 
@@ -87,8 +93,11 @@ enum Phase {
         reason: &'static str,
     },
     HalfOpen {
+        round: u64,
+        /// The slots of this round that are taken.
         running: u32,
         succeeded: u32,
+        /// When the next round may begin.
         renew: Instant,
     },
     ForcedOpen,
@@ -105,6 +114,7 @@ impl State {
             random: policy
                 .seed
                 .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            last_call: now,
             latest: now,
         }
     }
@@ -116,6 +126,7 @@ impl State {
         now: Instant,
     ) -> (Result<Ticket, Refusal>, Option<Transition>) {
         let now = self.move_to(now);
+        self.last_call = now;
         let probe_timeout = policy.probe_timeout.unwrap_or(policy.open_for);
         let mut transition = None;
         if matches!(self.phase, Phase::Open { until, .. } if now >= until) {
@@ -133,12 +144,15 @@ impl State {
                 *renew = after(now, probe_timeout);
                 None
             }
-            // Probes that hold every slot and never end must not lock the circuit: those of this epoch are given up.
-            Phase::HalfOpen { renew, .. } if now >= *renew => {
-                self.enter(Phase::half_open(now));
-                if let Phase::HalfOpen { running, renew, .. } = &mut self.phase {
-                    (*running, *renew) = (1, after(now, probe_timeout));
-                }
+            // Probes that hold every slot and do not end must not lock the circuit.
+            Phase::HalfOpen {
+                round,
+                running,
+                renew,
+                ..
+            } if now >= *renew => {
+                *round += 1;
+                (*running, *renew) = (1, after(now, probe_timeout));
                 None
             }
             Phase::HalfOpen { renew, .. } => Some(Refusal {
@@ -151,7 +165,7 @@ impl State {
             }),
         };
         let admission = match refusal {
-            None => Ok(Ticket { epoch: self.epoch }),
+            None => Ok(self.ticket()),
             Some(refusal) => Err(refusal),
         };
         (admission, transition)
@@ -167,8 +181,14 @@ impl State {
         now: Instant,
     ) -> Option<Transition> {
         let now = self.move_to(now);
+        self.last_call = now;
         if ticket.epoch != self.epoch {
             return None;
+        }
+        if let Phase::HalfOpen { round, running, .. } = &mut self.phase
+            && ticket.round == *round
+        {
+            *running = running.saturating_sub(1);
         }
         match (&mut self.phase, verdict) {
             (Phase::Closed { consecutive }, Verdict::Success | Verdict::Failure) => {
@@ -182,17 +202,7 @@ impl State {
                 let reason = self.reason_to_open(policy, consecutive, failed, now)?;
                 Some(self.open(policy, reason, hint, now))
             }
-            (Phase::HalfOpen { running, .. }, Verdict::Ignore) => {
-                *running = running.saturating_sub(1);
-                None
-            }
-            (
-                Phase::HalfOpen {
-                    running, succeeded, ..
-                },
-                Verdict::Success,
-            ) => {
-                *running = running.saturating_sub(1);
+            (Phase::HalfOpen { succeeded, .. }, Verdict::Success) => {
                 *succeeded += 1;
                 (*succeeded >= policy.successes).then(|| self.close())
             }
@@ -254,10 +264,29 @@ impl State {
             .map_or_else(Tally::default, |window| window.tally(now))
     }
 
-    /// Whether a circuit made anew would behave the same.
-    pub(super) fn is_idle(&mut self, now: Instant) -> bool {
-        matches!(self.phase, Phase::Closed { consecutive: 0 })
-            && self.tally(now) == Tally::default()
+    /// Whether it may be forgotten: a circuit made anew would behave the same, or nobody has asked for so long that all it
+    /// knows is old, because its window and the longest open time have passed. What a person forced stays.
+    pub(super) fn is_idle(&mut self, policy: &CircuitBreakerPolicy, now: Instant) -> bool {
+        let is_empty = self.tally(now) == Tally::default();
+        let now = self.latest;
+        let is_old = now >= after(self.last_call, policy.memory());
+        match self.phase {
+            Phase::Closed { consecutive } => is_old || (consecutive == 0 && is_empty),
+            Phase::HalfOpen { .. } => is_old,
+            Phase::Open { until, .. } => is_old && now >= until,
+            Phase::ForcedOpen | Phase::Disabled => false,
+        }
+    }
+
+    fn ticket(&self) -> Ticket {
+        let round = match self.phase {
+            Phase::HalfOpen { round, .. } => round,
+            _ => 0,
+        };
+        Ticket {
+            epoch: self.epoch,
+            round,
+        }
     }
 
     fn reason_to_open(
@@ -325,6 +354,7 @@ impl State {
 impl Phase {
     fn half_open(now: Instant) -> Self {
         Self::HalfOpen {
+            round: 0,
             running: 0,
             succeeded: 0,
             renew: now,

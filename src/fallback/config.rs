@@ -56,11 +56,12 @@ pub enum WhenExhausted {
 }
 
 impl Chain {
-    /// A chain of these upstreams. One that is listed twice counts where it stands first.
+    /// A chain of these upstreams. One that is listed twice counts where it stands first; two providers, or two keys, under
+    /// one name make [`FallbackLayer::new`](super::FallbackLayer::new) fail.
     pub fn new(upstreams: impl IntoIterator<Item = impl Into<Upstream>>) -> Self {
         let mut distinct: Vec<Upstream> = Vec::new();
         for upstream in upstreams.into_iter().map(Into::into) {
-            if !distinct.contains(&upstream) {
+            if !distinct.iter().any(|listed| is_same(listed, &upstream)) {
                 distinct.push(upstream);
             }
         }
@@ -119,6 +120,14 @@ impl Chain {
         if self.upstreams.is_empty() {
             return Err(ConfigError::new("chain", "empty", "at least one upstream"));
         }
+        let mut listed = self.upstreams.iter().enumerate();
+        if let Some((_, twice)) = listed.find(|(at, other)| self.upstreams[..*at].contains(other)) {
+            return Err(ConfigError::new(
+                "chain",
+                format!("{twice} of two providers"),
+                "a name of its own for each provider (`Provider::named`)",
+            ));
+        }
         if self.max_attempts == Some(0) {
             return Err(ConfigError::new("max_attempts", 0, "at least 1"));
         }
@@ -141,6 +150,11 @@ impl Chain {
         }
     }
 
+    pub(super) fn is_capped(&self) -> bool {
+        self.max_attempts.is_some()
+    }
+
+    /// For a request that brings none.
     pub(super) fn ledger(&self) -> Attempts {
         self.max_attempts
             .map_or_else(Attempts::default, Attempts::new)
@@ -171,23 +185,31 @@ impl Chain {
             | FailureKind::Overloaded
             | FailureKind::ServerError
             | FailureKind::Timeout
-            | FailureKind::Transport
-            | FailureKind::NotFound => true,
+            | FailureKind::Transport => true,
             // Refused: our own layer spoke, not the upstream. The others: a smaller or another request may well pass.
+            // NotFound is among them, as a status does not tell a path of one request from a model of all.
             FailureKind::Refused
+            | FailureKind::NotFound
             | FailureKind::RequestTooLarge
             | FailureKind::Auth
             | FailureKind::InvalidRequest
             | FailureKind::ContentFiltered => false,
         };
-        let time = hint(failure).unwrap_or(self.cooldown);
+        let time = failure.hint().unwrap_or(self.cooldown);
         (speaks_of_the_next_request && !time.is_zero()).then_some(time)
     }
 }
 
-/// How long the upstream asked to be left alone. Zero asks for nothing.
-pub(super) fn hint(failure: &Failure) -> Option<Duration> {
-    failure.retry_after.filter(|hint| !hint.is_zero())
+/// Whether both are one model of one provider. By their ids alone, a second key under the same name would be equal.
+fn is_same(one: &Upstream, other: &Upstream) -> bool {
+    let (first, second) = (one.provider(), other.provider());
+    let keys = [first, second].map(|provider| provider.credentials().map(|pair| &pair.key));
+    one == other
+        && first.name() == second.name()
+        && first.url() == second.url()
+        && first.wire() == second.wire()
+        && first.speaks() == second.speaks()
+        && keys[0] == keys[1]
 }
 
 /// Five of the one-minute windows that most quotas count in: who is still limited then has not just missed one.
@@ -196,7 +218,7 @@ pub(super) const DEFAULT_COOLDOWN: Duration = Duration::from_secs(300);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::Provider;
+    use crate::{signal::Dialect, upstream::Provider};
 
     fn chain() -> Chain {
         let provider = Provider::groq();
@@ -212,6 +234,34 @@ mod tests {
         let chain = chain().build().unwrap();
         let ids: Vec<&str> = chain.upstreams.iter().map(Upstream::id).collect();
         assert_eq!(ids, ["groq/a", "groq/b"]);
+    }
+
+    /// A second key under the same name was silently left out, and half of the quota with it.
+    #[test]
+    fn two_providers_of_one_name_are_refused_and_not_silently_made_one() {
+        let openai = Provider::openai();
+        let key = |key: &str| Provider::openai().key(key).unwrap();
+        let url = "https://proxy.example.com/v1";
+        for [first, second] in [
+            [key("k1"), key("k2")],
+            [openai.clone(), key("k1")],
+            [openai.clone(), openai.clone().base_url(url).unwrap()],
+            [openai.clone(), Provider::groq().named("openai")],
+            [openai.clone(), openai.clone().dialect(Dialect::Vllm)],
+        ] {
+            let chain = Chain::new([first.model("m"), openai.model("n"), second.model("m")]);
+            let error = chain.build().unwrap_err();
+            assert_eq!(error.setting(), "chain");
+            assert_eq!(
+                error.to_string(),
+                "`chain` cannot be openai/m of two providers: expected a name of its own for each provider \
+                 (`Provider::named`)"
+            );
+            let named = [first.model("m"), second.named("openai-2").model("m")];
+            assert_eq!(Chain::new(named).build().unwrap().upstreams.len(), 2);
+        }
+        let same = [key("k1").model("m"), key("k1").model("m")];
+        assert_eq!(Chain::new(same).build().unwrap().upstreams.len(), 1);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::handle::{Course, Move};
+use super::course::{Course, Move};
 use crate::{
     body::Replay,
     clock::Sleep,

@@ -19,7 +19,7 @@ impl FallbackLayer {
     ///
     /// # Errors
     ///
-    /// When a setting of the chain cannot work; the error names it.
+    /// When a setting of the chain cannot work, or two of its providers have one name; the error names it.
     pub fn new(chain: Chain) -> Result<Self, ConfigError> {
         Ok(Self {
             chain: Arc::new(chain.build()?),

@@ -2,21 +2,23 @@
 //!
 //! 1. The upstreams of a [`Chain`] are asked in their order, each at most once for a request. The chosen one travels
 //!    inwards as an [`Upstream`](crate::Upstream) in the request's extensions, for the layers and the client inside; who
-//!    answered travels outwards as [`ServedBy`](crate::ServedBy) in those of the response.
+//!    answered travels outwards as [`ServedBy`](crate::ServedBy) in those of the response. They are told apart by their
+//!    ids: a second key for the same service is a provider with a name of its own.
 //! 2. The next is asked where another may do better: rate limits, exhausted quotas, overloads, server errors, timeouts,
 //!    broken connections, models that do not exist, requests too large for this one, and refusals by an own limiter or
-//!    breaker. Wrong requests, wrong credentials and content filters end the walk ([`Chain::fall_back_on`] adds kinds):
-//!    the caller gets what the upstream said, unchanged.
+//!    breaker. Wrong requests, conflicts (409), wrong credentials and content filters end the walk
+//!    ([`Chain::fall_back_on`] adds kinds): the caller gets what the upstream said, unchanged.
 //! 3. A failure that the next request would meet as well makes the upstream cool down: for as long as it asked, else for
 //!    [`Chain::cooldown`]. One that speaks for the account cools all models of the provider. Cooldowns only ever get
-//!    longer, end to the instant, and end by themselves. Own refusals and too-large requests cool nobody.
+//!    longer, end to the instant, and end by themselves. Own refusals, too-large requests and what does not exist
+//!    (404, which may be the path of one request as well as a model) cool nobody.
 //! 4. Who is cooling down is passed by, and asked later where it is back before the others have failed. When all are
 //!    cooling down, [`WhenExhausted`] says whether the request fails at once, waits for the soonest, or is sent to it all
 //!    the same.
 //! 5. After a request was too large for the context of one upstream, those whose context is no larger are passed by.
 //! 6. All attempts of a request, retries included, stand in one ledger, [`Attempts`](crate::Attempts), with one cap.
 //! 7. A lone upstream never cools down: a chain of one passes everything through as it comes, because a retry or a
-//!    limiter inside honours the hint already.
+//!    limiter inside honours the hint already. Its cap holds for the retries inside.
 //! 8. The request is copied while there may be another attempt. One whose body cannot be copied (see
 //!    [`Replay`](crate::body::Replay)) is sent once, and the caller gets what that upstream said.
 //!
@@ -81,6 +83,7 @@
 //! that is wrong is not repeated elsewhere, as in [orq.ai's](https://docs.orq.ai/docs/proxy/retries).
 
 mod config;
+mod course;
 mod future;
 mod handle;
 mod layer;

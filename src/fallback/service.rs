@@ -11,8 +11,9 @@ use tower_service::Service;
 
 use super::{
     config::Chain,
+    course::{Course, Move},
     future::{Onward, ResponseFuture},
-    handle::{Cooldowns, Course, Move},
+    handle::Cooldowns,
 };
 use crate::{
     body::Replay,
@@ -58,7 +59,12 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if let Some(upstream) = self.chain.lone() {
-            request.extensions_mut().insert(upstream.clone());
+            let extensions = request.extensions_mut();
+            extensions.insert(upstream.clone());
+            // Its cap is for the retries inside. Without one, a ledger is theirs to open, once a call has failed.
+            if self.chain.is_capped() {
+                extensions.get_or_insert_with(|| self.chain.ledger());
+            }
             return ResponseFuture::calling(self.inner.call(request), upstream.clone(), None);
         }
         // The instance that is ready makes the first call; where none is made, it goes, and its readiness with it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::{config::RetryPolicy, handle::Shared, service::Retry};
+use super::{config::RetryPolicy, course::Shared, service::Retry};
 use crate::{
     clock::{Clock, TokioClock},
     config_error::ConfigError,

@@ -1,8 +1,9 @@
 //! Sends a request to the same upstream again, when waiting helps and the wait is worth it.
 //!
-//! 1. What is repeated: 408, 409, 429, 500, 502, 503, 504, 529, timeouts and transport errors, or what the
-//!    [`Outcome`](crate::Outcome) in the response's extensions says can be; `x-should-retry: true` or `false` has the last
-//!    word. Refusals of this crate's own layers never are.
+//! 1. What is repeated: timeouts and transport errors, 408, 409, 423, 424, 425, 429, 498, and everything from 500 on but 501
+//!    and 505; a 403 whose headers tell of a rate limit; or what the [`Outcome`](crate::Outcome) in the response's
+//!    extensions says can be. `x-should-retry: true` or `false` has the last word over a status. Refusals of this crate's
+//!    own layers never are.
 //! 2. A method that is not idempotent (POST, PATCH) is repeated only when the upstream cannot have processed the request: a
 //!    429, a 503 that says when to come back, a connection that was never made. [`RetryPolicy::llm`] repeats it always.
 //! 3. The wait is the one that the latest failure asks for, to the letter. A wish above
@@ -74,8 +75,8 @@
 mod backoff;
 mod budget;
 mod config;
+mod course;
 mod future;
-mod handle;
 mod layer;
 mod service;
 mod state;

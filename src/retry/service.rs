@@ -9,8 +9,8 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::{
+    course::{Course, Shared},
     future::{Again, ResponseFuture},
-    handle::{Course, Shared},
 };
 use crate::{
     body::Replay,
@@ -50,13 +50,14 @@ where
         self.inner.poll_ready(cx).map_err(Error::from_service)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let course = Course::begin(&self.shared, &RequestHead::of(&request));
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let mut course = Course::begin(&self.shared, &RequestHead::of(&request));
         // The service that was made ready takes this request; the clone is made ready when it is needed.
         let again = course.copy(&request).map(|request| Again {
             service: self.inner.clone(),
             request,
         });
+        course.send(&mut request);
         ResponseFuture::new(self.inner.call(request), course, again)
     }
 }

@@ -156,7 +156,7 @@ impl State {
         if !may_repeat && !failed.is_unprocessed() {
             return Err(Reason::NotIdempotent);
         }
-        let wait = match failed.hint() {
+        let wait = match failure.hint() {
             Some(hint) if hint > failed.max_hint_wait(policy) => return Err(Reason::HintTooLong),
             Some(hint) => hint,
             None => {
@@ -174,12 +174,6 @@ impl State {
 }
 
 impl Failed<'_> {
-    /// How long the upstream asks to be left alone. Zero is no wish, but a date that has passed: obeying it would be a
-    /// hot loop.
-    fn hint(&self) -> Option<Duration> {
-        self.failure.retry_after.filter(|hint| !hint.is_zero())
-    }
-
     fn max_hint_wait(&self, policy: &RetryPolicy) -> Duration {
         if self.has_alternatives {
             let most = policy.max_hint_wait_with_alternatives;
@@ -194,7 +188,7 @@ impl Failed<'_> {
         match self.failure.kind {
             FailureKind::RateLimited => true,
             // One that says when to come back has refused in good order; without it, anything may have happened.
-            FailureKind::Overloaded => self.hint().is_some(),
+            FailureKind::Overloaded => self.failure.hint().is_some(),
             _ => self.unsent,
         }
     }

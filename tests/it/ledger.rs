@@ -1,6 +1,10 @@
 //! One ledger over retries and fallbacks.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -69,4 +73,26 @@ async fn one_cap_holds_over_retries_and_fallbacks() {
     let attempts = Attempts::new(3);
     send(chain(), &attempts).await.unwrap_err();
     assert_eq!(attempts.count(), 3);
+}
+
+/// The last failure is told although nothing but the cap of the chain brought the ledger.
+#[tokio::test(start_paused = true)]
+async fn the_cap_of_a_chain_of_one_holds_for_the_retries_inside() {
+    let calls = AtomicU32::new(0);
+    let client = service_fn(async |_: Request<Body>| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        let mut down = Response::new(Body::default());
+        *down.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        Ok::<_, Infallible>(down)
+    });
+    let chain = Chain::new([Provider::groq().model("a")]).max_attempts(2);
+    let service = ServiceBuilder::new()
+        .layer(FallbackLayer::new(chain).expect("a chain"))
+        .layer(RetryLayer::default())
+        .service(client);
+    let response = service.oneshot(Request::new(Body::default())).await;
+    let response = response.expect("the upstream's answer");
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+    let attempts = response.extensions().get::<Attempts>();
+    assert_eq!(attempts.map(Attempts::count), Some(2));
 }

@@ -1,5 +1,6 @@
 //! What the crate does as its users see it, and how its source is laid out.
 
+mod attempt_timeout;
 mod conformance;
 mod floors;
 mod ledger;

@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -167,21 +169,41 @@ fn a_probe_without_a_verdict_gives_its_slot_back() {
 }
 
 #[test]
-fn probes_that_never_end_do_not_lock_the_circuit_and_their_late_results_change_nothing() {
+fn probes_that_never_end_do_not_lock_the_circuit() {
     let mut bench = Bench::new(policy().probe_timeout(ms(500)));
     bench.fail_until_open(0);
-    let lost = bench.admit(1_000).unwrap();
+    bench.admit(1_000).unwrap();
     assert_eq!(
         bench.admit(1_499).unwrap_err().until,
         bench.start + ms(1_500)
     );
     let renewed = bench.admit(1_500).unwrap();
     assert!(bench.admit(1_501).is_err());
-    assert_eq!(bench.record(lost, Verdict::Failure, 1_600), None);
     assert_eq!(
         bench.record(renewed, Verdict::Success, 1_700),
         Some(Transition::Closed)
     );
+}
+
+/// PITFALLS 32: the successes of probes that were slower than the probe timeout were forgotten, for ever.
+#[test]
+fn a_probe_that_outlasts_its_slot_tells_its_result_and_gives_back_no_slot_of_another() {
+    let mut bench = Bench::new(policy().successes(2).probe_timeout(ms(500)));
+    bench.fail_until_open(0);
+    let slow = bench.admit(1_000).unwrap();
+    let second = bench.admit(1_500).unwrap();
+    assert_eq!(bench.record(slow, Verdict::Success, 1_600), None);
+    assert!(bench.admit(1_601).is_err(), "the second probe has the slot");
+    assert_eq!(
+        bench.record(second, Verdict::Success, 1_700),
+        Some(Transition::Closed)
+    );
+
+    bench.fail_until_open(2_000);
+    let slow = bench.admit(3_000).unwrap();
+    bench.admit(3_500).unwrap();
+    bench.record(slow, Verdict::Failure, 3_600);
+    assert_eq!(bench.state.circuit_state(), CircuitState::Open);
 }
 
 // tower-resilience and liter-llm let the result of a call from before the trip decide the half-open verdict.
@@ -241,6 +263,65 @@ fn a_forced_or_disabled_circuit_stays_so_until_it_is_reset() {
     assert_eq!(bench.call(Verdict::Success, 0), CircuitState::Closed);
 }
 
+/// PITFALLS 61.
+#[test]
+fn a_circuit_that_nobody_asks_is_idle_once_all_that_it_knows_is_old() {
+    let idle = |bench: &mut Bench, at: u64| {
+        let (at, policy) = (bench.start + ms(at), &bench.policy);
+        let just_before = at - Duration::from_nanos(1);
+        assert!(!bench.state.is_idle(policy, just_before));
+        assert!(bench.state.is_idle(policy, at));
+    };
+    let new = || Bench::new(policy().open_growth(2.0, ms(8_000)));
+    let minutes = Over::Time(ms(120_000));
+
+    let mut closed = new();
+    closed.call(Verdict::Failure, 5);
+    idle(&mut closed, 8_005);
+
+    let mut with_window = Bench::new(policy().failure_rate(0.5, minutes));
+    with_window.call(Verdict::Failure, 5);
+    idle(&mut with_window, 120_005);
+
+    let mut without_failure = new();
+    without_failure.call(Verdict::Success, 5);
+    let now = without_failure.start + ms(5);
+    assert!(without_failure.state.is_idle(&without_failure.policy, now));
+
+    let mut open = new();
+    open.fail_until_open(5);
+    open.admit(10).unwrap_err();
+    idle(&mut open, 8_010);
+
+    let mut half_open = new();
+    half_open.fail_until_open(0);
+    half_open.admit(1_000).unwrap();
+    idle(&mut half_open, 9_000);
+
+    let mut open_for_long = new();
+    let ticket = open_for_long.admit(0).unwrap();
+    let hint = Some(ms(1_000_000));
+    for _ in 0..3 {
+        let (policy, now) = (&open_for_long.policy, open_for_long.start);
+        open_for_long
+            .state
+            .record(policy, ticket, Verdict::Failure, hint, now);
+    }
+    idle(&mut open_for_long, 1_000_000);
+}
+
+#[test]
+fn a_circuit_that_a_person_forced_is_never_idle() {
+    let mut bench = Bench::new(policy());
+    let never = bench.start + ms(u32::MAX.into());
+    bench.state.force_open();
+    assert!(!bench.state.is_idle(&bench.policy, never));
+    bench.state.disable();
+    assert!(!bench.state.is_idle(&bench.policy, never));
+    bench.state.reset();
+    assert!(bench.state.is_idle(&bench.policy, never));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Admit,
@@ -266,8 +347,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn half_open_never_has_more_than_its_probes_under_way(probes in 1_u32..4, steps in steps()) {
-        let mut bench = Bench::new(policy().probes(probes).successes(3).probe_timeout(ms(u32::MAX.into())));
+    fn half_open_never_has_more_than_its_probes_under_way(
+        probes in 1_u32..4,
+        probe_timeout in prop_oneof![Just(500), Just(u64::from(u32::MAX))],
+        steps in steps(),
+    ) {
+        let mut bench = Bench::new(policy().probes(probes).successes(3).probe_timeout(ms(probe_timeout)));
         let (mut at, mut running) = (10_000, Vec::new());
         for step in steps {
             match step {
@@ -280,8 +365,9 @@ proptest! {
                 Step::Finish(..) => {}
                 Step::Admit => running.extend(bench.admit(at)),
             }
-            if let Phase::HalfOpen { running: counted, .. } = bench.state.phase {
-                let really = running.iter().filter(|ticket| ticket.epoch == bench.state.epoch).count();
+            if let Phase::HalfOpen { running: counted, round, .. } = bench.state.phase {
+                let is_of_now = |ticket: &&Ticket| ticket.epoch == bench.state.epoch && ticket.round == round;
+                let really = running.iter().filter(is_of_now).count();
                 prop_assert_eq!(counted as usize, really);
                 prop_assert!(counted <= probes);
             }
@@ -313,5 +399,28 @@ proptest! {
             }
         }
         prop_assert_eq!(bench.state.circuit_state(), CircuitState::Closed);
+    }
+
+    /// PITFALLS 32, where every answer outlasts the probe timeout: a local model that thinks for minutes.
+    #[test]
+    fn a_healthy_upstream_closes_the_circuit_however_slow_its_answers_are(
+        probes in 1_u32..4,
+        successes in 1_u32..6,
+        takes in 500_u64..20_000,
+        pause in 1_u64..2_000,
+    ) {
+        let mut bench = Bench::new(policy().probes(probes).successes(successes).probe_timeout(ms(500)));
+        bench.fail_until_open(0);
+        let (mut at, mut running) = (1_000, VecDeque::new());
+        while bench.state.circuit_state() != CircuitState::Closed {
+            // Each success may have to wait for a round of its own, and the last one for its answer.
+            prop_assert!(at < 1_000 + takes + u64::from(successes) * (500 + pause) + pause);
+            while let Some((ticket, end)) = running.front().copied() && end <= at {
+                running.pop_front();
+                bench.record(ticket, Verdict::Success, at);
+            }
+            running.extend(bench.admit(at).map(|ticket| (ticket, at + takes)));
+            at += pause;
+        }
     }
 }

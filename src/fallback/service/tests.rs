@@ -200,7 +200,7 @@ async fn the_request_arrives_whole_at_the_second_upstream() {
 #[tokio::test(start_paused = true)]
 async fn what_nobody_could_answer_better_is_the_callers_as_it_is() {
     let bench = Bench::new(|chain| chain);
-    for code in [400, 401, 403, 422] {
+    for code in [400, 401, 403, 409, 422, 423, 425] {
         let result = bench.call(|_| status(code)).await;
         assert_eq!(served_by(&result), "a/1");
         let response = result.unwrap();
@@ -211,6 +211,20 @@ async fn what_nobody_could_answer_better_is_the_callers_as_it_is() {
     let filtered = || meaning(Failure::new(FailureKind::ContentFiltered));
     assert_eq!(served_by(&bench.call(|_| filtered()).await), "a/1");
     assert_eq!(bench.cooling(), []);
+}
+
+/// PITFALLS 38: one `GET /v1/files/nope` took the whole chain down for everybody, for five minutes.
+#[tokio::test(start_paused = true)]
+async fn what_does_not_exist_is_looked_for_elsewhere_and_cools_nobody() {
+    let bench = Bench::new(|chain| chain);
+    let error = exhausted(bench.call(|_| status(404)).await);
+    assert_eq!(error.attempts.len(), 3);
+    assert_eq!(error.retry_after, None);
+    assert_eq!(bench.cooling(), []);
+    let result = bench
+        .call(|id| if id == "a/1" { status(404) } else { ok() })
+        .await;
+    assert_eq!(served_by(&result), "a/2");
 }
 
 // bifrost PR #7211: a bad Gemini key is a 400, and so is Anthropic without credit. The outcome wins over the status.
@@ -494,7 +508,7 @@ async fn a_wait_respects_the_deadline_and_what_others_learn_meanwhile() {
 #[tokio::test(start_paused = true)]
 async fn a_lone_upstream_is_never_cooled_and_passes_everything_through() {
     let only = provider("a").model("1");
-    let bench = Bench::new(|_| Chain::new([only.clone(), only.clone()]).max_attempts(1));
+    let bench = Bench::new(|_| Chain::new([only.clone(), only.clone()]));
     for _ in 0..3 {
         let result = bench
             .send(Request::new(()), |request| {
@@ -516,6 +530,23 @@ async fn a_lone_upstream_is_never_cooled_and_passes_everything_through() {
         .cooldowns
         .cool(&only, &Failure::new(FailureKind::Timeout));
     assert_eq!(served_by(&bench.call(|_| ok()).await), "a/1");
+}
+
+/// PITFALLS 28: a chain of one forgot its cap, so that the retries inside went on.
+#[tokio::test(start_paused = true)]
+async fn a_lone_upstream_keeps_to_the_cap_of_its_chain_or_to_that_of_the_request() {
+    let bench = Bench::new(|_| Chain::new([provider("a").model("1")]).max_attempts(1));
+    let own = Attempts::new(2);
+    for (brought, allows_another) in [(None, false), (Some(own), true)] {
+        let mut request = Request::new(());
+        brought.map(|ledger| request.extensions_mut().insert(ledger));
+        let result = bench.send(request, |request| {
+            let ledger = request.extensions().get::<Attempts>().unwrap();
+            assert_eq!(ledger.allows_another(), allows_another);
+            status(500)
+        });
+        assert_eq!(served_by(&result.await), "a/1");
+    }
 }
 
 struct Once;

@@ -25,7 +25,7 @@ use crate::{
     error::{RateLimited, RefusalReason},
     observe::Event,
     outcome::{Failure, FailureKind, Outcome},
-    request::{Attempts, Next},
+    request::{AttemptDeadline, Attempts, Next},
     retry::{Jitter, RetryBudget, RetryLayer, RetryPolicy},
     upstream::Provider,
 };
@@ -179,6 +179,28 @@ async fn the_last_error_is_passed_on_as_itself() {
         panic!("{result:?}");
     };
     assert_eq!(error.downcast::<io::Error>().unwrap().to_string(), "second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_statuses_of_the_module_docs_are_repeated_and_no_others() {
+    let layer = layer(policy().max_attempts(2).without_budget());
+    let mut repeated = Vec::new();
+    for status in 400..600 {
+        let calls = Cell::new(0);
+        let calls = &calls;
+        let client = service_fn(|_: Request<Bytes>| {
+            calls.set(calls.get() + 1);
+            ready(Ok::<_, Infallible>(answer(status)))
+        });
+        layer.layer(client).oneshot(get()).await.unwrap();
+        repeated.extend((calls.get() == 2).then_some(status));
+    }
+    let below_500 = [408, 409, 423, 424, 425, 429, 498];
+    let from_500 = (500..600).filter(|status| ![501, 505].contains(status));
+    assert_eq!(
+        repeated,
+        below_500.into_iter().chain(from_500).collect::<Vec<_>>()
+    );
 }
 
 /// tensorzero#3554: the caller's own rate limit was retried.
@@ -459,6 +481,53 @@ async fn an_attempt_that_takes_too_long_is_cut_off_and_the_last_one_too() {
     assert_eq!(error.failure().kind, FailureKind::Timeout);
     assert_eq!(TokioClock.now() - start, Duration::from_millis(2_000));
     assert_eq!(dropped.get(), 2, "a cut off call lives on");
+}
+
+/// PITFALLS 37: a timeout outside a breaker was never recorded, because its future is dropped without a word.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_carries_the_time_at_which_it_is_cut_off() {
+    let ends = |request: &Request<Bytes>| {
+        let end = request.extensions().get();
+        end.map(|AttemptDeadline(at)| *at - TokioClock.now())
+    };
+    let second = Duration::from_secs(1);
+    // Without a timeout; with one; and with one below that of a layer outside, which this layer does not stretch.
+    for (timeout, outside, expected) in [
+        (None, None, [None, None]),
+        (Some(second), None, [Some(second), Some(second)]),
+        (None, Some(3 * second), [Some(3 * second), Some(2 * second)]),
+        (
+            Some(2 * second),
+            Some(3 * second),
+            [Some(2 * second), Some(2 * second)],
+        ),
+        (
+            Some(2 * second),
+            Some(second),
+            [Some(second), Some(Duration::ZERO)],
+        ),
+    ] {
+        let policy = match timeout {
+            Some(timeout) => policy().attempt_timeout(timeout),
+            None => policy(),
+        };
+        let (mut service, mut handle) = pair(&layer(policy));
+        let mut request = get();
+        if let Some(outside) = outside {
+            let end = AttemptDeadline(TokioClock.now() + outside);
+            request.extensions_mut().insert(end);
+        }
+        let upstream = async {
+            let (request, respond) = next(&mut handle).await;
+            assert_eq!(ends(&request), expected[0], "{timeout:?} in {outside:?}");
+            respond.send_response(answer(500));
+            let (request, respond) = next(&mut handle).await;
+            assert_eq!(ends(&request), expected[1], "{timeout:?} in {outside:?}");
+            respond.send_response(answer(200));
+        };
+        let (result, ()) = tokio::join!(send(&mut service, request), upstream);
+        assert_eq!(result.unwrap().status(), StatusCode::OK);
+    }
 }
 
 #[tokio::test(start_paused = true)]

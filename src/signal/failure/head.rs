@@ -50,6 +50,9 @@ pub(super) fn failure_of_status(status: StatusCode) -> Failure {
     match status.as_u16() {
         // It will not learn the method, or the protocol version, by waiting.
         501 | 505 => failure.retry_same = false,
+        // A collision with another request, a lock, TLS early data: it passes by itself. Yet the upstream is well, and
+        // another would have none of it.
+        409 | 423 | 425 => failure.retry_same = true,
         _ => {}
     }
     failure
@@ -69,9 +72,8 @@ fn kind_of_status(status: u16) -> FailureKind {
         429 => FailureKind::RateLimited,
         // 529: Anthropic's, and others' since. 498: Groq's flex tier has no capacity.
         498 | 503 | 529 => FailureKind::Overloaded,
-        // The state of the upstream, not the request: a lock, a generation that failed (Hugging Face's 424), TLS
-        // early data.
-        409 | 423..=425 => FailureKind::ServerError,
+        // Hugging Face's: the generation failed.
+        424 => FailureKind::ServerError,
         400..=499 => FailureKind::InvalidRequest,
         _ => FailureKind::ServerError,
     }

@@ -20,7 +20,7 @@ use crate::{
     instant::after,
     observe::{Event, Events},
     outcome::Failure,
-    request::{Attempts, Deadline, Next, RequestHead},
+    request::{AttemptDeadline, Attempts, Deadline, Next, RequestHead},
     upstream::Upstream,
 };
 
@@ -54,6 +54,10 @@ pub(super) struct Course {
     state: State,
     upstream: Option<Upstream>,
     began: Instant,
+    /// When the attempt that is under way has taken too long.
+    end: Option<Instant>,
+    /// When a layer outside cuts this call off, as it told.
+    outer_end: Option<AttemptDeadline>,
     ledger: Option<Attempts>,
     /// Whether the last failure is ours to record, because nobody outside keeps the ledger.
     keeps_ledger: bool,
@@ -62,7 +66,7 @@ pub(super) struct Course {
 }
 
 impl Course {
-    /// The first attempt of a request begins.
+    /// The course of a request before its first attempt.
     pub(super) fn begin(shared: &Arc<Shared>, head: &RequestHead<'_>) -> Self {
         let (policy, now) = (&shared.policy, shared.clock.now());
         let deadline = head.extensions.get::<Deadline>();
@@ -83,6 +87,8 @@ impl Course {
             shared: shared.clone(),
             upstream: head.upstream().cloned(),
             began: now,
+            end: None,
+            outer_end: head.extensions.get().copied(),
             ledger,
             keeps_ledger,
             withdrawal: None,
@@ -99,20 +105,39 @@ impl Course {
         }
     }
 
+    /// The first attempt begins, with this request.
+    pub(super) fn send<B>(&mut self, request: &mut Request<B>) {
+        self.set_end(request, self.began);
+    }
+
     /// The next attempt begins, with this request.
     pub(super) fn resend<B>(&mut self, request: &mut Request<B>) {
         self.state.resend();
+        let now = self.shared.clock.now();
         if let Some(ledger) = &self.ledger {
-            ledger.begin(self.shared.clock.now());
+            ledger.begin(now);
             request.extensions_mut().insert(ledger.clone());
         }
+        self.set_end(request, now);
     }
 
-    /// When the attempt that begins now has taken too long.
+    /// Tells the layers inside when this attempt is cut off: all that they see of it is a future that is dropped.
+    fn set_end<B>(&mut self, request: &mut Request<B>, now: Instant) {
+        let Some(timeout) = self.shared.policy.attempt_timeout else {
+            return;
+        };
+        let own = after(now, timeout);
+        self.end = Some(own);
+        let sooner = match self.outer_end {
+            Some(AttemptDeadline(outer)) => outer.min(own),
+            None => own,
+        };
+        request.extensions_mut().insert(AttemptDeadline(sooner));
+    }
+
+    /// When the attempt that is under way has taken too long.
     pub(super) fn timeout(&self) -> Option<Sleep> {
-        let clock = &self.shared.clock;
-        let timeout = self.shared.policy.attempt_timeout?;
-        Some(clock.sleep_until(after(clock.now(), timeout)))
+        Some(self.shared.clock.sleep_until(self.end?))
     }
 
     /// The error of an attempt that has taken too long.
