@@ -80,6 +80,20 @@ impl Cost {
         self.input_tokens.saturating_add(self.output_tokens)
     }
 
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self::tokens(
+            self.input_tokens.saturating_add(other.input_tokens),
+            self.output_tokens.saturating_add(other.output_tokens),
+        )
+    }
+
+    pub(crate) fn less(self, other: Self) -> Self {
+        Self::tokens(
+            self.input_tokens.saturating_sub(other.input_tokens),
+            self.output_tokens.saturating_sub(other.output_tokens),
+        )
+    }
+
     /// What an answer really used; where the answer does not tell, what was expected.
     pub(crate) fn settled(self, usage: Usage) -> Self {
         let input = usage.input_tokens.unwrap_or(self.input_tokens);

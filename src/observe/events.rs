@@ -40,6 +40,15 @@ pub enum Event<'a> {
         /// How long until it would have been admitted.
         wait: Option<Duration>,
     },
+    /// A limit in shadow mode would have held back a request that was let through.
+    Shadowed {
+        /// The limiter's key.
+        key: &'a str,
+        /// The limit, in words.
+        limit: &'a str,
+        /// For how long.
+        wait: Duration,
+    },
     /// The body of an answer ended and its real cost is known.
     Settled {
         /// The limiter's key.
@@ -131,6 +140,7 @@ impl Event<'_> {
             Self::Admitted { key, waited } => debug!(key, ?waited, "admitted"),
             Self::Queued { key, wait } => debug!(key, ?wait, "queued"),
             Self::Refused { key, reason, wait } => info!(key, ?reason, ?wait, "refused"),
+            Self::Shadowed { key, limit, wait } => info!(key, limit, ?wait, "shadowed"),
             Self::Settled {
                 key,
                 reserved,

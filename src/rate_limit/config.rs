@@ -23,7 +23,16 @@ pub struct Limit {
     pub(super) dimension: Dimension,
     pub(super) amount: u64,
     pub(super) per: Duration,
-    pub(super) burst: Option<u64>,
+    pub(super) counting: Counting,
+    pub(super) is_shadow: bool,
+}
+
+/// How a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counting {
+    Sliding,
+    Bucket { burst: u64 },
+    Calendar { utc_offset_minutes: i32 },
 }
 
 /// An amount that still lacks its period; see [`Limit`].
@@ -55,17 +64,43 @@ impl Limit {
         Amount::new(Dimension::OutputTokens, amount)
     }
 
+    /// A limit that an upstream told of.
+    pub(super) fn learned(dimension: Dimension, amount: u64, per: Duration) -> Self {
+        Amount { dimension, amount }.per(per)
+    }
+
     /// Counts as a token bucket that holds at most `burst`: after a pause so much passes at once, and then what the rate
     /// refills. In one period up to the amount and the burst together can pass; the window has no such first period.
     #[must_use]
     pub fn burst(mut self, burst: u64) -> Self {
-        self.burst = Some(burst);
+        self.counting = Counting::Bucket { burst };
+        self
+    }
+
+    /// Counts in calendar periods, which begin at midnight of this offset from UTC, in minutes from -1,080 to 1,080, and all
+    /// at once are free again. For quotas that reset so, such as Gemini's at midnight Pacific time (-480, in summer -420).
+    ///
+    /// For periods that a day is made of: a day itself, an hour, a minute. Twice the amount can pass around a reset.
+    #[must_use]
+    pub fn calendar(mut self, utc_offset_minutes: i32) -> Self {
+        self.counting = Counting::Calendar { utc_offset_minutes };
+        self
+    }
+
+    /// Counts and reports, and holds nobody back: to see what a limit would do before it does it. What would have waited is
+    /// told as [`Event::Shadowed`](crate::observe::Event::Shadowed).
+    #[must_use]
+    pub fn shadow(mut self) -> Self {
+        self.is_shadow = true;
         self
     }
 
     /// The most that a single request can take.
     pub(super) fn capacity(&self) -> u64 {
-        self.burst.unwrap_or(self.amount)
+        match self.counting {
+            Counting::Bucket { burst } => burst,
+            Counting::Sliding | Counting::Calendar { .. } => self.amount,
+        }
     }
 }
 
@@ -80,7 +115,8 @@ impl Amount {
             dimension: self.dimension,
             amount: self.amount,
             per: period,
-            burst: None,
+            counting: Counting::Sliding,
+            is_shadow: false,
         }
     }
 
@@ -180,8 +216,29 @@ impl Quota {
                     "a period above zero and up to ten years",
                 ));
             }
-            if limit.burst == Some(0) {
-                return Err(ConfigError::new("burst", 0, "at least 1"));
+            match limit.counting {
+                Counting::Bucket { burst: 0 } => {
+                    return Err(ConfigError::new("burst", 0, "at least 1"));
+                }
+                Counting::Calendar {
+                    utc_offset_minutes: offset,
+                } if !(-1_080..=1_080).contains(&offset) => {
+                    return Err(ConfigError::new(
+                        "calendar",
+                        offset,
+                        "-1080 to 1080 minutes",
+                    ));
+                }
+                Counting::Calendar { .. }
+                    if !DAY.as_nanos().is_multiple_of(limit.per.as_nanos()) =>
+                {
+                    return Err(ConfigError::new(
+                        "calendar",
+                        limit,
+                        "a period that a day is made of",
+                    ));
+                }
+                _ => {}
             }
         }
         if self.max_concurrent == Some(0) {
@@ -201,6 +258,8 @@ impl Quota {
         Ok(())
     }
 }
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 const LONGEST_PERIOD: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -222,6 +281,16 @@ mod tests {
                 Quota::new().limit(Limit::tokens(5).per_second().burst(0)),
                 "burst",
                 "0",
+            ),
+            (
+                Quota::new().limit(Limit::tokens(5).per_day().calendar(2_000)),
+                "calendar",
+                "2000",
+            ),
+            (
+                Quota::new().limit(Limit::tokens(5).per(Duration::from_secs(7)).calendar(0)),
+                "calendar",
+                "5 tokens per 7s",
             ),
             (Quota::new().max_concurrent(0), "max_concurrent", "0"),
             (

@@ -1,86 +1,186 @@
 //! What is taken of a quota: all its windows, and the spacing, at once.
 
+use std::time::{Duration, SystemTime};
+
 use super::{
     config::{Limit, Quota},
-    window::{Nanos, Window},
+    count::Count,
+    window::Nanos,
 };
 use crate::{outcome::Dimension, request::Cost};
 
 /// What is taken of a quota.
 #[derive(Clone, Debug)]
 pub(super) struct Counts {
-    /// In the order of the quota's limits.
-    windows: Vec<Window>,
+    /// The limits of the quota in its order, and then those that the upstream told of.
+    counts: Vec<Count>,
+    interval: Nanos,
     /// When the minimum interval since the last admission has passed.
     spaced: Nanos,
+    /// The time of day at the origin of the state.
+    wall: SystemTime,
+}
+
+/// What an upstream says of one of its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) dimension: Dimension,
+    pub(super) period: Option<Duration>,
+    pub(super) limit: Option<u64>,
+    pub(super) remaining: u64,
+    pub(super) reset_after: Option<Duration>,
+}
+
+/// A limit that holds nobody back, and would have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shadow {
+    pub(super) limit: usize,
+    pub(super) until: Nanos,
 }
 
 impl Counts {
-    pub(super) fn new(quota: &Quota) -> Self {
+    pub(super) fn new(quota: &Quota, wall: SystemTime) -> Self {
         Self {
-            windows: quota.limits.iter().map(Window::new).collect(),
+            counts: quota
+                .limits
+                .iter()
+                .map(|limit| Count::new(limit, wall))
+                .collect(),
+            interval: Nanos::try_from(quota.min_interval.as_nanos()).unwrap_or(Nanos::MAX),
             spaced: 0,
+            wall,
         }
+    }
+
+    /// Empty counts of the same quota, without what the upstream told.
+    pub(super) fn anew(&self, quota: &Quota) -> Self {
+        Self::new(quota, self.wall)
     }
 
     /// The first moment, not before `from`, at which the cost fits every limit.
-    pub(super) fn earliest(&mut self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
+    pub(super) fn earliest(&mut self, cost: Cost, from: Nanos) -> Nanos {
         let from = from.max(self.spaced);
-        let limits = quota.limits.iter().zip(&mut self.windows);
-        let fits = limits.map(|(limit, window)| window.earliest(amount(limit, cost), from));
+        let binding = self
+            .counts
+            .iter_mut()
+            .filter(|count| !count.limit.is_shadow);
+        let fits = binding.map(|count| count.earliest(amount(&count.limit, cost), from));
         fits.fold(from, Nanos::max)
     }
 
-    pub(super) fn take(&mut self, quota: &Quota, cost: Cost, now: Nanos) {
-        for (limit, window) in quota.limits.iter().zip(&mut self.windows) {
-            window.take(amount(limit, cost), now);
+    /// The shadow limit that would hold the cost back for the longest now.
+    pub(super) fn shadow(&mut self, cost: Cost, now: Nanos) -> Option<Shadow> {
+        let shadows = self
+            .counts
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, count)| count.limit.is_shadow);
+        let waits = shadows.map(|(limit, count)| Shadow {
+            limit,
+            until: count.earliest(amount(&count.limit, cost), now),
+        });
+        waits
+            .filter(|shadow| shadow.until > now)
+            .max_by_key(|shadow| shadow.until)
+    }
+
+    pub(super) fn take(&mut self, cost: Cost, now: Nanos) {
+        for count in &mut self.counts {
+            count.window.take(amount(&count.limit, cost), now);
         }
-        let interval = Nanos::try_from(quota.min_interval.as_nanos()).unwrap_or(Nanos::MAX);
-        self.spaced = now.saturating_add(interval);
+        self.spaced = now.saturating_add(self.interval);
     }
 
     /// Corrects what was taken at the moment `at` from `reserved` to `used`.
-    pub(super) fn settle(
-        &mut self,
-        quota: &Quota,
-        at: Nanos,
-        reserved: Cost,
-        used: Cost,
-        now: Nanos,
-    ) {
-        for (limit, window) in quota.limits.iter().zip(&mut self.windows) {
+    pub(super) fn settle(&mut self, at: Nanos, reserved: Cost, used: Cost, now: Nanos) {
+        for Count { limit, window, .. } in &mut self.counts {
             window.settle(at, amount(limit, reserved), amount(limit, used), now);
         }
     }
 
     /// Gives back all that was taken at the moment `at`.
-    pub(super) fn give_back(&mut self, quota: &Quota, at: Nanos, reserved: Cost, now: Nanos) {
-        for (limit, window) in quota.limits.iter().zip(&mut self.windows) {
+    pub(super) fn give_back(&mut self, at: Nanos, reserved: Cost, now: Nanos) {
+        for Count { limit, window, .. } in &mut self.counts {
             window.settle(at, amount(limit, reserved), 0, now);
         }
     }
 
-    /// Keeps the windows of limits that both quotas have, and begins the others empty.
-    pub(super) fn change_quota(&mut self, from: &Quota, to: &Quota) {
-        let windows = to.limits.iter().map(|limit| {
-            match from.limits.iter().position(|other| other == limit) {
-                Some(index) => self.windows[index].clone(),
-                None => Window::new(limit),
-            }
-        });
-        self.windows = windows.collect();
+    /// Heeds what the upstream says of a limit. `pending` are the requests under way that it may not have counted yet, and
+    /// what they were reckoned with.
+    ///
+    /// A limit that the quota does not have is taken up, where the upstream says its amount and period.
+    pub(super) fn heed(&mut self, told: Told, pending: (u64, Cost), now: Nanos) {
+        let count = match self.find(told) {
+            Some(index) => &mut self.counts[index],
+            None => match (told.limit, told.period) {
+                (Some(limit), Some(period)) if limit > 0 && self.counts.len() < MOST => {
+                    let limit = Limit::learned(told.dimension, limit, period);
+                    self.counts.push(Count::new(&limit, self.wall));
+                    self.counts.last_mut().expect("just put in")
+                }
+                _ => return,
+            },
+        };
+        let pending = match told.dimension {
+            Dimension::Requests => pending.0,
+            _ => amount(&count.limit, pending.1),
+        };
+        count.heed(
+            told.remaining.saturating_sub(pending),
+            told.reset_after,
+            now,
+        );
     }
 
-    /// How much of the limit with this index is taken, and when so much of it as `capacity` will be free.
-    pub(super) fn usage(&mut self, limit: usize, capacity: u64, now: Nanos) -> (u64, Nanos) {
-        let window = &mut self.windows[limit];
-        (window.used(now), window.earliest(capacity, now))
+    /// The limit that an upstream speaks of: the one of that period, or, where it names none, of that amount, or the only
+    /// one that counts the same.
+    fn find(&self, told: Told) -> Option<usize> {
+        let same = || {
+            self.counts
+                .iter()
+                .enumerate()
+                .filter(|(_, count)| count.limit.dimension == told.dimension)
+        };
+        if let Some(period) = told.period {
+            return same()
+                .find(|(_, count)| count.limit.per == period)
+                .map(|(index, _)| index);
+        }
+        let of_amount = same().find(|(_, count)| Some(count.limit.amount) == told.limit);
+        let only = || same().next().filter(|_| same().count() == 1);
+        of_amount.or_else(only).map(|(index, _)| index)
+    }
+
+    /// Goes over to another quota. The counts of limits that both have stay, as does what the upstream told of.
+    pub(super) fn change_quota(&mut self, from: &Quota, to: &Quota) {
+        let (old, learned) = self.counts.split_at(from.limits.len());
+        let kept = |limit: &Limit| old.iter().find(|count| count.limit == *limit).cloned();
+        let configured = to
+            .limits
+            .iter()
+            .map(|limit| kept(limit).unwrap_or_else(|| Count::new(limit, self.wall)));
+        let learned = learned
+            .iter()
+            .filter(|count| !to.limits.iter().any(|limit| count.counts_as(limit)));
+        let interval = Nanos::try_from(to.min_interval.as_nanos()).unwrap_or(Nanos::MAX);
+        (self.counts, self.interval) = (configured.chain(learned.cloned()).collect(), interval);
+    }
+
+    /// Each limit, how much of it is taken, and when all of it will be free.
+    pub(super) fn usage(&mut self, now: Nanos) -> impl Iterator<Item = (&Limit, u64, Nanos)> {
+        self.counts.iter_mut().map(move |count| {
+            let (used, free) = (count.used(now), count.earliest(count.limit.capacity(), now));
+            (&count.limit, used, free)
+        })
     }
 
     pub(super) fn is_empty(&mut self, now: Nanos) -> bool {
-        self.spaced <= now && self.windows.iter_mut().all(|window| window.used(now) == 0)
+        self.spaced <= now && self.counts.iter_mut().all(|count| count.used(now) == 0)
     }
 }
+
+/// How many limits a key can have, those that its upstream told of included.
+const MOST: usize = 32;
 
 /// A cost that is above a limit, whatever is free of it.
 pub(super) struct TooLarge {
@@ -95,10 +195,8 @@ pub(super) fn too_large(quota: &Quota, cost: Cost) -> Option<TooLarge> {
     {
         return Some(TooLarge { limit: None });
     }
-    let index = quota
-        .limits
-        .iter()
-        .position(|limit| amount(limit, cost) > limit.capacity())?;
+    let never_fits = |limit: &Limit| !limit.is_shadow && amount(limit, cost) > limit.capacity();
+    let index = quota.limits.iter().position(never_fits)?;
     Some(TooLarge { limit: Some(index) })
 }
 

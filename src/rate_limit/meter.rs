@@ -8,9 +8,10 @@ use std::{
 };
 
 use super::{
-    config::Quota,
+    config::{Limit, Quota},
+    counts::Told,
     queue::Place,
-    state::{Admission, Patience, Rejection, State, Turn},
+    state::{Admission, Patience, Rejection, Reservation, State, Turn},
     status::{LimitStatus, Status},
 };
 use crate::{
@@ -47,7 +48,7 @@ impl Locked {
 impl Meter {
     pub(super) fn new(key: Arc<str>, quota: Arc<Quota>, setup: Arc<Setup>, now: Instant) -> Self {
         let locked = Locked {
-            state: State::new(quota, now),
+            state: State::new(quota, now, setup.clock.wall()),
             wakers: HashMap::new(),
         };
         Self {
@@ -128,6 +129,16 @@ impl Meter {
         }
     }
 
+    /// Heeds what the answer to a request says of the upstream's limits.
+    pub(super) fn heed(&self, answered: &Reservation, told: impl Iterator<Item = Told>) {
+        let now = self.setup.clock.now();
+        self.lock().state.heed(answered, told, now);
+    }
+
+    pub(super) fn shadowed(&self, reservation: &Reservation) -> Option<(Limit, Duration)> {
+        self.lock().state.shadowed(reservation)
+    }
+
     pub(super) fn reset(&self) {
         self.change(|locked, _| {
             locked.state.reset();
@@ -138,11 +149,9 @@ impl Meter {
     pub(super) fn status(&self) -> Status {
         let now = self.setup.clock.now();
         let mut locked = self.lock();
-        let quota = locked.state.quota().clone();
-        let limits = quota.limits.iter().enumerate();
-        let limits = limits.map(|(index, limit)| {
-            let (used, free) = locked.state.usage(index, limit.capacity(), now);
-            LimitStatus::new(limit, used, free.saturating_duration_since(now))
+        let limits = locked.state.usage(now).into_iter();
+        let limits = limits.map(|(limit, used, free)| {
+            LimitStatus::new(&limit, used, free.saturating_duration_since(now))
         });
         Status {
             limits: limits.collect(),

@@ -3,7 +3,8 @@
 //! 1. A request takes from all limits or from none: requests, tokens, input and output tokens, each over any period, and
 //!    the number under way. What is refused has spent nothing.
 //! 2. A [`Limit`] counts over a sliding window: however the provider counts, no period of that length holds more. With
-//!    [`burst`](Limit::burst) it is a token bucket.
+//!    [`burst`](Limit::burst) it is a token bucket, with [`calendar`](Limit::calendar) a count that begins anew at midnight. In
+//!    [`shadow`](Limit::shadow) mode it counts and reports only.
 //! 3. Each [`Upstream`](crate::Upstream) has windows of its own, or [`RateLimiter::scope`] says who shares them.
 //! 4. Who does not fit waits: high [`Priority`](crate::Priority) first, and first come, first served within one. A large
 //!    request is not overtaken by small ones. No readiness of the inner service is held through the wait.
@@ -14,10 +15,14 @@
 //!    refund. A request that was dropped keeps its reservation; one that was never sent is given it back.
 //! 7. A request is under way until the body of its response has ended or is dropped.
 //! 8. A 429 that names a wait holds back everybody under the key until then.
+//! 9. What quota headers say is left, less what is under way, is all that is left until the time of their reset, for others
+//!    may use the quota as well. They never free anything. A limit that the quota does not have is taken up where they tell
+//!    its amount and its period.
 //!
 //! A refused caller sees [`Error::RateLimited`](crate::Error::RateLimited) with the key, the reason and
-//! [`retry_after`](crate::Error::retry_after); nothing was sent. The limiter does not protect a quota that others use as
-//! well, nor one that is spent from several processes.
+//! [`retry_after`](crate::Error::retry_after); nothing was sent. The limiter cannot know what others take of the same
+//! quota before the upstream tells of it, nor when a request arrives there: of requests at the very edge of a window the
+//! upstream may count one more. A window a little longer than the upstream's leaves room for the way.
 //!
 //! # Examples
 //!
@@ -66,6 +71,7 @@
 //! [RFC 2697](https://www.rfc-editor.org/rfc/rfc2697) with debt; a queue without overtaking as in tokio's semaphore.
 
 mod config;
+mod count;
 mod counts;
 mod future;
 mod handle;

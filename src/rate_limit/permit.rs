@@ -2,15 +2,16 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::Response;
+use http::{HeaderMap, Response};
 
-use super::{meter::Meter, state::Reservation};
+use super::{counts::Told, meter::Meter, state::Reservation};
 use crate::{
     body::Guard,
     classify,
     error::Error,
     observe::Event,
-    outcome::{FailureKind, UsageCell},
+    outcome::{FailureKind, UsageCell, Window},
+    signal::{self, QuotaReading},
 };
 
 /// The right to have one request under way. Rides on the body of the response.
@@ -36,6 +37,15 @@ impl Permit {
         };
         let key = &*permit.meter.key;
         permit.meter.tell(&Event::Admitted { key, waited });
+        if let Some(reservation) = permit
+            .reservation
+            .as_ref()
+            .filter(|made| made.shadow.is_some())
+            && let Some((limit, wait)) = permit.meter.shadowed(reservation)
+        {
+            let limit = &limit.to_string();
+            permit.meter.tell(&Event::Shadowed { key, limit, wait });
+        }
         permit
     }
 
@@ -61,11 +71,20 @@ impl Permit {
 
     /// A rate limit that names a wait holds back everybody under this key: they would only be refused as well.
     fn heed<B>(&self, response: &Response<B>) {
+        self.heed_quotas(response.headers());
         if let Some(failure) = classify::failure_of_response(response, self.meter.clock())
             && failure.kind == FailureKind::RateLimited
             && let Some(wait) = failure.retry_after
         {
             self.meter.pause(wait);
+        }
+    }
+
+    /// Where the upstream says what is left, that is all that is left.
+    fn heed_quotas(&self, headers: &HeaderMap) {
+        let quotas = signal::quotas(headers, self.meter.clock().wall());
+        if let Some(reservation) = self.reservation.as_ref().filter(|_| !quotas.is_empty()) {
+            self.meter.heed(reservation, quotas.iter().filter_map(told));
         }
     }
 
@@ -93,6 +112,18 @@ impl Permit {
             });
         }
     }
+}
+
+fn told(reading: &QuotaReading<'_>) -> Option<Told> {
+    // A cast saturates, and makes nothing of what is no number.
+    let whole = |amount: f64| amount.max(0.0) as u64;
+    Some(Told {
+        dimension: reading.dimension,
+        period: reading.window.map(Window::duration),
+        limit: reading.limit.map(whole),
+        remaining: whole(reading.remaining?),
+        reset_after: reading.reset_after,
+    })
 }
 
 // However the body ends, what the answer told of its usage is better than the estimate.

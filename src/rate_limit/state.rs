@@ -7,12 +7,12 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
-    config::Quota,
-    counts::{Counts, TooLarge, too_large},
+    config::{Limit, Quota},
+    counts::{Counts, Shadow, Told, TooLarge, too_large},
     queue::{Place, Queue},
     window::Nanos,
 };
@@ -61,6 +61,8 @@ pub(super) enum Rejection {
 pub(super) struct Reservation {
     at: Nanos,
     pub(super) cost: Cost,
+    /// What a limit in shadow mode would have done.
+    pub(super) shadow: Option<Shadow>,
 }
 
 /// How a request may wait.
@@ -88,6 +90,8 @@ pub(super) struct State {
     latest: Nanos,
     counts: Counts,
     in_flight: u32,
+    /// What all that are under way were reckoned with.
+    pending: Cost,
     paused: Nanos,
     queue: Queue,
     /// The state once everybody who waits has been admitted, kept while nothing makes it untrue.
@@ -101,13 +105,15 @@ struct Forecast {
 }
 
 impl State {
-    pub(super) fn new(quota: Arc<Quota>, now: Instant) -> Self {
+    /// An empty state; `wall` is the time of day `now`.
+    pub(super) fn new(quota: Arc<Quota>, now: Instant, wall: SystemTime) -> Self {
         Self {
-            counts: Counts::new(&quota),
+            counts: Counts::new(&quota, wall),
             quota,
             origin: now,
             latest: 0,
             in_flight: 0,
+            pending: Cost::default(),
             paused: 0,
             queue: Queue::default(),
             forecast: None,
@@ -186,11 +192,11 @@ impl State {
         now: Instant,
     ) -> bool {
         let now = self.move_to(now);
-        let was_full = self.leave();
+        let was_full = self.leave(reservation.cost);
         match used.filter(|used| *used != reservation.cost) {
             Some(used) => {
                 self.counts
-                    .settle(&self.quota, reservation.at, reservation.cost, used, now);
+                    .settle(reservation.at, reservation.cost, used, now);
                 self.forecast = None;
                 true
             }
@@ -201,9 +207,8 @@ impl State {
     /// A request was never sent: everything that it took is given back, and the first of the queue may pass earlier.
     pub(super) fn refund(&mut self, reservation: Reservation, now: Instant) -> bool {
         let now = self.move_to(now);
-        self.leave();
-        self.counts
-            .give_back(&self.quota, reservation.at, reservation.cost, now);
+        self.leave(reservation.cost);
+        self.counts.give_back(reservation.at, reservation.cost, now);
         self.forecast = None;
         true
     }
@@ -222,7 +227,7 @@ impl State {
 
     /// Forgets what was taken, and lifts a pause. What is under way, or waits, stays so.
     pub(super) fn reset(&mut self) {
-        self.counts = Counts::new(&self.quota);
+        self.counts = self.counts.anew(&self.quota);
         self.paused = 0;
         self.forecast = None;
     }
@@ -266,11 +271,43 @@ impl State {
         self.in_flight
     }
 
-    /// How much of the limit with this index is taken, and when all of it will be free again.
-    pub(super) fn usage(&mut self, limit: usize, capacity: u64, now: Instant) -> (u64, Instant) {
+    /// Each limit, how much of it is taken, and when all of it will be free again.
+    pub(super) fn usage(&mut self, now: Instant) -> Vec<(Limit, u64, Instant)> {
         let now = self.move_to(now);
-        let (used, free) = self.counts.usage(limit, capacity, now);
-        (used, self.instant(free))
+        let usage = self
+            .counts
+            .usage(now)
+            .map(|(limit, used, free)| (limit.clone(), used, free));
+        let usage = usage.collect::<Vec<_>>().into_iter();
+        usage
+            .map(|(limit, used, free)| (limit, used, self.instant(free)))
+            .collect()
+    }
+
+    /// Heeds what the answer to a request says of the upstream's limits.
+    pub(super) fn heed(
+        &mut self,
+        answered: &Reservation,
+        told: impl Iterator<Item = Told>,
+        now: Instant,
+    ) {
+        let now = self.move_to(now);
+        let others = u64::from(self.in_flight.saturating_sub(1));
+        let pending = (others, self.pending.less(answered.cost));
+        for told in told {
+            self.counts.heed(told, pending, now);
+            self.forecast = None;
+        }
+    }
+
+    /// The limit of a shadow, in words, and how long it would have held the request back.
+    pub(super) fn shadowed(&mut self, reservation: &Reservation) -> Option<(Limit, Duration)> {
+        let Shadow { limit, until } = reservation.shadow?;
+        let (limit, ..) = self.counts.usage(self.latest).nth(limit)?;
+        Some((
+            limit.clone(),
+            Duration::from_nanos(until.saturating_sub(reservation.at)),
+        ))
     }
 
     pub(super) fn paused_until(&mut self, now: Instant) -> Option<Instant> {
@@ -288,15 +325,22 @@ impl State {
     }
 
     fn admit(&mut self, cost: Cost, now: Nanos) -> Reservation {
-        self.counts.take(&self.quota, cost, now);
+        let shadow = self.counts.shadow(cost, now);
+        self.counts.take(cost, now);
         self.in_flight = self.in_flight.saturating_add(1);
-        Reservation { at: now, cost }
+        self.pending = self.pending.plus(cost);
+        Reservation {
+            at: now,
+            cost,
+            shadow,
+        }
     }
 
     /// One request fewer is under way. Returns whether that opened the door.
-    fn leave(&mut self) -> bool {
+    fn leave(&mut self, cost: Cost) -> bool {
         let was_full = self.is_full();
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.pending = self.pending.less(cost);
         was_full && !self.is_full()
     }
 
@@ -308,8 +352,7 @@ impl State {
 
     /// When the request fits, whoever waits.
     fn earliest(&mut self, cost: Cost, now: Nanos) -> Nanos {
-        self.counts
-            .earliest(&self.quota, cost, now.max(self.paused))
+        self.counts.earliest(cost, now.max(self.paused))
     }
 
     /// When a request at this place will be admitted, if all ahead of it are admitted as soon as they fit. What the
@@ -325,12 +368,12 @@ impl State {
                     at: now.max(self.paused),
                 };
                 let ahead = self.queue.ahead_of(place);
-                ahead.for_each(|cost| forecast.admit(&self.quota, cost));
+                ahead.for_each(|cost| forecast.admit(cost));
                 forecast
             }
         };
         forecast.at = forecast.at.max(now);
-        forecast.admit(&self.quota, cost);
+        forecast.admit(cost);
         forecast
     }
 
@@ -354,9 +397,9 @@ impl State {
 }
 
 impl Forecast {
-    fn admit(&mut self, quota: &Quota, cost: Cost) {
-        self.at = self.counts.earliest(quota, cost, self.at);
-        self.counts.take(quota, cost, self.at);
+    fn admit(&mut self, cost: Cost) {
+        self.at = self.counts.earliest(cost, self.at);
+        self.counts.take(cost, self.at);
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     observe::Event,
     outcome::{Usage, UsageCell},
     request::{AttemptDeadline, Cost, Deadline, Scope},
-    testing::{Client, answer, client, ms, request, settle},
+    testing::{Answer, Client, answer, client, ms, request, settle},
     upstream::Provider,
 };
 
@@ -261,10 +261,7 @@ async fn the_real_usage_is_settled_when_the_body_ends_and_frees_the_next() {
 async fn what_could_not_be_sent_costs_nothing_and_its_error_comes_back_as_itself() {
     let limiter = one_a_minute();
     let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-    let inner =
-        service_fn(
-            move |_: Request<()>| async move { Err::<crate::testing::Answer, _>(refused()) },
-        );
+    let inner = service_fn(move |_: Request<()>| async move { Err::<Answer, _>(refused()) });
     let service = RateLimitLayer::new(limiter.clone()).layer(inner);
     for _ in 0..3 {
         let Error::Service(error) = service.clone().oneshot(request()).await.unwrap_err() else {
@@ -559,6 +556,76 @@ async fn who_goes_while_a_service_is_made_ready_gets_everything_back() {
     );
     drop(call);
     assert_eq!(limiter.status("").limits[0].used, 0);
+}
+
+fn with_headers(headers: &'static [(&'static str, &'static str)]) -> Answer {
+    let mut response = answer(200);
+    for (name, value) in headers {
+        response.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    response
+}
+
+// misina#92: what other clients have taken of the quota was seen only by being refused.
+#[tokio::test(start_paused = true)]
+async fn what_the_upstream_says_is_left_is_all_that_is_left() {
+    let limiter = limiter(Quota::new().limit(Limit::requests(100).per_minute()));
+    let inner = service_fn(|_: Request<()>| async {
+        Ok::<_, BoxError>(with_headers(&[
+            ("x-ratelimit-limit-requests", "100"),
+            ("x-ratelimit-remaining-requests", "1"),
+            ("x-ratelimit-reset-requests", "20s"),
+        ]))
+    });
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    let response = service.clone().oneshot(request()).await.unwrap();
+    response.collect().await.unwrap();
+    assert_eq!(limiter.status("").limits[0].remaining, 1);
+    assert_eq!(limiter.wait_time("", Cost::default()), Some(ms(0)));
+    TokioClock.sleep_until(TokioClock.now() + ms(20_000)).await;
+    assert_eq!(limiter.status("").limits[0].remaining, 99);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_nobody_set_is_learned_where_the_upstream_tells_it_whole() {
+    let limiter = limiter(Quota::new());
+    let inner = service_fn(|_: Request<()>| async {
+        Ok::<_, BoxError>(with_headers(&[
+            ("x-ratelimit-limit-requests-day", "50"),
+            ("x-ratelimit-remaining-requests-day", "0"),
+            ("x-ratelimit-reset-requests-day", "600"),
+        ]))
+    });
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    service.clone().oneshot(request()).await.unwrap();
+    let learned = &limiter.status("").limits[0];
+    assert_eq!(
+        (learned.amount, learned.per, learned.remaining),
+        (50, ms(86_400_000), 0)
+    );
+    assert_eq!(limiter.wait_time("", Cost::default()), Some(ms(600_000)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_in_shadow_mode_reports_and_holds_nobody_back() {
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = told.clone();
+    let quota = Quota::new().limit(Limit::requests(1).per_minute().shadow());
+    let limiter = limiter(quota).observe(move |event: &Event<'_>| {
+        if let Event::Shadowed { limit, wait, .. } = event {
+            log.lock().unwrap().push((limit.to_string(), *wait));
+        }
+    });
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    let start = TokioClock.now();
+    for _ in 0..2 {
+        service.clone().oneshot(request()).await.unwrap();
+    }
+    assert_eq!(TokioClock.now(), start);
+    assert_eq!(limiter.status("").limits[0].used, 2);
+    let once = ("1 requests per 60s".to_owned(), ms(60_000));
+    assert_eq!(*told.lock().unwrap(), [once]);
 }
 
 #[tokio::test(start_paused = true)]

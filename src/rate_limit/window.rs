@@ -1,8 +1,11 @@
 //! How much of one limit is taken, and when more of it is free. Fixed memory, whole numbers only.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use super::config::Limit;
+use super::config::{Counting, Limit};
 
 /// Nanoseconds since the state that the window belongs to was made: some 584 years of them.
 pub(super) type Nanos = u64;
@@ -12,14 +15,20 @@ pub(super) type Nanos = u64;
 pub(super) enum Window {
     Sliding(Sliding),
     Bucket(Bucket),
+    Calendar(Calendar),
 }
 
 impl Window {
-    pub(super) fn new(limit: &Limit) -> Self {
+    /// An empty window; `wall` is the time of day at the origin of the state.
+    pub(super) fn new(limit: &Limit, wall: SystemTime) -> Self {
         let period = Nanos::try_from(limit.per.as_nanos()).unwrap_or(Nanos::MAX);
-        match limit.burst {
-            None => Self::Sliding(Sliding::new(limit.amount, period)),
-            Some(burst) => Self::Bucket(Bucket::new(limit.amount, period, burst)),
+        match limit.counting {
+            Counting::Sliding => Self::Sliding(Sliding::new(limit.amount, period)),
+            Counting::Bucket { burst } => Self::Bucket(Bucket::new(limit.amount, period, burst)),
+            Counting::Calendar { utc_offset_minutes } => {
+                let passed = since_period_began(period, utc_offset_minutes, wall);
+                Self::Calendar(Calendar::new(limit.amount, period, passed))
+            }
         }
     }
 
@@ -29,6 +38,7 @@ impl Window {
         match self {
             Self::Sliding(window) => window.earliest(amount, now),
             Self::Bucket(bucket) => bucket.earliest(amount, now),
+            Self::Calendar(calendar) => calendar.earliest(amount, now),
         }
     }
 
@@ -37,6 +47,7 @@ impl Window {
         match self {
             Self::Sliding(window) => window.take(amount, now),
             Self::Bucket(bucket) => bucket.take(amount, now),
+            Self::Calendar(calendar) => calendar.take(amount, now),
         }
     }
 
@@ -45,6 +56,7 @@ impl Window {
         match self {
             Self::Sliding(window) => window.settle(at, reserved, used, now),
             Self::Bucket(bucket) => bucket.settle(reserved, used, now),
+            Self::Calendar(calendar) => calendar.settle(at, reserved, used, now),
         }
     }
 
@@ -53,6 +65,7 @@ impl Window {
         match self {
             Self::Sliding(window) => window.used(now),
             Self::Bucket(bucket) => bucket.used(now),
+            Self::Calendar(calendar) => calendar.used(now),
         }
     }
 }
@@ -221,6 +234,77 @@ impl Bucket {
     fn scaled(&self, amount: u64) -> i128 {
         i128::from(amount).saturating_mul(i128::from(self.period))
     }
+}
+
+/// A count that begins anew with each calendar period.
+#[derive(Clone, Debug)]
+pub(super) struct Calendar {
+    amount: u64,
+    period: Nanos,
+    /// How much of a period had passed at the origin.
+    phase: Nanos,
+    /// The number of the period that is counted.
+    number: Nanos,
+    used: u64,
+}
+
+impl Calendar {
+    fn new(amount: u64, period: Nanos, phase: Nanos) -> Self {
+        Self {
+            amount,
+            period,
+            phase,
+            number: 0,
+            used: 0,
+        }
+    }
+
+    fn earliest(&mut self, amount: u64, now: Nanos) -> Nanos {
+        self.move_to(now);
+        if amount == 0 || self.used.saturating_add(amount) <= self.amount {
+            return now;
+        }
+        let next = (self.number + 1).saturating_mul(self.period);
+        next.saturating_sub(self.phase)
+    }
+
+    fn take(&mut self, amount: u64, now: Nanos) {
+        self.move_to(now);
+        self.used = self.used.saturating_add(amount);
+    }
+
+    fn settle(&mut self, at: Nanos, reserved: u64, used: u64, now: Nanos) {
+        self.move_to(now);
+        if self.number_at(at) == self.number {
+            self.used = self.used.saturating_sub(reserved).saturating_add(used);
+        }
+    }
+
+    fn used(&mut self, now: Nanos) -> u64 {
+        self.move_to(now);
+        self.used
+    }
+
+    fn move_to(&mut self, now: Nanos) {
+        let number = self.number_at(now);
+        if number > self.number {
+            (self.number, self.used) = (number, 0);
+        }
+    }
+
+    fn number_at(&self, now: Nanos) -> Nanos {
+        now.saturating_add(self.phase) / self.period
+    }
+}
+
+/// How much of the calendar period that `wall` lies in has passed by then.
+fn since_period_began(period: Nanos, utc_offset_minutes: i32, wall: SystemTime) -> Nanos {
+    let since_epoch = match wall.duration_since(UNIX_EPOCH) {
+        Ok(after) => i128::try_from(after.as_nanos()).unwrap_or(0),
+        Err(before) => -i128::try_from(before.duration().as_nanos()).unwrap_or(0),
+    };
+    let local = since_epoch + i128::from(utc_offset_minutes) * 60_000_000_000;
+    Nanos::try_from(local.rem_euclid(i128::from(period))).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ fn floor(file: &str) -> Option<u8> {
         ("", "lib") => 7,
         (layer, room) if LAYERS.contains(&layer) => match room {
             "config" | "state" | "status" => 0,
-            "backoff" | "budget" | "counts" | "order" | "queue" | "window" => 0,
+            "backoff" | "budget" | "count" | "counts" | "order" | "queue" | "window" => 0,
             "edit" | "estimate" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
             "settings" => 1,

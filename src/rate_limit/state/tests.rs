@@ -22,7 +22,7 @@ impl Bench {
             deadline: None,
             queue_capacity: usize::MAX,
         };
-        let state = State::new(Arc::new(quota), start);
+        let state = State::new(Arc::new(quota), start, TokioClock.wall());
         Self {
             state,
             start,

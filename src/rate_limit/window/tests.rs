@@ -96,6 +96,27 @@ fn a_bucket_in_debt_pays_it_back_first() {
     assert_eq!(bucket.earliest(100, 0), 30_000);
 }
 
+// Gemini's day begins at midnight Pacific time.
+#[test]
+fn a_calendar_day_begins_at_midnight_of_its_zone() {
+    const HOUR: Nanos = 3_600_000_000_000;
+    // 07:00 UTC on 15 January 2026 is an hour before midnight at UTC-8.
+    let wall = UNIX_EPOCH + std::time::Duration::from_secs(1_768_460_400);
+    let mut day = Window::new(&Limit::requests(2).per_day().calendar(-480), wall);
+    day.take(2, 0);
+    assert_eq!(day.earliest(1, 5), HOUR);
+    assert_eq!(day.used(HOUR - 1), 2);
+    assert_eq!(day.used(HOUR), 0);
+    day.take(2, HOUR);
+    assert_eq!(day.earliest(1, HOUR), 25 * HOUR);
+    // A settlement of a day that is over does not touch the next one.
+    day.settle(0, 1, 9, HOUR);
+    assert_eq!(day.used(HOUR), 2);
+    day.settle(HOUR, 1, 0, HOUR);
+    assert_eq!(day.used(HOUR), 1);
+    assert_eq!(day.earliest(1, 20_000 * HOUR), 20_000 * HOUR);
+}
+
 #[test]
 fn amounts_at_the_end_of_their_range_do_not_overflow() {
     let mut bucket = Bucket::new(u64::MAX, Nanos::MAX, u64::MAX);
