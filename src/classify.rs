@@ -12,7 +12,7 @@ use crate::{
 /// The failure in what an inner service gave back, if it is one.
 ///
 /// The [`Outcome`] in the response's extensions wins; without one, status and headers tell. Nothing is computed for a
-/// success, and the wall clock is read only where a header carries a date.
+/// success.
 pub(crate) fn failure<B>(
     result: &Result<Response<B>, Error>,
     clock: &dyn Clock,

@@ -127,9 +127,8 @@ impl Error {
     /// Whether it is certain that the upstream never saw the request.
     pub fn is_unsent(&self) -> bool {
         match self {
-            Self::RateLimited(_) | Self::CircuitOpen(_) | Self::Exhausted(_) | Self::Body(_) => {
-                true
-            }
+            Self::RateLimited(_) | Self::CircuitOpen(_) | Self::Body(_) => true,
+            Self::Exhausted(exhausted) => exhausted.is_unsent(),
             Self::TimedOut { .. } => false,
             Self::Service(error) => io_kinds(&**error).any(|kind| NEVER_CONNECTED.contains(&kind)),
         }
@@ -146,7 +145,7 @@ pub struct RateLimited {
     pub reason: RefusalReason,
     /// How long until the request would have been admitted; `None` where waiting cannot help.
     pub wait: Option<Duration>,
-    /// The limit in words, such as `60 requests per 60s`; empty where none is to blame.
+    /// The limit that a request is too large for, in words, such as `9000 tokens per 60s`; empty for other reasons.
     pub limit: Arc<str>,
 }
 
@@ -215,6 +214,8 @@ pub struct CircuitOpen {
 pub struct Exhausted {
     /// Every attempt of this request, in order; empty where all were cooling down already.
     pub attempts: Vec<Attempt>,
+    /// Why the upstreams that are cooling down are left alone, in the order of the chain.
+    pub cooling: Vec<FailureKind>,
     /// How long until the soonest upstream may be asked again.
     pub retry_after: Option<Duration>,
 }
@@ -222,12 +223,19 @@ pub struct Exhausted {
 impl Exhausted {
     /// Whether rate limits alone are the reason.
     pub fn is_rate_limited(&self) -> bool {
-        self.attempts.iter().all(|attempt| {
+        let attempts = self.attempts.iter().map(|attempt| &attempt.failure.kind);
+        attempts.chain(&self.cooling).all(|kind| {
             matches!(
-                attempt.failure.kind,
+                kind,
                 FailureKind::RateLimited | FailureKind::QuotaExhausted | FailureKind::Refused
             )
         })
+    }
+
+    /// Whether every attempt was refused before it was sent, by our own limiters and breakers.
+    fn is_unsent(&self) -> bool {
+        let mut kinds = self.attempts.iter().map(|attempt| attempt.failure.kind);
+        kinds.all(|kind| kind == FailureKind::Refused)
     }
 }
 
@@ -259,12 +267,11 @@ fn in_words(wait: Duration) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The kinds of I/O error after which no byte of the request can have been sent.
-const NEVER_CONNECTED: [io::ErrorKind; 4] = [
+/// The kinds of I/O error that only the making of a connection gives. An unreachable host is not among them: a connection
+/// that stands can report it, too.
+const NEVER_CONNECTED: [io::ErrorKind; 2] = [
     io::ErrorKind::ConnectionRefused,
     io::ErrorKind::AddrNotAvailable,
-    io::ErrorKind::HostUnreachable,
-    io::ErrorKind::NetworkUnreachable,
 ];
 
 fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -295,6 +302,7 @@ mod tests {
             .collect();
         Error::Exhausted(Exhausted {
             attempts,
+            cooling: Vec::new(),
             retry_after: retry_after.map(Duration::from_secs),
         })
     }
@@ -317,6 +325,18 @@ mod tests {
         assert!(!reset.is_unsent());
         let timeout = Error::from_service(io::Error::from(io::ErrorKind::TimedOut));
         assert_eq!(timeout.failure().kind, FailureKind::Timeout);
+    }
+
+    /// A limiter outside of a chain gave back what the chain had spent.
+    #[test]
+    fn a_chain_that_asked_an_upstream_has_sent_something() {
+        for (kinds, is_unsent) in [
+            (&[][..], true),
+            (&[FailureKind::Refused], true),
+            (&[FailureKind::Refused, FailureKind::ServerError], false),
+        ] {
+            assert_eq!(exhausted(kinds, None).is_unsent(), is_unsent);
+        }
     }
 
     #[test]

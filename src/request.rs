@@ -43,12 +43,13 @@ impl<'a> RequestHead<'a> {
         self.extensions.get()
     }
 
-    /// The host and port that the request is for, from its target or its `Host` field.
+    /// The host and port that the request is for, from its target or its `Host` field, without credentials.
     pub fn authority(&self) -> Option<&'a str> {
-        match self.uri.authority() {
-            Some(authority) => Some(authority.as_str()),
-            None => self.headers.get(HOST)?.to_str().ok(),
-        }
+        let authority = match self.uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => self.headers.get(HOST)?.to_str().ok()?,
+        };
+        authority.rsplit('@').next()
     }
 }
 
@@ -112,8 +113,8 @@ pub struct Deadline(pub Instant);
 /// When the attempt under way is cut off by the layer that made it.
 ///
 /// A future that is dropped learns no reason. So the retry layer writes this into each attempt's extensions when it has an
-/// attempt timeout, and never a later one over that of another outside; the circuit breaker reads it, to tell an attempt
-/// that timed out from a caller who went away.
+/// attempt timeout, and never a later one over that of another outside. The circuit breaker reads it, to tell an attempt
+/// that timed out from a caller who went away; the rate limiter too, to begin no wait that would end after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AttemptDeadline(pub(crate) Instant);
 
@@ -133,7 +134,9 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// By any key: a tenant, a user, an API key.
+    /// By any key: a tenant, a user, the hash of an API key.
+    ///
+    /// The key stands in events, errors and handles: give the hash of a secret, never the secret.
     ///
     /// ```
     /// use tower_upstream::Scope;
@@ -147,13 +150,20 @@ impl Scope {
         Self::By(KeyFn(Arc::new(key)))
     }
 
-    /// Calls `with` on the key of this request. Only [`Scope::By`] can allocate here.
+    /// Calls `with` on the key of this request. Only [`Scope::By`], and a host in capitals, can allocate here.
     pub(crate) fn key<R>(&self, head: &RequestHead<'_>, with: impl FnOnce(&str) -> R) -> R {
         let upstream = || head.upstream().map(Upstream::id);
         match self {
             Self::All => with(""),
             Self::Upstream => with(upstream().unwrap_or_default()),
-            Self::Host => with(upstream().or_else(|| head.authority()).unwrap_or_default()),
+            Self::Host => match upstream().or_else(|| head.authority()).unwrap_or_default() {
+                host if host.bytes().any(|byte| byte.is_ascii_uppercase())
+                    && head.upstream().is_none() =>
+                {
+                    with(&host.to_ascii_lowercase())
+                }
+                key => with(key),
+            },
             Self::By(key) => with(&(key.0)(head)),
         }
     }
@@ -355,9 +365,17 @@ mod tests {
             .header(HOST, "api.example.com")
             .body(())
             .unwrap();
+        let capitals = Request::get("http://me:hunter2@API.example.com/v1")
+            .body(())
+            .unwrap();
         let key = |request| Scope::Host.key(&RequestHead::of(&request), str::to_owned);
         assert_eq!(key(absolute), "api.example.com:8443");
         assert_eq!(key(origin), "api.example.com");
+        assert_eq!(
+            key(capitals),
+            "api.example.com",
+            "the same host, and no password in a key"
+        );
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderValue, Uri, uri::PathAndQuery};
+use http::{
+    HeaderValue, Uri,
+    uri::{Authority, PathAndQuery},
+};
 
 use crate::{config_error::ConfigError, rate_limit::Quota, signal::Dialect};
 
@@ -168,8 +171,8 @@ impl Provider {
             Some(value)
         };
         match (header(&format!("Bearer {key}")), header(key)) {
-            (Some(bearer), Some(key)) if !key.is_empty() => {
-                Ok(self.with(|inner| inner.credentials = Some(Credentials { bearer, key })))
+            (Some(bearer), Some(value)) if !key.trim().is_empty() => {
+                Ok(self.with(|inner| inner.credentials = Some(Credentials { bearer, key: value })))
             }
             _ => Err(ConfigError::new(
                 "key",
@@ -285,7 +288,11 @@ impl Upstream {
         }
     }
 
-    /// Sets the quota that this upstream grants you. The limiter keeps to it in place of its own.
+    /// Sets the quota that this upstream grants you. A limiter with a state for each upstream ([`Scope::Upstream`],
+    /// [`Scope::Host`]) keeps to it in place of its own; one with another scope goes by its own alone.
+    ///
+    /// [`Scope::Upstream`]: crate::Scope::Upstream
+    /// [`Scope::Host`]: crate::Scope::Host
     ///
     /// # Errors
     ///
@@ -380,23 +387,29 @@ impl fmt::Debug for Upstream {
 pub struct ServedBy(pub Upstream);
 
 fn parse_base_url(text: &str) -> Result<Uri, ConfigError> {
-    let wrong = |value: &str| {
-        let expected = "an absolute http or https URL without credentials and query";
-        ConfigError::new("base_url", value, expected)
+    // What may be a password or a key is not repeated.
+    let wrong = || {
+        let shown = text.split(['?', '#']).next().unwrap_or_default();
+        let shown = if shown.contains('@') {
+            "(a URL with credentials)"
+        } else {
+            shown
+        };
+        ConfigError::new(
+            "base_url",
+            shown,
+            "an absolute http or https URL without credentials and query",
+        )
     };
-    // What may be a password is not repeated.
-    if text.contains('@') {
-        return Err(wrong("a URL with credentials"));
-    }
-    let uri: Uri = text.parse().map_err(|_| wrong(text))?;
+    let uri: Uri = text.parse().map_err(|_| wrong())?;
     let query = uri.path_and_query().and_then(PathAndQuery::query);
+    let is_host =
+        |authority: &Authority| !authority.host().is_empty() && !authority.as_str().contains('@');
     match uri.scheme_str() {
-        Some("http" | "https")
-            if uri.authority().is_some_and(|a| !a.host().is_empty()) && query.is_none() =>
-        {
+        Some("http" | "https") if uri.authority().is_some_and(is_host) && query.is_none() => {
             Ok(uri)
         }
-        _ => Err(wrong(text)),
+        _ => Err(wrong()),
     }
 }
 
@@ -426,14 +439,22 @@ mod tests {
         ] {
             let error = Provider::new("x", bad).unwrap_err();
             assert_eq!(error.setting(), "base_url", "{bad}");
-            assert!(error.to_string().contains(bad), "{error}");
+            let shown = bad.split('?').next().unwrap();
+            assert!(error.to_string().contains(shown), "{error}");
         }
     }
 
     #[test]
     fn what_may_be_a_password_in_a_url_is_not_repeated() {
-        let error = Provider::new("x", "https://user:hunter2@example.com/v1").unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("hunter2"));
+        for url in [
+            "https://user:hunter2@example.com/v1",
+            "https://example.com/v1?key=hunter2",
+        ] {
+            let error = Provider::new("x", url).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"));
+        }
+        assert!(Provider::new("x", "https://gateway.example.com/v1/@cf").is_ok());
+        assert!(Provider::openai().key(" ").is_err());
         assert_eq!(
             Provider::azure("https://x.openai.azure.com", "a&b")
                 .unwrap_err()

@@ -110,25 +110,26 @@ const WINDOW: Duration = Duration::from_secs(3);
 const GRACE: Duration = Duration::from_millis(80);
 
 fn real_upstreams() -> Result<Vec<Upstream>, BoxError> {
+    let variable = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
     let mut upstreams = Vec::new();
-    if let Ok(key) = env::var("GROQ_API_KEY") {
+    if let Some(key) = variable("GROQ_API_KEY") {
         let groq = Provider::groq().key(&key)?;
         upstreams.extend([
             groq.model("llama-3.3-70b-versatile"),
             groq.model("llama-3.1-8b-instant"),
         ]);
     }
-    if let Ok(key) = env::var("OPENAI_API_KEY") {
+    if let Some(key) = variable("OPENAI_API_KEY") {
         upstreams.push(Provider::openai().key(&key)?.model("gpt-4o-mini"));
     }
-    if let Ok(key) = env::var("ANTHROPIC_API_KEY") {
+    if let Some(key) = variable("ANTHROPIC_API_KEY") {
         upstreams.push(
             Provider::anthropic()
                 .key(&key)?
                 .model("claude-3-5-haiku-latest"),
         );
     }
-    if let Ok(host) = env::var("OLLAMA_HOST") {
+    if let Some(host) = variable("OLLAMA_HOST") {
         let url = if host.contains("://") {
             host
         } else {

@@ -104,14 +104,16 @@ where
                 .get()
                 .map(|ServedBy(upstream)| upstream.to_string());
             let served_by = served_by.unwrap_or_default();
-            match response.into_body().collect().await {
-                Ok(_) if status.is_success() => board.answered(number, &served_by),
-                Ok(_) => board.say(&format!("#{number} lost: {served_by} answered {status}")),
-                Err(error) => board.say(&format!(
-                    "#{number} lost: the answer of {served_by} broke off: {error}"
-                )),
-            }
-            status.is_success()
+            let text = match response.into_body().collect().await {
+                Ok(_) if status.is_success() => {
+                    board.answered(number, &served_by);
+                    return true;
+                }
+                Ok(_) => format!("{served_by} answered {status}"),
+                Err(error) => format!("the answer of {served_by} broke off: {error}"),
+            };
+            board.say(&format!("#{number} lost: {text}"));
+            false
         }
     }
 }

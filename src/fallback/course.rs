@@ -161,6 +161,7 @@ impl Course {
         });
         Error::Exhausted(Exhausted {
             attempts: self.ledger.failed(),
+            cooling: self.cooldowns.reasons(&self.chain, now),
             retry_after,
         })
     }

@@ -62,14 +62,19 @@ impl State {
 
     /// Until when this upstream is left alone, if it is.
     pub(super) fn until(&mut self, upstream: &Upstream, now: Instant) -> Option<Instant> {
+        self.entry(upstream, now).map(|entry| entry.until)
+    }
+
+    /// The cooldown of this upstream, its own or its provider's: the one that ends later.
+    pub(super) fn entry(&mut self, upstream: &Upstream, now: Instant) -> Option<Entry> {
         self.move_to(now);
         let of_upstream = self.upstreams.get(upstream.id());
         let of_provider = self.providers.get(upstream.provider().name());
         of_upstream
             .into_iter()
             .chain(of_provider)
-            .map(|entry| entry.until)
-            .max()
+            .copied()
+            .max_by_key(|entry| entry.until)
     }
 
     /// The entries of upstreams, then those of providers.

@@ -7,8 +7,9 @@ use crate::{
 
 /// Estimates the cost of a request in the OpenAI, Anthropic or Gemini format; `None` when the body is no JSON object.
 ///
-/// Input: the characters of all strings, four to a token ([OpenAI's rule of thumb]), without encoded files. Output: the
-/// maximum that the request sets, for each of the answers it asks for, else `default_output`.
+/// Input: the characters of all strings, without encoded files. Four of ASCII make a token ([OpenAI's rule of thumb], for
+/// English); two of other alphabets, and one of Chinese, Japanese or Korean, where tokenizers do worse. Output: the maximum
+/// that the request sets, for each of the answers it asks for, else `default_output`.
 ///
 /// [OpenAI's rule of thumb]: https://help.openai.com/en/articles/4936856-what-are-tokens-and-how-to-count-them
 pub(super) fn estimate(body: &[u8], default_output: u64) -> Option<Cost> {
@@ -16,11 +17,11 @@ pub(super) fn estimate(body: &[u8], default_output: u64) -> Option<Cost> {
     if !text.trim_start().starts_with('{') {
         return None;
     }
-    let (mut characters, mut output, mut answers) = (0_u64, None, 1);
+    let (mut quarters, mut output, mut answers) = (0_u64, None, 1);
     for token in Scanner::new(text) {
         match token {
             Token::Text(_, value) if !is_encoded_file(value.0) => {
-                characters += value.0.chars().count() as u64;
+                quarters += value.0.chars().map(quarters_of).sum::<u64>();
             }
             Token::Word(key, word) if MAXIMA.contains(&key) => {
                 output = word.parse().ok().or(output);
@@ -30,10 +31,7 @@ pub(super) fn estimate(body: &[u8], default_output: u64) -> Option<Cost> {
         }
     }
     let output = output.unwrap_or(default_output).saturating_mul(answers);
-    Some(Cost::tokens(
-        characters.div_ceil(CHARACTERS_PER_TOKEN),
-        output,
-    ))
+    Some(Cost::tokens(quarters.div_ceil(4), output))
 }
 
 /// The names under which a request sets the most tokens of its answer.
@@ -44,11 +42,20 @@ const MAXIMA: [&str; 4] = [
     "maxOutputTokens",
 ];
 
-const CHARACTERS_PER_TOKEN: u64 = 4;
+/// What a character is reckoned with, in quarters of a token.
+fn quarters_of(character: char) -> u64 {
+    match character.len_utf8() {
+        1 => 1,
+        2 => 2,
+        _ => 4,
+    }
+}
 
 /// An image or a sound in base 64: it is not charged by its characters.
 fn is_encoded_file(text: &str) -> bool {
-    text.starts_with("data:") || (text.len() > 1_024 && !text.contains([' ', '\n', '\\']))
+    let is_base64 =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=');
+    text.starts_with("data:") || (text.len() > 1_024 && text.bytes().all(is_base64))
 }
 
 #[cfg(test)]
@@ -63,8 +70,18 @@ mod tests {
 
     #[test]
     fn reckons_with_the_default_where_no_maximum_is_set_and_with_every_answer() {
-        let body = r#"{"messages":[{"content":"äöüß"}],"n":3}"#;
+        let body = r#"{"messages":[{"content":"four"}],"n":3}"#;
         assert_eq!(estimate(body.as_bytes(), 100), Some(Cost::tokens(1, 300)));
+    }
+
+    #[test]
+    fn other_scripts_cost_more_a_character_however_long_the_text() {
+        let body = format!(r#"{{"messages":[{{"content":"{}"}}]}}"#, "水".repeat(3_000));
+        assert_eq!(estimate(body.as_bytes(), 0), Some(Cost::tokens(3_000, 0)));
+        assert_eq!(
+            estimate(r#"{"a":"äöüß"}"#.as_bytes(), 0),
+            Some(Cost::tokens(2, 0))
+        );
     }
 
     #[test]

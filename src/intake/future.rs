@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 use tower_service::Service;
 
-use super::config::Settings;
+use super::settings::Settings;
 use crate::error::{BoxError, Error};
 
 pin_project! {

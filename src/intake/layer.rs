@@ -2,7 +2,7 @@
 
 use tower_layer::Layer;
 
-use super::{config::Settings, service::Intake};
+use super::{service::Intake, settings::Settings};
 
 /// Takes request bodies into memory and estimates what they cost. See the [module docs](super).
 #[derive(Clone, Copy, Debug, Default)]

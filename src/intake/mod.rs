@@ -34,11 +34,11 @@
 //! # let _ = service;
 //! ```
 
-mod config;
 mod estimate;
 mod future;
 mod layer;
 mod service;
+mod settings;
 
 #[cfg(test)]
 mod tests;

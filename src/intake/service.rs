@@ -9,7 +9,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited, combinators::Collect};
 use tower_service::Service;
 
-use super::{config::Settings, future::ResponseFuture};
+use super::{future::ResponseFuture, settings::Settings};
 use crate::error::{BoxError, Error};
 
 /// Takes request bodies into memory and estimates what they cost. See the [module docs](super).

@@ -125,7 +125,7 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// Gives the event to `tracing`: what loses time or a request at `warn` and `info`, the rest at `debug`.
+    /// Gives the event to `tracing`, without the words of upstreams and clients, which may carry what is secret: what loses time or a request at `warn` and `info`, the rest at `debug`.
     pub(super) fn trace(&self) {
         match *self {
             Self::Admitted { key, waited } => debug!(key, ?waited, "admitted"),
@@ -143,7 +143,7 @@ impl Event<'_> {
                 wait,
                 failure,
             } => {
-                info!(upstream, attempt, ?wait, %failure, "retrying");
+                info!(upstream, attempt, ?wait, failure = %failure.kind, "retrying");
             }
             Self::GaveUp {
                 upstream,
@@ -151,7 +151,7 @@ impl Event<'_> {
                 failure,
                 reason,
             } => {
-                info!(upstream, attempts, %failure, reason, "gave up");
+                info!(upstream, attempts, failure = %failure.kind, reason, "gave up");
             }
             Self::Opened { key, wait, reason } => warn!(key, ?wait, reason, "circuit opened"),
             Self::HalfOpened { key } => info!(key, "circuit half-opened"),
@@ -161,7 +161,9 @@ impl Event<'_> {
                 wait,
                 kind,
             } => info!(upstream, ?wait, %kind, "cooling down"),
-            Self::Switched { from, to, failure } => info!(from, to, %failure, "switched"),
+            Self::Switched { from, to, failure } => {
+                info!(from, to, failure = %failure.kind, "switched");
+            }
             Self::Exhausted {
                 attempts,
                 retry_after,

@@ -197,13 +197,14 @@ fn count(meter: &mut Option<Meter>, frame: &Frame<Bytes>) -> bool {
 
 /// Tells the usage, and what is wrong with the stream, if anything is.
 fn finish(meter: &mut Option<Meter>) -> Option<BoxError> {
-    let meter = meter.take()?;
+    let mut meter = meter.take()?;
+    let reader = std::mem::take(&mut meter.reader);
     let Reading {
         usage,
         ending,
         error,
         ..
-    } = meter.reader.finish();
+    } = reader.finish();
     if let Some(usage) = usage {
         meter.cell.set(usage);
     }
@@ -213,6 +214,16 @@ fn finish(meter: &mut Option<Meter>) -> Option<BoxError> {
             Some(StreamError::Unterminated.into())
         }
         _ => None,
+    }
+}
+
+/// Many readers stop at a stream's last event and drop the body: what it has told in full by then is told on.
+impl Drop for Meter {
+    fn drop(&mut self) {
+        let Reading { usage, ending, .. } = self.reader.reading();
+        if let (Some(usage), Ending::Terminated) = (usage, ending) {
+            self.cell.set(usage);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::signal::json::{Scanner, Token};
+use crate::signal::json::{Escaped, Scanner, Token};
 
 /// The body with another value for its `model`, and with a stream's usage asked for; `None` where nothing changes.
 ///
@@ -17,14 +17,16 @@ pub(super) fn edit(body: &Bytes, model: Option<&str>, include_usage: bool) -> Op
     let mut missing = String::new();
     if let Some(model) = model {
         let name = serde_json::Value::from(model).to_string();
-        match found.model {
-            // The scanner's strings are slices of the text; the quotes stand around this one.
-            Some(value) => {
-                let start = value.as_ptr() as usize - text.as_ptr() as usize;
-                edits.push((start - 1, (start + value.len() + 1).min(text.len()), name));
-            }
-            None => missing.push_str(&format!("\"model\":{name},")),
+        if found.models.is_empty() {
+            missing.push_str(&format!("\"model\":{name},"));
         }
+        // Of a key that stands there twice, some parsers take the first and some the last.
+        edits.extend(
+            found
+                .models
+                .into_iter()
+                .map(|(start, end)| (start, end, name.clone())),
+        );
     }
     if include_usage && found.streams && !found.has_stream_options {
         missing.push_str("\"stream_options\":{\"include_usage\":true},");
@@ -40,31 +42,58 @@ pub(super) fn edit(body: &Bytes, model: Option<&str>, include_usage: bool) -> Op
 
 /// What the outermost object has.
 #[derive(Default)]
-struct Found<'a> {
-    /// The text of the model's name, without its quotes.
-    model: Option<&'a str>,
+struct Found {
+    /// Where the values of its `model` stand, whatever they are.
+    models: Vec<(usize, usize)>,
     streams: bool,
     has_stream_options: bool,
 }
 
-impl<'a> Found<'a> {
-    fn in_object(text: &'a str) -> Self {
+impl Found {
+    fn in_object(text: &str) -> Self {
         let mut found = Self::default();
         let mut depth = 0_u32;
-        for token in Scanner::new(text) {
+        let mut model_begins = None;
+        let mut scanner = Scanner::new(text);
+        while let Some(token) = scanner.next() {
+            let end = scanner.position();
             match token {
                 Token::Enter(key) => {
-                    found.has_stream_options |= depth == 1 && key == "stream_options";
+                    if depth == 1 && is(key, "model") {
+                        model_begins = Some(end - 1);
+                    }
+                    found.has_stream_options |= depth == 1 && is(key, "stream_options");
                     depth += 1;
                 }
-                Token::Leave => depth = depth.saturating_sub(1),
-                Token::Text("model", value) if depth == 1 => found.model = Some(value.0),
-                Token::Word("stream", word) if depth == 1 => found.streams = word == "true",
+                Token::Leave => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 1 {
+                        found
+                            .models
+                            .extend(model_begins.take().map(|start| (start, end)));
+                    }
+                }
+                // The string is a slice of the text, and a quote stands before it.
+                Token::Text(key, value) if depth == 1 && is(key, "model") => {
+                    let start = value.0.as_ptr() as usize - text.as_ptr() as usize - 1;
+                    found.models.push((start, end));
+                }
+                Token::Word(key, word) if depth == 1 && is(key, "model") => {
+                    found.models.push((end - word.len(), end));
+                }
+                Token::Word(key, word) if depth == 1 && is(key, "stream") => {
+                    found.streams = word == "true";
+                }
                 _ => {}
             }
         }
         found
     }
+}
+
+/// Whether a key, which may be written with escapes, has this name.
+fn is(key: &str, name: &str) -> bool {
+    key == name || (key.contains('\\') && Escaped(key).unescape() == name)
 }
 
 /// The text with these ranges replaced; they are in order and do not overlap.
@@ -103,6 +132,18 @@ mod tests {
                 r#"{"model":"llama \"3\"","messages":[]}"#,
             ),
             (r#" { } "#, r#" {"model":"llama \"3\"" } "#),
+            (
+                r#"{"model":null,"a":1}"#,
+                r#"{"model":"llama \"3\"","a":1}"#,
+            ),
+            (
+                r#"{"model":{"a":[1]},"model":"b"}"#,
+                r#"{"model":"llama \"3\"","model":"llama \"3\""}"#,
+            ),
+            (
+                r#"{"mod\u0065l":"dear"}"#,
+                r#"{"mod\u0065l":"llama \"3\""}"#,
+            ),
             ("[1]", "[1]"),
             ("", ""),
             ("no json", "no json"),

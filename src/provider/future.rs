@@ -13,8 +13,8 @@ use pin_project_lite::pin_project;
 
 use super::{
     body::ProviderBody,
-    config::Settings,
     peek::{Peek, judge},
+    settings::Settings,
 };
 use crate::{
     error::{BoxError, Error},

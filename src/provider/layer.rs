@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::{config::Settings, service::Provide};
+use super::{service::Provide, settings::Settings};
 use crate::{clock::Clock, signal::FailureRule};
 
 /// Speaks to the upstream that a request is for. See the [module docs](super).

@@ -1,12 +1,12 @@
 //! Speaks to the [`Upstream`](crate::Upstream) that a request is for: out, its URL, credentials and model; back, what the
 //! answer means and what it used.
 //!
-//! For every provider that serves the OpenAI format: OpenAI, Groq, Ollama and vLLM, and Anthropic through its compatible
-//! endpoint. It takes `Request<Full<Bytes>>`, which the [`IntakeLayer`](crate::IntakeLayer) makes of any request.
+//! For every provider that serves the OpenAI format: OpenAI, Azure OpenAI, Groq, Ollama and vLLM, Anthropic and Gemini
+//! through their compatible endpoints; and Anthropic's own API, for requests to `/v1/messages`. It takes `Request<Full<Bytes>>`, which the [`IntakeLayer`](crate::IntakeLayer) makes of any request.
 //!
 //! 1. The path of the request is put below the provider's base URL; a leading `/v1` is dropped.
-//! 2. Every field that can carry credentials is removed, and the provider's own are put in: one provider's key never
-//!    reaches another.
+//! 2. The header fields and query parameters in which providers and gateways take credentials are removed, as is every
+//!    header that is marked sensitive, and the provider's own are put in: one provider's key never reaches another.
 //! 3. The value of `model` in the JSON body is replaced, and not a byte else.
 //! 4. The body of an error is read ahead, up to 64 KiB and 10 s, and given back whole. What it means is put into the
 //!    response's extensions as an [`Outcome`](crate::Outcome), which the layers outside believe.
@@ -48,13 +48,13 @@
 //! ```
 
 mod body;
-mod config;
 mod edit;
 mod future;
 mod layer;
 mod peek;
 mod rewrite;
 mod service;
+mod settings;
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use http_body::{Body, Frame};
 
 use super::{
     body::{Meter, ProviderBody, into_bytes},
-    config::Settings,
+    settings::Settings,
 };
 use crate::{
     clock::Sleep,

@@ -4,8 +4,8 @@ use std::iter::repeat;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
-    header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHORIZATION},
+    HeaderMap, HeaderValue, Request, Uri, Version,
+    header::{AUTHORIZATION, CONTENT_LENGTH, HOST},
     uri::{Parts, PathAndQuery},
 };
 use http_body_util::{BodyExt, Full};
@@ -98,7 +98,11 @@ fn push_encoded(target: &mut String, segment: &str) {
 
 fn exchange_credentials(headers: &mut HeaderMap, provider: &Provider, path: &str) {
     headers.remove(HOST);
-    for name in &CREDENTIALS {
+    let secret = headers
+        .iter()
+        .filter(|(name, value)| value.is_sensitive() || CREDENTIALS.contains(&name.as_str()));
+    let secret: Vec<_> = secret.map(|(name, _)| name.clone()).collect();
+    for name in secret {
         headers.remove(name);
     }
     let Some(Credentials { bearer, key }) = provider.credentials() else {
@@ -119,23 +123,39 @@ fn exchange_credentials(headers: &mut HeaderMap, provider: &Provider, path: &str
 /// The version that Anthropic's API has had since 2023: <https://docs.claude.com/en/api/versioning>.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
-/// Header fields that carry, or name the owner of, the credentials of some provider.
-const CREDENTIALS: [HeaderName; 8] = [
-    AUTHORIZATION,
-    PROXY_AUTHORIZATION,
-    COOKIE,
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-    HeaderName::from_static("openai-organization"),
-    HeaderName::from_static("openai-project"),
+/// Header fields that carry, or name the owner of, the credentials of some provider or gateway.
+const CREDENTIALS: [&str; 16] = [
+    "api-key",
+    "authorization",
+    "cf-aig-authorization",
+    "cookie",
+    "helicone-auth",
+    "ocp-apim-subscription-key",
+    "openai-organization",
+    "openai-project",
+    "proxy-authorization",
+    "x-amz-security-token",
+    "x-api-key",
+    "x-auth-token",
+    "x-goog-api-key",
+    "x-goog-user-project",
+    "x-portkey-api-key",
+    "x-portkey-virtual-key",
 ];
 
+/// Whether a pair of the query carries a key.
 fn is_credential(pair: &str) -> bool {
+    const NAMES: [&str; 7] = [
+        "access_token",
+        "api-key",
+        "api_key",
+        "apikey",
+        "key",
+        "subscription-key",
+        "token",
+    ];
     let name = pair.split('=').next().unwrap_or_default();
-    ["key", "api_key", "api-key", "access_token"]
-        .iter()
-        .any(|secret| name.eq_ignore_ascii_case(secret))
+    NAMES.iter().any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
 /// The bytes of a body that lies in memory.
@@ -217,11 +237,14 @@ mod tests {
 
     #[test]
     fn credentials_of_somebody_else_go_and_the_provider_s_own_come() {
+        let mut secret = HeaderValue::from_static("other");
+        secret.set_sensitive(true);
         let request = Request::post("/v1/chat/completions")
             .header(HOST, "localhost")
             .header(AUTHORIZATION, "Bearer other")
             .header("x-api-key", "other")
             .header("Openai-Organization", "other")
+            .header("x-session", secret)
             .header("x-trace", "stays")
             .body(Full::default())
             .unwrap();

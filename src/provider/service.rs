@@ -8,7 +8,7 @@ use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
 
-use super::{body::ProviderBody, config::Settings, future::ResponseFuture, rewrite::address};
+use super::{body::ProviderBody, future::ResponseFuture, rewrite::address, settings::Settings};
 use crate::{
     error::{BoxError, Error},
     upstream::Upstream,

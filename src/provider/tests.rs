@@ -274,6 +274,19 @@ async fn a_request_without_an_upstream_goes_out_as_it_came() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_is_read_to_its_last_event_and_then_dropped_tells_its_usage() {
+    let pieces = [FIRST, &chunk("a"), LAST, USAGE, DONE].map(data);
+    let pieces = stream::iter(pieces).chain(stream::pending());
+    let mut response = through(200, "text/event-stream", pieces).await;
+    let cell = response.extensions().get::<UsageCell>().unwrap().clone();
+    for _ in 0..5 {
+        response.frame().await.unwrap().unwrap();
+    }
+    drop(response);
+    assert_eq!(cell.get().unwrap().total(), Some(9));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rule_of_the_user_goes_before_those_of_the_crate() {
     let client = service_fn(|_: Request<Full<Bytes>>| async {
         let answer = Response::builder().status(400);

@@ -60,6 +60,17 @@ impl Counts {
         }
     }
 
+    /// Keeps the windows of limits that both quotas have, and begins the others empty.
+    pub(super) fn change_quota(&mut self, from: &Quota, to: &Quota) {
+        let windows = to.limits.iter().map(|limit| {
+            match from.limits.iter().position(|other| other == limit) {
+                Some(index) => self.windows[index].clone(),
+                None => Window::new(limit),
+            }
+        });
+        self.windows = windows.collect();
+    }
+
     /// How much of the limit with this index is taken, and when so much of it as `capacity` will be free.
     pub(super) fn usage(&mut self, limit: usize, capacity: u64, now: Nanos) -> (u64, Nanos) {
         let window = &mut self.windows[limit];

@@ -9,7 +9,6 @@ use std::{
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tower::util::Oneshot;
 use tower_service::Service;
 
 use super::{
@@ -40,19 +39,18 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        // Admitted at once: the service that was made ready is used.
         Call { #[pin] call: S::Future },
         Wait { wait: Box<Wait<S, B>> },
-        // Admitted after a wait: a service is made ready now, not before.
-        Oneshot { #[pin] call: Pin<Box<Oneshot<S, Request<B>>>> },
         Refused { error: Option<Error> },
     }
 }
 
+/// A request on its way through the queue, and then to a service that is made ready only now.
 struct Wait<S, B> {
     waiter: Waiter,
     sleep: Option<Sleep>,
-    held: Option<(S, Request<B>)>,
+    service: S,
+    request: Option<Request<B>>,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -70,7 +68,8 @@ where
         let wait = Wait {
             waiter,
             sleep: None,
-            held: Some((service, request)),
+            service,
+            request: Some(request),
         };
         Self {
             step: Step::Wait {
@@ -101,12 +100,16 @@ where
         let result = loop {
             match this.step.as_mut().project() {
                 StepProjection::Call { call } => break ready!(call.poll(cx)),
-                StepProjection::Oneshot { call } => break ready!(call.poll(cx)),
                 StepProjection::Wait { wait } => {
-                    *this.permit = Some(ready!(wait.poll(cx))?);
-                    let (service, request) = wait.held.take().expect("held until admitted");
-                    let call = Box::pin(Oneshot::new(service, request));
-                    this.step.set(Step::Oneshot { call });
+                    let permit = match this.permit {
+                        Some(permit) => permit,
+                        None => this.permit.insert(ready!(wait.poll_turn(cx))?),
+                    };
+                    ready!(wait.service.poll_ready(cx)).map_err(Error::from_service)?;
+                    permit.send();
+                    let request = wait.request.take().expect("held until it is sent");
+                    let call = wait.service.call(request);
+                    this.step.set(Step::Call { call });
                 }
                 StepProjection::Refused { error } => {
                     return Poll::Ready(Err(error.take().expect("polled after it was ready")));
@@ -120,7 +123,7 @@ where
 }
 
 impl<S, B> Wait<S, B> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, Error>> {
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, Error>> {
         loop {
             match self.waiter.turn(cx.waker()) {
                 Wake::Admitted(permit) => return Poll::Ready(Ok(permit)),

@@ -1,6 +1,10 @@
 //! [`RateLimiter`]: the windows and queues of all keys, shared by whoever holds a clone.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     config::Quota,
@@ -16,7 +20,7 @@ use crate::{
     error::Error,
     keyed::Keyed,
     observe::{Event, Events, Observer},
-    request::{Cost, Deadline, RequestHead, Scope},
+    request::{AttemptDeadline, Cost, Deadline, RequestHead, Scope},
     upstream::Upstream,
 };
 
@@ -138,26 +142,36 @@ impl RateLimiter {
 
     /// Holds back every request of this key for so long. A pause is only ever extended.
     pub fn pause(&self, key: &str, wait: Duration) {
-        self.meter(key, None).pause(wait);
+        self.meter(key, self.settings.setup.clock.now()).pause(wait);
+    }
+
+    /// Forgets what this key has taken, and lifts its pause. What is under way, or waits, stays so.
+    pub fn reset(&self, key: &str) {
+        if let Some(meter) = self.meters.get(key) {
+            meter.reset();
+        }
     }
 
     /// Admits, queues or refuses a request.
     pub(super) fn enter(&self, head: &RequestHead<'_>) -> Result<Entry, Error> {
         let settings = &self.settings;
-        let upstream = match settings.scope {
-            Scope::Upstream | Scope::Host => head.upstream(),
+        let now = settings.setup.clock.now();
+        let own_quota = match settings.scope {
+            Scope::Upstream | Scope::Host => head.upstream().and_then(Upstream::own_quota),
             _ => None,
         };
-        let meter = settings.scope.key(head, |key| self.meter(key, upstream));
-        let cost = head.extensions.get().copied().unwrap_or_default();
-        let priority = head.extensions.get().copied().unwrap_or_default();
+        let meter = settings.scope.key(head, |key| self.meter(key, now));
+        let extensions = head.extensions;
+        let cost = extensions.get().copied().unwrap_or_default();
+        let priority = extensions.get().copied().unwrap_or_default();
+        let deadline = extensions.get().map(|Deadline(at)| *at);
+        let attempt_ends = extensions.get().map(|AttemptDeadline(at)| *at);
         let patience = Patience {
             max_wait: settings.max_wait,
-            deadline: head.extensions.get().map(|Deadline(at)| *at),
+            deadline: deadline.into_iter().chain(attempt_ends).min(),
             queue_capacity: settings.queue_capacity,
         };
-        let now = settings.setup.clock.now();
-        match meter.ask(cost, priority, patience, now) {
+        match meter.ask(own_quota, cost, priority, patience, now) {
             Admission::Pass(reservation) => Ok(Entry::Admitted(Permit::admitted(
                 meter,
                 reservation,
@@ -180,22 +194,24 @@ impl RateLimiter {
     fn look<R>(&self, key: &str, look: impl FnOnce(&Meter) -> R) -> R {
         match self.meters.get(key) {
             Some(meter) => look(&meter),
-            None => look(&Meter::new(
-                key.into(),
-                self.settings.quota.clone(),
-                self.settings.setup.clone(),
-            )),
+            None => {
+                let settings = &self.settings;
+                let now = settings.setup.clock.now();
+                look(&Meter::new(
+                    key.into(),
+                    settings.quota.clone(),
+                    settings.setup.clone(),
+                    now,
+                ))
+            }
         }
     }
 
-    fn meter(&self, key: &str, upstream: Option<&Upstream>) -> Arc<Meter> {
-        let make = |key| {
-            let quota = upstream
-                .and_then(Upstream::own_quota)
-                .unwrap_or(&self.settings.quota);
-            Meter::new(key, quota.clone(), self.settings.setup.clone())
-        };
-        self.meters.get_or_insert(key, make, Meter::is_idle)
+    fn meter(&self, key: &str, now: Instant) -> Arc<Meter> {
+        let settings = &self.settings;
+        let make = |key| Meter::new(key, settings.quota.clone(), settings.setup.clone(), now);
+        self.meters
+            .get_or_insert(key, make, |meter| meter.is_idle(now))
     }
 
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {

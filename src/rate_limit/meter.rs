@@ -29,7 +29,6 @@ pub(super) struct Setup {
 /// The limits of one key.
 pub(super) struct Meter {
     pub(super) key: Arc<str>,
-    quota: Arc<Quota>,
     setup: Arc<Setup>,
     locked: Mutex<Locked>,
 }
@@ -46,61 +45,64 @@ impl Locked {
 }
 
 impl Meter {
-    pub(super) fn new(key: Arc<str>, quota: Arc<Quota>, setup: Arc<Setup>) -> Self {
+    pub(super) fn new(key: Arc<str>, quota: Arc<Quota>, setup: Arc<Setup>, now: Instant) -> Self {
         let locked = Locked {
-            state: State::new(&quota, setup.clock.now()),
+            state: State::new(quota, now),
             wakers: HashMap::new(),
         };
         Self {
             key,
-            quota,
             setup,
             locked: Mutex::new(locked),
         }
     }
 
-    /// Admits, queues or refuses a request.
+    /// Admits, queues or refuses a request. An upstream's own quota takes the place of one that was not.
     pub(super) fn ask(
         &self,
+        own_quota: Option<&Arc<Quota>>,
         cost: Cost,
         priority: Priority,
         patience: Patience,
         now: Instant,
     ) -> Admission {
-        self.lock()
-            .state
-            .ask(&self.quota, cost, priority, patience, now)
+        let mut locked = self.lock();
+        if let Some(quota) = own_quota
+            && !Arc::ptr_eq(quota, locked.state.quota())
+            && quota != locked.state.quota()
+        {
+            locked.state.change_quota(quota.clone());
+        }
+        locked.state.ask(cost, priority, patience, now)
     }
 
     /// Admits a request that waits, or keeps its waker until it is worth asking again.
     pub(super) fn turn(&self, place: Place, waker: &Waker, now: Instant) -> Turn {
         let mut locked = self.lock();
-        let turn = locked.state.turn(&self.quota, place, now);
-        match turn {
-            Turn::Wait { .. } => {
-                locked.wakers.insert(place, waker.clone());
-            }
-            Turn::Pass(_) => {
-                locked.wakers.remove(&place);
-                let next = locked.first_waker();
-                drop(locked);
-                next.into_iter().for_each(Waker::wake);
-            }
-        }
+        let turn = locked.state.turn(place, now);
+        // Wakers are foreign code: they are woken, and dropped, after the lock is free.
+        let (old, next) = match turn {
+            Turn::Wait { .. } => (locked.wakers.insert(place, waker.clone()), None),
+            Turn::Pass(_) => (locked.wakers.remove(&place), locked.first_waker()),
+        };
+        drop(locked);
+        drop(old);
+        next.into_iter().for_each(Waker::wake);
         turn
     }
 
     /// Takes a request out of the queue.
     pub(super) fn leave(&self, place: Place) {
+        let mut waker = None;
         self.change(|locked, _| {
-            locked.wakers.remove(&place);
+            waker = locked.wakers.remove(&place);
             locked.state.cancel(place)
         });
     }
 
     /// Ends a request that was admitted.
-    pub(super) fn end(&self, end: impl FnOnce(&mut State, &Quota, Instant) -> bool) {
-        self.change(|locked, now| end(&mut locked.state, &self.quota, now));
+    pub(super) fn end(&self, end: impl FnOnce(&mut State, Instant) -> bool) {
+        self.change(|locked, now| end(&mut locked.state, now));
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {
@@ -111,9 +113,14 @@ impl Meter {
         self.setup.events.tell(event);
     }
 
+    /// Holds everybody back. Who waits is woken, for the wait may have become too long for him.
     pub(super) fn pause(&self, wait: Duration) {
-        let now = self.setup.clock.now();
-        if self.lock().state.pause(wait, now) {
+        let mut extended = false;
+        self.change(|locked, now| {
+            extended = locked.state.pause(wait, now);
+            extended
+        });
+        if extended {
             self.tell(&Event::Paused {
                 key: &self.key,
                 wait,
@@ -121,10 +128,18 @@ impl Meter {
         }
     }
 
+    pub(super) fn reset(&self) {
+        self.change(|locked, _| {
+            locked.state.reset();
+            true
+        });
+    }
+
     pub(super) fn status(&self) -> Status {
         let now = self.setup.clock.now();
         let mut locked = self.lock();
-        let limits = self.quota.limits.iter().enumerate();
+        let quota = locked.state.quota().clone();
+        let limits = quota.limits.iter().enumerate();
         let limits = limits.map(|(index, limit)| {
             let (used, free) = locked.state.usage(index, limit.capacity(), now);
             LimitStatus::new(limit, used, free.saturating_duration_since(now))
@@ -145,31 +160,26 @@ impl Meter {
         let at = self
             .lock()
             .state
-            .admission_time(&self.quota, cost, Priority::Normal, now)?;
+            .admission_time(cost, Priority::Normal, now)?;
         Some(at.saturating_duration_since(now))
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.lock().state.is_idle(self.setup.clock.now())
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        self.lock().state.is_idle(now)
     }
 
     /// The error of a refusal, told.
     pub(super) fn refusal(&self, rejection: Rejection, now: Instant) -> Error {
         let (reason, limit, until) = match rejection {
-            Rejection::WaitTooLong { until } => {
-                (RefusalReason::WaitTooLong, "".into(), Some(until))
-            }
+            Rejection::WaitTooLong { until } => (RefusalReason::WaitTooLong, "".into(), until),
             Rejection::QueueFull { until } => (RefusalReason::QueueFull, "".into(), Some(until)),
-            Rejection::TooLarge { limit: Some(index) } => (
-                RefusalReason::TooLarge,
-                self.quota.limits[index].to_string().into(),
-                None,
-            ),
-            Rejection::TooLarge { limit: None } => (
-                RefusalReason::TooLarge,
-                "max_tokens_per_request".into(),
-                None,
-            ),
+            Rejection::TooLarge { limit } => {
+                let limit = match limit {
+                    Some(index) => self.lock().state.quota().limits[index].to_string().into(),
+                    None => "max_tokens_per_request".into(),
+                };
+                (RefusalReason::TooLarge, limit, None)
+            }
         };
         let wait = until.map(|until| until.saturating_duration_since(now));
         self.tell(&Event::Refused {

@@ -1,18 +1,10 @@
 //! The right to have one request under way.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::Response;
 
-use super::{
-    config::Quota,
-    meter::Meter,
-    state::{Reservation, State},
-};
+use super::{meter::Meter, state::Reservation};
 use crate::{
     body::Guard,
     classify,
@@ -23,12 +15,13 @@ use crate::{
 
 /// The right to have one request under way. Rides on the body of the response.
 ///
-/// When the body ends, the real cost is settled where the answer tells it; when the request or the body is dropped, what
-/// was reserved stands, for the upstream has counted it; when nothing was sent, everything is given back.
+/// When the body has ended, or is dropped, the real cost is settled where the answer has told it; else what was reserved
+/// stands, for the upstream has counted it. When nothing was sent, everything is given back.
 #[must_use]
 pub struct Permit {
     meter: Arc<Meter>,
     reservation: Option<Reservation>,
+    is_sent: bool,
     usage: Option<UsageCell>,
 }
 
@@ -38,11 +31,17 @@ impl Permit {
         let permit = Self {
             meter,
             reservation: Some(reservation),
+            is_sent: false,
             usage: None,
         };
         let key = &*permit.meter.key;
         permit.meter.tell(&Event::Admitted { key, waited });
         permit
+    }
+
+    /// The request goes out: from here on the upstream may have counted it.
+    pub(super) fn send(&mut self) {
+        self.is_sent = true;
     }
 
     /// Looks at what came back, and rides on if there is a body to wait for.
@@ -53,11 +52,10 @@ impl Permit {
                 self.heed(response);
                 Some(self)
             }
-            Err(error) if error.is_unsent() => {
-                self.end(|state, quota, reservation, now| state.refund(quota, reservation, now));
+            Err(error) => {
+                self.is_sent = !error.is_unsent();
                 None
             }
-            Err(_) => None,
         }
     }
 
@@ -71,42 +69,42 @@ impl Permit {
         }
     }
 
-    fn settle(&mut self) {
-        let used = self.usage.as_ref().and_then(UsageCell::get);
-        let used = used.and_then(|used| Some(self.reservation.as_ref()?.cost.settled(used)));
-        if let (Some(used), Some(reservation)) = (used, &self.reservation) {
+    /// Ends the request; everything of it is accounted for once.
+    fn end(&mut self) {
+        let Some(reservation) = self.reservation.take() else {
+            return;
+        };
+        let reserved = reservation.cost;
+        let used = self
+            .usage
+            .as_ref()
+            .and_then(UsageCell::get)
+            .map(|usage| reserved.settled(usage));
+        self.meter.end(|state, now| match self.is_sent {
+            true => state.finish(reservation, used, now),
+            false => state.refund(reservation, now),
+        });
+        if let Some(used) = used {
             let key = &*self.meter.key;
             self.meter.tell(&Event::Settled {
                 key,
-                reserved: reservation.cost,
+                reserved,
                 used,
             });
-        }
-        self.end(|state, quota, reservation, now| state.finish(quota, reservation, used, now));
-    }
-
-    fn end(&mut self, end: impl FnOnce(&mut State, &Quota, Reservation, Instant) -> bool) {
-        if let Some(reservation) = self.reservation.take() {
-            self.meter
-                .end(|state, quota, now| end(state, quota, reservation, now));
         }
     }
 }
 
+// However the body ends, what the answer told of its usage is better than the estimate.
 impl Guard for Permit {
-    fn complete(mut self) {
-        self.settle();
-    }
+    fn complete(self) {}
 
-    // What a broken answer told of its usage before it broke is better than the estimate.
-    fn fail(mut self) {
-        self.settle();
-    }
+    fn fail(self) {}
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.end(|state, quota, reservation, now| state.finish(quota, reservation, None, now));
+        self.end();
     }
 }
 

@@ -52,7 +52,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.limiter.enter(&RequestHead::of(&request)) {
-            Ok(Entry::Admitted(permit)) => {
+            Ok(Entry::Admitted(mut permit)) => {
+                permit.send();
                 ResponseFuture::admitted(self.inner.call(request), permit)
             }
             Ok(Entry::Queued(waiter)) => {

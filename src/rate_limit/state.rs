@@ -5,7 +5,10 @@
 //! holds a [`Reservation`], which is given back exactly once: [`finish`](State::finish)ed, or [`refund`](State::refund)ed
 //! when nothing was sent.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     config::Quota,
@@ -43,8 +46,9 @@ pub(super) enum Rejection {
     TooLarge {
         limit: Option<usize>,
     },
+    /// `until` is not known where only the end of another request can help.
     WaitTooLong {
-        until: Instant,
+        until: Option<Instant>,
     },
     QueueFull {
         until: Instant,
@@ -79,6 +83,7 @@ impl Patience {
 
 #[derive(Debug)]
 pub(super) struct State {
+    quota: Arc<Quota>,
     origin: Instant,
     latest: Nanos,
     counts: Counts,
@@ -96,11 +101,12 @@ struct Forecast {
 }
 
 impl State {
-    pub(super) fn new(quota: &Quota, now: Instant) -> Self {
+    pub(super) fn new(quota: Arc<Quota>, now: Instant) -> Self {
         Self {
+            counts: Counts::new(&quota),
+            quota,
             origin: now,
             latest: 0,
-            counts: Counts::new(quota),
             in_flight: 0,
             paused: 0,
             queue: Queue::default(),
@@ -111,7 +117,6 @@ impl State {
     /// Admits, queues or refuses a request. What is refused has taken nothing.
     pub(super) fn ask(
         &mut self,
-        quota: &Quota,
         cost: Cost,
         priority: Priority,
         patience: Patience,
@@ -119,19 +124,19 @@ impl State {
     ) -> Admission {
         let patience_ends = patience.until(now);
         let now = self.move_to(now);
-        if let Some(TooLarge { limit }) = too_large(quota, cost) {
+        if let Some(TooLarge { limit }) = too_large(&self.quota, cost) {
             return Admission::Reject(Rejection::TooLarge { limit });
         }
         let place = self.queue.place(priority, now);
         let is_first = self.queue.first().is_none_or(|(first, _)| place < first);
-        if is_first && !self.is_full(quota) && self.earliest(quota, cost, now) == now {
+        if is_first && !self.is_full() && self.earliest(cost, now) == now {
             self.forecast = None;
-            return Admission::Pass(self.admit(quota, cost, now));
+            return Admission::Pass(self.admit(cost, now));
         }
-        let forecast = self.predict(quota, cost, place, now);
+        let forecast = self.predict(cost, place, now);
         let until = self.instant(forecast.at);
         if patience_ends.is_some_and(|latest| until > latest) {
-            return Admission::Reject(Rejection::WaitTooLong { until });
+            return Admission::Reject(Rejection::WaitTooLong { until: Some(until) });
         }
         if self.queue.len() >= patience.queue_capacity {
             return Admission::Reject(Rejection::QueueFull { until });
@@ -142,18 +147,22 @@ impl State {
     }
 
     /// Admits a request that waits, if it is its turn.
-    pub(super) fn turn(&mut self, quota: &Quota, place: Place, now: Instant) -> Turn {
+    pub(super) fn turn(&mut self, place: Place, now: Instant) -> Turn {
         let now = self.move_to(now);
         match self.queue.first() {
-            Some((first, cost)) if first == place && !self.is_full(quota) => {
-                let until = self.earliest(quota, cost, now);
+            Some((first, cost)) if first == place && !self.is_full() => {
+                let until = self.earliest(cost, now);
                 if until > now {
                     return Turn::Wait {
                         until: Some(self.instant(until)),
                     };
                 }
                 self.queue.remove(place);
-                Turn::Pass(self.admit(quota, cost, now))
+                // The forecast reckons without the concurrency limit, whose waits it then lags behind.
+                if self.quota.max_concurrent.is_some() {
+                    self.forecast = None;
+                }
+                Turn::Pass(self.admit(cost, now))
             }
             _ => Turn::Wait { until: None },
         }
@@ -172,17 +181,16 @@ impl State {
     /// may pass earlier for it.
     pub(super) fn finish(
         &mut self,
-        quota: &Quota,
         reservation: Reservation,
         used: Option<Cost>,
         now: Instant,
     ) -> bool {
         let now = self.move_to(now);
-        let was_full = self.leave(quota);
+        let was_full = self.leave();
         match used.filter(|used| *used != reservation.cost) {
             Some(used) => {
                 self.counts
-                    .settle(quota, reservation.at, reservation.cost, used, now);
+                    .settle(&self.quota, reservation.at, reservation.cost, used, now);
                 self.forecast = None;
                 true
             }
@@ -191,11 +199,11 @@ impl State {
     }
 
     /// A request was never sent: everything that it took is given back, and the first of the queue may pass earlier.
-    pub(super) fn refund(&mut self, quota: &Quota, reservation: Reservation, now: Instant) -> bool {
+    pub(super) fn refund(&mut self, reservation: Reservation, now: Instant) -> bool {
         let now = self.move_to(now);
-        self.leave(quota);
+        self.leave();
         self.counts
-            .give_back(quota, reservation.at, reservation.cost, now);
+            .give_back(&self.quota, reservation.at, reservation.cost, now);
         self.forecast = None;
         true
     }
@@ -212,20 +220,37 @@ impl State {
         extended
     }
 
+    /// Forgets what was taken, and lifts a pause. What is under way, or waits, stays so.
+    pub(super) fn reset(&mut self) {
+        self.counts = Counts::new(&self.quota);
+        self.paused = 0;
+        self.forecast = None;
+    }
+
+    pub(super) fn quota(&self) -> &Arc<Quota> {
+        &self.quota
+    }
+
+    /// Goes over to another quota. What was taken of a limit that both have stays taken.
+    pub(super) fn change_quota(&mut self, quota: Arc<Quota>) {
+        self.counts.change_quota(&self.quota, &quota);
+        self.quota = quota;
+        self.forecast = None;
+    }
+
     /// When a request that came now would be admitted, if nothing but time frees anything; `None` if never.
     pub(super) fn admission_time(
         &mut self,
-        quota: &Quota,
         cost: Cost,
         priority: Priority,
         now: Instant,
     ) -> Option<Instant> {
         let now = self.move_to(now);
-        if too_large(quota, cost).is_some() {
+        if too_large(&self.quota, cost).is_some() {
             return None;
         }
         let place = self.queue.place(priority, now);
-        let forecast = self.predict(quota, cost, place, now);
+        let forecast = self.predict(cost, place, now);
         Some(self.instant(forecast.at))
     }
 
@@ -262,33 +287,34 @@ impl State {
             && self.counts.is_empty(now)
     }
 
-    fn admit(&mut self, quota: &Quota, cost: Cost, now: Nanos) -> Reservation {
-        self.counts.take(quota, cost, now);
+    fn admit(&mut self, cost: Cost, now: Nanos) -> Reservation {
+        self.counts.take(&self.quota, cost, now);
         self.in_flight = self.in_flight.saturating_add(1);
         Reservation { at: now, cost }
     }
 
     /// One request fewer is under way. Returns whether that opened the door.
-    fn leave(&mut self, quota: &Quota) -> bool {
-        let was_full = self.is_full(quota);
+    fn leave(&mut self) -> bool {
+        let was_full = self.is_full();
         self.in_flight = self.in_flight.saturating_sub(1);
-        was_full && !self.is_full(quota)
+        was_full && !self.is_full()
     }
 
-    fn is_full(&self, quota: &Quota) -> bool {
-        quota
+    fn is_full(&self) -> bool {
+        self.quota
             .max_concurrent
             .is_some_and(|most| self.in_flight >= most)
     }
 
     /// When the request fits, whoever waits.
-    fn earliest(&mut self, quota: &Quota, cost: Cost, now: Nanos) -> Nanos {
-        self.counts.earliest(quota, cost, now.max(self.paused))
+    fn earliest(&mut self, cost: Cost, now: Nanos) -> Nanos {
+        self.counts
+            .earliest(&self.quota, cost, now.max(self.paused))
     }
 
     /// When a request at this place will be admitted, if all ahead of it are admitted as soon as they fit. What the
     /// concurrency limit adds cannot be known and is left out.
-    fn predict(&self, quota: &Quota, cost: Cost, place: Place, now: Nanos) -> Forecast {
+    fn predict(&self, cost: Cost, place: Place, now: Nanos) -> Forecast {
         let mut forecast = match &self.forecast {
             Some(forecast) if self.queue.is_last(place) && !self.queue.is_empty() => {
                 forecast.clone()
@@ -299,12 +325,12 @@ impl State {
                     at: now.max(self.paused),
                 };
                 let ahead = self.queue.ahead_of(place);
-                ahead.for_each(|cost| forecast.admit(quota, cost));
+                ahead.for_each(|cost| forecast.admit(&self.quota, cost));
                 forecast
             }
         };
         forecast.at = forecast.at.max(now);
-        forecast.admit(quota, cost);
+        forecast.admit(&self.quota, cost);
         forecast
     }
 
@@ -320,7 +346,10 @@ impl State {
     }
 
     fn instant(&self, nanos: Nanos) -> Instant {
-        after(self.origin, Duration::from_nanos(nanos))
+        let offset = Duration::from_nanos(nanos);
+        self.origin
+            .checked_add(offset)
+            .unwrap_or_else(|| after(self.origin, offset))
     }
 }
 

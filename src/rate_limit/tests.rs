@@ -22,7 +22,7 @@ use crate::{
     error::{BoxError, Error, RefusalReason},
     observe::Event,
     outcome::{Usage, UsageCell},
-    request::{Cost, Deadline, Scope},
+    request::{AttemptDeadline, Cost, Deadline, Scope},
     testing::{Client, answer, client, ms, request, settle},
     upstream::Provider,
 };
@@ -248,7 +248,7 @@ async fn the_real_usage_is_settled_when_the_body_ends_and_frees_the_next() {
     assert_eq!(limiter.status("").queued, 1);
     let start = TokioClock.now();
     response.collect().await.unwrap();
-    second.await.unwrap().unwrap();
+    let _second = second.await.unwrap().unwrap();
     assert_eq!(
         TokioClock.now(),
         start,
@@ -430,6 +430,152 @@ async fn a_request_that_can_never_fit_is_refused_as_too_large() {
     assert_eq!(error.retry_after(), None);
     assert_eq!(limiter.wait_time("", Cost::tokens(101, 0)), None);
     assert_eq!(limiter.wait_time("", Cost::tokens(100, 0)), Some(ms(0)));
+}
+
+// resilience4j and tower-resilience sit a wait out that is known to be too long: another provider stands idle meanwhile.
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_refused_at_once_when_a_pause_makes_the_wait_too_long() {
+    let (client, mut server) = client();
+    server.allow(9);
+    let limiter = one_a_minute().max_wait(ms(60_000));
+    let service = limited(client, &limiter);
+    let _first = service.clone().oneshot(request()).now_or_never();
+    let calls = [0; 3].map(|_| tokio::spawn(service.clone().oneshot(request())));
+    settle().await;
+    let start = TokioClock.now();
+    limiter.pause("", ms(1_200_000));
+    for call in calls.into_iter().take(1) {
+        let error = call.await.unwrap().unwrap_err();
+        assert_eq!(error.retry_after(), Some(ms(1_200_000)));
+    }
+    assert_eq!(TokioClock.now(), start);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_future_that_is_kept_does_not_block_the_queue() {
+    let (client, mut server) = client();
+    server.allow(9);
+    let limiter = limiter(Quota::new().max_concurrent(1)).max_wait(ms(100));
+    let service = limited(client, &limiter);
+    let running = Box::pin(service.clone().oneshot(request()));
+    let mut running = Box::pin(running);
+    assert!((&mut running).now_or_never().is_none());
+    let mut refused = Box::pin(service.oneshot(request()));
+    let error = (&mut refused).await.unwrap_err();
+    assert_eq!(
+        error.retry_after(),
+        None,
+        "nobody knows when the other request ends"
+    );
+    assert_eq!(limiter.status("").queued, 0);
+    drop(refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_would_be_cut_off_in_the_queue_is_refused_at_once() {
+    let (client, mut server) = client();
+    server.allow(9);
+    let limiter = one_a_minute();
+    let service = limited(client, &limiter);
+    let _first = service.clone().oneshot(request()).now_or_never();
+    let start = TokioClock.now();
+    let mut cut = request();
+    cut.extensions_mut()
+        .insert(AttemptDeadline(start + ms(20_000)));
+    let error = service.oneshot(cut).await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(ms(60_000)));
+    assert_eq!(TokioClock.now(), start);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_before_the_first_request_does_not_cost_an_upstream_its_own_quota() {
+    let limiter = limiter(Quota::new()).max_wait(ms(0));
+    limiter.pause("openai/m", ms(1));
+    TokioClock.sleep_until(TokioClock.now() + ms(2)).await;
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let service = RateLimitLayer::new(limiter).layer(inner);
+    let one = Quota::new().limit(Limit::requests(1).per_minute());
+    let upstream = Provider::openai().model("m").quota(one).unwrap();
+    let call = || {
+        let mut request = request();
+        request.extensions_mut().insert(upstream.clone());
+        service.clone().oneshot(request)
+    };
+    call().await.unwrap();
+    call().await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_dropped_settles_what_it_had_told() {
+    let limiter = limiter(Quota::new().limit(Limit::tokens(100).per_minute()));
+    let inner = service_fn(|_: Request<()>| async {
+        let mut response = answer(200);
+        let cell = UsageCell::default();
+        cell.set(Usage {
+            total_tokens: Some(7),
+            ..Usage::default()
+        });
+        response.extensions_mut().insert(cell);
+        Ok::<_, BoxError>(response)
+    });
+    let mut costly = request();
+    costly.extensions_mut().insert(Cost::tokens(0, 90));
+    drop(
+        RateLimitLayer::new(limiter.clone())
+            .layer(inner)
+            .oneshot(costly)
+            .await
+            .unwrap(),
+    );
+    assert_eq!(limiter.status("").limits[0].used, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_while_a_service_is_made_ready_gets_everything_back() {
+    let (client, mut server) = client();
+    server.allow(1);
+    let limiter = limiter(Quota::new().limit(Limit::requests(1).per_second()));
+    let service = limited(client, &limiter);
+    let first = tokio::spawn(service.clone().oneshot(request()));
+    server
+        .next_request()
+        .await
+        .unwrap()
+        .1
+        .send_response(answer(200));
+    first.await.unwrap().unwrap();
+    let mut service = Spawn::new(service);
+    server.allow(1);
+    assert!(service.poll_ready::<Request<()>>().is_ready());
+    let mut call = Box::pin(service.call(request()));
+    assert!((&mut call).now_or_never().is_none());
+    server.allow(0);
+    TokioClock.sleep_until(TokioClock.now() + ms(1_001)).await;
+    assert!((&mut call).now_or_never().is_none());
+    assert_eq!(
+        limiter.status("").limits[0].used,
+        1,
+        "admitted, and waiting for the client"
+    );
+    drop(call);
+    assert_eq!(limiter.status("").limits[0].used, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_forgets_what_was_taken_and_lets_the_first_pass() {
+    let (client, mut server) = client();
+    server.allow(9);
+    let limiter = one_a_minute();
+    let service = limited(client, &limiter);
+    let _first = service.clone().oneshot(request()).now_or_never();
+    server.next_request().await.unwrap();
+    limiter.pause("", ms(1_000_000));
+    let _second = tokio::spawn(service.oneshot(request()));
+    settle().await;
+    let start = TokioClock.now();
+    limiter.reset("");
+    server.next_request().await.unwrap();
+    assert_eq!(TokioClock.now(), start);
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,12 +52,20 @@ impl Waiter {
                 let waited = now.saturating_duration_since(self.asked);
                 Wake::Admitted(Permit::admitted(self.meter.clone(), reservation, waited))
             }
-            Turn::Wait { until } if self.patience_ends.is_some_and(|latest| now >= latest) => {
-                let until = until.unwrap_or(now);
+            Turn::Wait { until } if self.patience_ends_before(until.unwrap_or(now), now) => {
+                // The future that holds this may live on for long: the place is left now.
+                self.is_waiting = false;
+                self.meter.leave(self.place);
                 Wake::Refused(self.meter.refusal(Rejection::WaitTooLong { until }, now))
             }
             Turn::Wait { until } => Wake::Sleep(until.into_iter().chain(self.patience_ends).min()),
         }
+    }
+
+    /// Whether patience is over, or will be before the time at which the request could be admitted.
+    fn patience_ends_before(&self, until: Instant, now: Instant) -> bool {
+        self.patience_ends
+            .is_some_and(|latest| now >= latest || until > latest)
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {

@@ -94,6 +94,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Where the scanner stands: behind what it passed last.
+    pub(crate) fn position(&self) -> usize {
+        self.at.min(self.text.len())
+    }
+
     /// The string that begins here, behind its quote. One that is cut ends with the text.
     fn string(&mut self) -> &'a str {
         let start = self.at;

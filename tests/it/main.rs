@@ -1,5 +1,7 @@
-//! The integration tests, in one binary.
+//! What the crate does as its users see it, and how its source is laid out.
 
 mod attempt_timeout;
 mod conformance;
+mod floors;
 mod ledger;
+mod stack;

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
 
@@ -15,7 +16,8 @@ pub struct Counts {
     pub rate_limited: u64,
     /// Every 4xx other than 429.
     pub refused: u64,
-    /// Every 5xx, and what was scripted to stall or to be cut.
+    /// Every 5xx, and what was scripted to stall, to be cut or to fail in its
+    /// stream.
     pub failed: u64,
     /// Those whose client went away, or whose connection was cut by
     /// [`go_down`](crate::Simulator::go_down), in the [`latency`](crate::SimulatorBuilder::latency).
@@ -42,6 +44,8 @@ pub struct Received {
     pub at: Instant,
     /// The path that it asked for.
     pub path: String,
+    /// The query behind it; empty where there is none.
+    pub query: String,
     /// The model that it asked for; `None` if it named none that could be read.
     pub model: Option<String>,
     /// The status of the answer; `None` until it is decided, and for who got no answer.
@@ -52,4 +56,6 @@ pub struct Received {
     pub authorization: Option<String>,
     /// All headers.
     pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
 }

@@ -3,6 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -83,7 +84,7 @@ impl Desk {
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         let question = Question::read(self.dialect(), &head, &body);
-        let mut visit = self.arrive(at, &head, question.model());
+        let mut visit = self.arrive(at, &head, body, question.model());
         Ok(match (visit.decide(&head, &question), &question) {
             (Verdict::Answer, Question::Completion(completion)) => {
                 // Even a sleep of zero takes until the timer's next tick.
@@ -93,16 +94,23 @@ impl Desk {
                 visit.answer(completion)
             }
             (Verdict::Cut, Question::Completion(completion)) => visit.cut(completion),
+            (Verdict::ErrorEvent(fault), _) => visit.error_event(&fault),
             (Verdict::Fault(fault, headers), _) => visit.fault(&fault, headers),
             (Verdict::Stall, _) => std::future::pending().await,
             (Verdict::Models | Verdict::Answer | Verdict::Cut, _) => visit.models(),
         })
     }
 
-    fn arrive(self: &Arc<Self>, at: Instant, head: &Parts, model: Option<&str>) -> Visit {
+    fn arrive(
+        self: &Arc<Self>,
+        at: Instant,
+        head: &Parts,
+        body: Bytes,
+        model: Option<&str>,
+    ) -> Visit {
         let mut state = self.state();
         state.tickets += 1;
-        let place = state.ledger.arrive(at, head, model);
+        let place = state.ledger.arrive(at, head, body, model);
         Visit::new(Arc::clone(self), state.tickets, place, model)
     }
 

@@ -1,5 +1,6 @@
 use std::{collections::HashMap, time::Duration};
 
+use bytes::Bytes;
 use http::request::Parts;
 use tokio::time::Instant;
 
@@ -31,7 +32,13 @@ struct Told {
 
 impl Ledger {
     /// Enters a request that arrived at `at`, and gives its place in the log.
-    pub(crate) fn arrive(&mut self, at: Instant, head: &Parts, model: Option<&str>) -> usize {
+    pub(crate) fn arrive(
+        &mut self,
+        at: Instant,
+        head: &Parts,
+        body: Bytes,
+        model: Option<&str>,
+    ) -> usize {
         let too_early = model.is_some_and(|model| self.told(model, at));
         self.count(model, |counts| {
             counts.received += 1;
@@ -43,12 +50,14 @@ impl Ledger {
         self.log.push(Received {
             at,
             path: head.uri.path().into(),
+            query: head.uri.query().unwrap_or_default().into(),
             model: model.map(Into::into),
             status: None,
             too_early,
             authorization: authorization
                 .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
             headers: head.headers.clone(),
+            body,
         });
         self.log.len() - 1
     }

@@ -16,6 +16,9 @@ pub enum Reply {
     /// The head of a 200 and the first half of its body or stream, then the connection is cut (in
     /// HTTP/2: the stream is reset).
     CutBody,
+    /// The head of a 200 whose stream begins and ends with the event of an overload. To who asked for no stream: as
+    /// [`Overloaded`](Self::Overloaded).
+    ErrorEvent,
     /// The normal answer, quotas and all.
     Answer,
 }

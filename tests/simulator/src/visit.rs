@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ pub(crate) enum Verdict {
     Fault(Fault, HeaderMap),
     Stall,
     Cut,
+    ErrorEvent(Fault),
 }
 
 /// A request from its arrival until the end of its answer, when it is dropped.
@@ -74,6 +75,10 @@ impl Visit {
                 Verdict::Stall
             }
             Reply::CutBody => Verdict::Cut,
+            Reply::ErrorEvent if completion.stream => {
+                Verdict::ErrorEvent(Fault::overloaded(dialect, &completion.model))
+            }
+            Reply::ErrorEvent => fault(Fault::overloaded(dialect, &completion.model)),
         }
     }
 
@@ -114,6 +119,17 @@ impl Visit {
         self.end(Ending::Cut);
         let response = self.success(completion, HeaderMap::new());
         response.map(AnswerBody::cut)
+    }
+
+    pub(crate) fn error_event(mut self, fault: &Fault) -> Response<AnswerBody> {
+        self.end(Ending::Cut);
+        let content = self.desk.dialect().error_body(fault, &self.request_id());
+        let event = match self.desk.dialect() {
+            Dialect::Anthropic => format!("event: error\ndata: {content}\n\n"),
+            _ => format!("data: {content}\n\n"),
+        };
+        let head = self.head(200, HeaderMap::new(), EVENT_STREAM);
+        head.map(|()| AnswerBody::stream(vec![event.into()], Duration::ZERO, self))
     }
 
     pub(crate) fn fault(self, fault: &Fault, mut headers: HeaderMap) -> Response<AnswerBody> {

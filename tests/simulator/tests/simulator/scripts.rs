@@ -149,3 +149,30 @@ async fn a_cut_stream_has_the_first_half_of_its_events() {
     assert_eq!(text.matches("data: ").count(), 10);
     assert!(!text.contains("[DONE]") && !text.ends_with('\n'));
 }
+
+#[tokio::test]
+async fn a_stream_can_begin_and_end_with_an_error() {
+    let overloaded = [
+        (Simulator::openai(), "data: {\"error\":"),
+        (Simulator::anthropic(), "event: error\ndata: {\"error\":"),
+    ];
+    for (builder, beginning) in overloaded {
+        let simulator = builder.start().await.unwrap();
+        simulator.script([Reply::ErrorEvent, Reply::ErrorEvent]);
+        let body = with(chat(1), "stream", true);
+        let stream = Client::new().chat(&simulator, body).await;
+        assert_eq!(stream.header("content-type"), "text/event-stream");
+        assert!(stream.text.starts_with(beginning), "{}", stream.text);
+        let whole = Client::new().chat(&simulator, chat(1)).await;
+        assert!(whole.status >= 500);
+        assert_eq!(simulator.counts().failed, 2);
+    }
+}
+
+#[tokio::test]
+async fn the_log_holds_the_body_of_each_request() {
+    let openai = Simulator::openai().start().await.unwrap();
+    let body = chat(3);
+    Client::new().chat(&openai, body.clone()).await;
+    assert_eq!(openai.log()[0].body, body.to_string());
+}

@@ -1,0 +1,268 @@
+//! The floors of the house: which file may know which.
+//!
+//! 1. A file knows its own floor and those below, and no two files know each other in a circle.
+//! 2. No layer's folder knows another's, and nothing below the layers knows one.
+//! 3. The ground floor decides without a runtime: it knows neither tokio nor tower.
+//! 4. One file reads the time.
+
+mod imports;
+mod tokens;
+
+use std::{
+    collections::BTreeSet,
+    fmt::Display,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use imports::{Import, Sources, imports};
+use tokens::tokens;
+
+const LAYERS: [&str; 6] = [
+    "intake",
+    "fallback",
+    "retry",
+    "circuit_breaker",
+    "rate_limit",
+    "provider",
+];
+
+/// The floor of a file in `src`.
+fn floor(file: &str) -> Option<u8> {
+    let room = file.rsplit('/').next()?.strip_suffix(".rs")?;
+    Some(match (top_folder(file), room) {
+        ("", "config_error" | "instant" | "outcome" | "request" | "upstream") => 0,
+        ("signal", _) => 0,
+        ("", "classify" | "clock" | "error" | "keyed") => 1,
+        ("body" | "observe", _) => 1,
+        ("", "lib") => 7,
+        (layer, room) if LAYERS.contains(&layer) => match room {
+            "config" | "state" | "status" => 0,
+            "backoff" | "budget" | "counts" | "order" | "queue" | "window" => 0,
+            "edit" | "estimate" | "rewrite" => 0,
+            // What a layer is set to where the clock is a part of it.
+            "settings" => 1,
+            "admission" | "course" | "handle" | "meter" | "permit" | "waiter" => 2,
+            "future" | "body" | "peek" => 3,
+            "service" => 4,
+            "layer" => 5,
+            "mod" => 6,
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// What the ground floor takes from a layer: an upstream carries the quota that it grants, which is a setting and no more.
+const SHARED: [(&str, &str); 1] = [("upstream.rs", "rate_limit/config.rs")];
+
+/// Imports that break a rule today. Mend one and take it out; nothing is ever added.
+const TO_MEND: [(&str, &str); 6] = [
+    // What the parts of a folder need stands in its `mod.rs`, which calls the parts.
+    ("signal/mod.rs", "signal/failure/mod.rs"),
+    ("signal/headers/mod.rs", "signal/headers/ietf.rs"),
+    ("signal/hint/mod.rs", "signal/hint/duration.rs"),
+    ("signal/hint/mod.rs", "signal/hint/prose.rs"),
+    ("signal/rules/mod.rs", "signal/rules/dialects.rs"),
+    ("signal/rules/mod.rs", "signal/rules/shared.rs"),
+];
+
+#[test]
+fn every_file_is_on_a_floor() {
+    let lost = sources().into_keys().filter(|file| floor(file).is_none());
+    expect_none(
+        lost.filter(|file| !is_for_tests(file)),
+        "Name a layer's file after its room, or give it a floor in tests/it/floors.rs.",
+    );
+}
+
+#[test]
+fn a_file_knows_its_own_floor_and_those_below() {
+    let broken = imports_to_check().into_iter().filter(climbs).map(|import| {
+        let [from, to] = [&import.from, &import.to].map(|file| floor(file).unwrap_or_default());
+        format!("{import}, from floor {from} up to floor {to}")
+    });
+    expect_none(
+        broken,
+        "Move what both need to a lower floor, or hand it in as an argument.",
+    );
+}
+
+fn climbs(import: &Import) -> bool {
+    let [from, to] = [&import.from, &import.to].map(|file| floor(file));
+    from.is_some() && to > from
+}
+
+#[test]
+fn no_two_files_know_each_other_in_a_circle() {
+    let imports = imports_to_check();
+    expect_none(
+        imports
+            .iter()
+            .filter(|import| is_in_circle(import, &imports)),
+        "Together these close a circle. Move what both ends need to a file of its own.",
+    );
+}
+
+/// Whether the file that is imported needs the one that imports it, perhaps over others.
+fn is_in_circle(import: &Import, imports: &[Import]) -> bool {
+    let mut needed = BTreeSet::from([&import.to]);
+    let mut to_visit = vec![&import.to];
+    while let Some(file) = to_visit.pop() {
+        let next = imports.iter().filter(|import| import.from == *file);
+        to_visit.extend(
+            next.map(|import| &import.to)
+                .filter(|&to| needed.insert(to)),
+        );
+    }
+    needed.contains(&import.from)
+}
+
+#[test]
+fn no_layer_knows_another_and_nothing_below_knows_a_layer() {
+    expect_none(
+        imports_to_check().into_iter().filter(enters_a_layer),
+        "Let it travel in the extensions of the request or response, or move what both need out of the layer.",
+    );
+}
+
+fn enters_a_layer(import: &Import) -> bool {
+    let folder = top_folder(&import.to);
+    LAYERS.contains(&folder)
+        && folder != top_folder(&import.from)
+        && import.from != "lib.rs"
+        && !SHARED.contains(&(&import.from, &import.to))
+}
+
+#[test]
+fn what_is_to_be_mended_is_still_broken() {
+    let imports = crate_imports();
+    let is_broken = |import: &Import| {
+        climbs(import) || enters_a_layer(import) || is_in_circle(import, &imports)
+    };
+    let broken: Vec<_> = imports.iter().filter(|import| is_broken(import)).collect();
+    let mended = TO_MEND.iter().filter(|&&(from, to)| {
+        !broken
+            .iter()
+            .any(|import| import.from == from && import.to == to)
+    });
+    expect_none(
+        mended.map(|(from, to)| format!("src/{from} to src/{to}")),
+        "These keep the rules now: take them out of TO_MEND.",
+    );
+}
+
+#[test]
+fn the_ground_floor_knows_neither_tokio_nor_tower() {
+    let ground = sources()
+        .into_iter()
+        .filter(|(file, _)| floor(file) == Some(0));
+    let broken = ground.flat_map(|(file, text)| {
+        let tokens = tokens(&text);
+        let runtime = tokens.iter().filter(|token| RUNTIME.contains(&token.text));
+        runtime
+            .map(|token| format!("src/{file}:{}: {}", token.line, token.text))
+            .collect::<Vec<_>>()
+    });
+    expect_none(
+        broken,
+        "Decide from what is handed in, and let the handle or the future wait.",
+    );
+}
+
+const RUNTIME: [&str; 4] = ["tokio", "tower", "tower_layer", "tower_service"];
+
+#[test]
+fn only_the_clock_reads_the_time() {
+    let others = sources().into_iter().filter(|(file, _)| file != "clock.rs");
+    let broken = others.flat_map(|(file, text)| {
+        lines_with(
+            &text,
+            &["Instant::now()", "SystemTime::now()"],
+            &format!("src/{file}"),
+        )
+    });
+    expect_none(
+        broken,
+        "Ask the Clock; a state machine is told `now`, and its tests begin at `TokioClock.now()`.",
+    );
+}
+
+#[test]
+fn nothing_reads_what_lies_beside_the_checkout() {
+    let beside = ["..", "shared"].join("/");
+    let folders = ["src", "examples", "tests", "benches"];
+    let files = folders
+        .iter()
+        .flat_map(|folder| files_in(&root().join(folder)));
+    let broken = files.flat_map(|path| lines_with(&read(&path), &[&beside], &below(root(), &path)));
+    expect_none(
+        broken,
+        "A clone stands alone: write a fixture of your own. Only .ci/run looks beside the checkout.",
+    );
+}
+
+fn lines_with(text: &str, words: &[&str], file: &str) -> Vec<String> {
+    let lines = (1..).zip(text.lines());
+    lines
+        .filter(|(_, line)| words.iter().any(|word| line.contains(word)))
+        .map(|(number, line)| format!("{file}:{number}: {}", line.trim()))
+        .collect()
+}
+
+fn expect_none(broken: impl Iterator<Item: Display>, what_to_do: &str) {
+    let broken: Vec<_> = broken.map(|broken| format!("\n  {broken}")).collect();
+    assert!(broken.is_empty(), "{}\n{what_to_do}", broken.concat());
+}
+
+fn imports_to_check() -> Vec<Import> {
+    let mut imports = crate_imports();
+    imports.retain(|import| !TO_MEND.contains(&(&import.from, &import.to)));
+    imports
+}
+
+fn crate_imports() -> Vec<Import> {
+    imports(&sources())
+}
+
+/// The text of every file in `src`, those of tests too.
+fn sources() -> Sources {
+    let src = root().join("src");
+    let files = files_in(&src).into_iter();
+    files
+        .map(|path| (below(&src, &path), read(&path)))
+        .collect()
+}
+
+fn is_for_tests(file: &str) -> bool {
+    file == "testing.rs" || file.ends_with("/tests.rs") || file.contains("/tests/")
+}
+
+fn top_folder(file: &str) -> &str {
+    file.split_once('/').map_or("", |(folder, _)| folder)
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The path from a folder to a file in it, with `/` everywhere.
+fn below(folder: &Path, path: &Path) -> String {
+    let path = path.strip_prefix(folder).unwrap_or(path);
+    path.to_string_lossy().replace('\\', "/")
+}
+
+fn read(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// All files below a folder; none where there is no such folder.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.map(|entry| match entry.path() {
+        path if path.is_dir() => files_in(&path),
+        path => vec![path],
+    });
+    files.flatten().collect()
+}
