@@ -127,8 +127,8 @@ pub struct Deadline(pub Instant);
 /// When the attempt under way is cut off by the layer that made it.
 ///
 /// A future that is dropped learns no reason. So the retry layer writes this into each attempt's extensions when it has an
-/// attempt timeout, and never a later one over that of another outside; the circuit breaker reads it, to tell an attempt
-/// that timed out from a caller who went away.
+/// attempt timeout, and never a later one over that of another outside. The circuit breaker reads it, to tell an attempt
+/// that timed out from a caller who went away; the rate limiter too, to begin no wait that would end after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AttemptDeadline(pub(crate) Instant);
 

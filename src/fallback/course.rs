@@ -159,14 +159,9 @@ impl Course {
             attempts: self.ledger.count(),
             retry_after,
         });
-        let upstreams = self.chain.upstreams.iter();
-        let cooling = self.cooldowns.with(|state| {
-            let entries = upstreams.filter_map(|upstream| state.entry(upstream, now));
-            entries.map(|entry| entry.kind).collect()
-        });
         Error::Exhausted(Exhausted {
             attempts: self.ledger.failed(),
-            cooling,
+            cooling: self.cooldowns.reasons(&self.chain, now),
             retry_after,
         })
     }

@@ -153,6 +153,15 @@ impl Cooldowns {
         self.with(|state| walk.turn(chain, allowed, |upstream| state.until(upstream, now)))
     }
 
+    /// Why the upstreams of this chain that are cooling down are left alone, in its order.
+    pub(super) fn reasons(&self, chain: &Chain, now: Instant) -> Vec<FailureKind> {
+        let upstreams = chain.upstreams.iter();
+        self.with(|state| {
+            let entries = upstreams.filter_map(|upstream| state.entry(upstream, now));
+            entries.map(|entry| entry.kind).collect()
+        })
+    }
+
     pub(super) fn time(&self) -> &dyn Clock {
         &*self.shared.clock
     }
@@ -161,7 +170,7 @@ impl Cooldowns {
         self.shared.events.tell(event);
     }
 
-    pub(super) fn with<R>(&self, with: impl FnOnce(&mut State) -> R) -> R {
+    fn with<R>(&self, with: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self
             .shared
             .state

@@ -42,7 +42,7 @@ fn floor(file: &str) -> Option<u8> {
             "edit" | "estimate" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
             "settings" => 1,
-            "handle" | "meter" | "permit" | "waiter" => 2,
+            "admission" | "course" | "handle" | "meter" | "permit" | "waiter" => 2,
             "future" | "body" | "peek" => 3,
             "service" => 4,
             "layer" => 5,
