@@ -347,6 +347,15 @@ fn a_page_cut_in_the_middle_of_a_script_says_what_stands_before_it() {
     assert_eq!(message.as_deref(), Some("Bad Gateway"));
 }
 
+/// They were once taken as they came, and what compares with them went astray.
+#[test]
+fn a_quota_that_is_no_number_is_none() {
+    for value in ["NaN", "inf", "1e999"] {
+        let body = json!({"error": {"details": [{"quotaValue": value}]}});
+        assert_eq!(failure(429, &body).limit, None, "{value}");
+    }
+}
+
 #[test]
 fn a_dialect_gives_numbers_their_meaning() {
     let body = json!({"error": {"code": "1113", "message": "余额不足"}}).to_string();
