@@ -82,11 +82,11 @@ fn text_of_html(page: &str) -> String {
     while let Some(at) = rest.find('<') {
         push_words(&mut text, &rest[..at]);
         rest = &rest[at..];
-        let end = ["<script", "<style"]
-            .iter()
-            .find(|tag| rest.starts_with(**tag))
-            .and_then(|tag| rest.find(&format!("</{}", &tag[1..])));
-        rest = &rest[end.unwrap_or(0)..];
+        for (begins, ends) in [("<script", "</script"), ("<style", "</style")] {
+            if rest.starts_with(begins) {
+                rest = rest.find(ends).map_or("", |end| &rest[end..]);
+            }
+        }
         rest = rest.find('>').map_or("", |end| &rest[end + 1..]);
     }
     push_words(&mut text, rest);

@@ -164,14 +164,14 @@ impl Evidence {
                 }
             }
             Field::QuotaId => self.merge_quota(QuotaId::parse(value.0)),
-            Field::QuotaValue => self.limit.limit = self.limit.limit.or(value.0.parse().ok()),
+            Field::QuotaValue => self.limit.limit = self.limit.limit.or(number(value.0)),
             Field::Wait(unit) => self.merge_wait(unit.read(value.0, server_time)),
             _ => {}
         }
     }
 
     fn read_word(&mut self, key: &str, word: &str, server_time: SystemTime) {
-        let number = word.parse::<f64>().ok().filter(|number| number.is_finite());
+        let number = number(word);
         match Field::of(key) {
             Field::Code => {
                 self.add_code(word);
@@ -217,6 +217,10 @@ impl Evidence {
             None => quota,
         });
     }
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// The text cut to so many bytes at most, at a character's end.

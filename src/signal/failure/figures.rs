@@ -1,6 +1,6 @@
 //! The figures in a sentence: which one is the limit, which was used, which was asked for.
 
-use std::{ops::Range, sync::LazyLock};
+use std::sync::LazyLock;
 
 use crate::{
     outcome::LimitHit,
@@ -70,13 +70,21 @@ enum Role {
 
 /// The role that the words right behind a figure give it, up to the next stop.
 fn role_behind(words: &Words, figure_end: usize) -> Option<Role> {
-    let after = &words.text()[figure_end..];
-    let clause = after
-        .find([',', '.', ';', '(', ')', '\n'])
-        .unwrap_or(after.len());
-    let clause: Range<usize> = figure_end..figure_end + clause;
-    let mut starts = words.starts_in(clause).take(MAX_WORDS_BETWEEN + 1);
-    starts.find_map(|at| BEHIND.at(words.text(), at).next().map(|(_, role)| role))
+    let text = words.text();
+    let mut passed = figure_end;
+    for at in words
+        .starts_in(figure_end..text.len())
+        .take(MAX_WORDS_BETWEEN + 1)
+    {
+        let between = &text.as_bytes()[std::mem::replace(&mut passed, at)..at];
+        if between.iter().any(|byte| b",.;()\n".contains(byte)) {
+            return None;
+        }
+        if let Some((_, role)) = BEHIND.at(text, at).next() {
+            return Some(role);
+        }
+    }
+    None
 }
 
 /// What stands after the last full stop.
@@ -111,7 +119,7 @@ fn figure_at(text: &str, start: usize) -> Option<Figure> {
         return None;
     }
     let end = end_of_number(bytes, start);
-    if is_part_of_something(&text[end..]) {
+    if end - start > MAX_DIGITS || is_part_of_something(&text[end..]) {
         return None;
     }
     let digits: String = text[start..end].split(',').collect();
@@ -237,6 +245,9 @@ static BEHIND: LazyLock<Phrases<Role>> = LazyLock::new(|| {
 
 const MAX_WORDS_BETWEEN: usize = 3;
 
+/// What is longer is an id, commas and all.
+const MAX_DIGITS: usize = 24;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,6 +258,19 @@ mod tests {
         let mut limit = LimitHit::default();
         read(&Words::new(text), &mut limit);
         [limit.limit, limit.used, limit.requested, limit.remaining]
+    }
+
+    /// The words behind each figure were once looked for up to the next stop, however far away.
+    #[test]
+    fn many_figures_in_one_clause_take_no_longer_than_in_many() {
+        assert_eq!(figures(&"1 ".repeat(50_000)), [None; 4]);
+    }
+
+    /// A figure of 400 digits was once read as infinity.
+    #[test]
+    fn what_is_too_long_for_an_amount_is_none() {
+        let text = format!("Limit {}, used 3", "9".repeat(400));
+        assert_eq!(figures(&text), [None, Some(3.0), None, None]);
     }
 
     #[test]

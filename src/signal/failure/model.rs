@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::evidence::truncate;
 use crate::signal::words::{Phrases, Words};
 
 /// The model's name, where the sentence tells which model it speaks of.
@@ -35,13 +36,18 @@ pub(super) fn read<'a>(text: &'a str, words: &Words) -> Option<&'a str> {
 /// like a name.
 fn name_ahead(text: &str, any: bool) -> Option<(&str, &str)> {
     let text = text.trim_start_matches([' ', ':']);
-    let quote = text.chars().next().filter(|first| QUOTES.contains(first));
+    // The quotes count, and a character that would be cut.
+    let near = truncate(text, MAX_NAME + 4);
+    let quote = near.chars().next().filter(|first| QUOTES.contains(first));
     let (name, rest) = match quote {
-        Some(quote) => text[1..].split_once(quote)?,
+        Some(quote) => {
+            let end = 1 + near[1..].find(quote)?;
+            (&text[1..end], &text[end + 1..])
+        }
         None => {
             let ends =
                 |next: char| next.is_whitespace() || QUOTES.contains(&next) || ",);".contains(next);
-            text.split_at(text.find(ends).unwrap_or(text.len()))
+            text.split_at(near.find(ends).unwrap_or(near.len()))
         }
     };
     let name = name.trim_end_matches(['.', ':']);
@@ -109,6 +115,13 @@ const MAX_NAME: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A name's end was once looked for however far away.
+    #[test]
+    fn many_cues_without_a_blank_between_them_name_none() {
+        let text = "model:".repeat(20_000) + &"x".repeat(200);
+        assert_eq!(read(&text, &Words::new(&text)), None);
+    }
 
     #[test]
     fn a_model_is_found_where_one_is_named() {

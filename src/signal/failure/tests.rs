@@ -343,6 +343,24 @@ fn pages_and_plain_text_are_read() {
     );
 }
 
+/// A page is read up to 16 KiB, where a script may stand.
+#[test]
+fn a_page_cut_in_the_middle_of_a_script_says_what_stands_before_it() {
+    let page = "<html><title>Bad Gateway</title><script>var limit = 5;";
+    let outcome = outcome(502, &[], page);
+    let message = outcome.failure().unwrap().message.clone();
+    assert_eq!(message.as_deref(), Some("Bad Gateway"));
+}
+
+/// They were once taken as they came, and what compares with them went astray.
+#[test]
+fn a_quota_that_is_no_number_is_none() {
+    for value in ["NaN", "inf", "1e999"] {
+        let body = json!({"error": {"details": [{"quotaValue": value}]}});
+        assert_eq!(failure(429, &body).limit, None, "{value}");
+    }
+}
+
 #[test]
 fn a_dialect_gives_numbers_their_meaning() {
     let body = json!({"error": {"code": "1113", "message": "余额不足"}}).to_string();

@@ -32,7 +32,8 @@ struct Item<'a> {
 impl<'a> Policies<'a> {
     /// Takes a `RateLimit` field in.
     pub(super) fn add_items(&mut self, value: &'a str) {
-        let items = split(value, ',').map(Item::parse);
+        let room = MAX_MEMBERS.saturating_sub(self.items.len());
+        let items = split(value, ',').map(Item::parse).take(room);
         // "limit=100, remaining=50, reset=5" is one item in three members.
         let mut combined = Item::default();
         for item in items {
@@ -56,7 +57,9 @@ impl<'a> Policies<'a> {
 
     /// Takes a `RateLimit-Policy` field in.
     pub(super) fn add_policies(&mut self, value: &'a str) {
-        self.policies.extend(split(value, ',').map(Item::parse));
+        let room = MAX_MEMBERS.saturating_sub(self.policies.len());
+        let policies = split(value, ',').map(Item::parse);
+        self.policies.extend(policies.take(room));
     }
 
     /// Takes the policies behind the first member of a `RateLimit-Limit` field in.
@@ -145,6 +148,9 @@ impl<'a> Item<'a> {
         reading
     }
 }
+
+/// Each item looks for its policy, so that very many of both would take long. Nobody has more than a few.
+const MAX_MEMBERS: usize = 64;
 
 fn number(text: &str) -> Option<f64> {
     let number: f64 = text.parse().ok()?;

@@ -56,7 +56,7 @@ fn wait_behind(after: &str, bare: Bare, server_time: SystemTime) -> Option<Durat
 /// "Retry-After: 30", quoted from a header.
 fn bare_seconds(text: &str, bare: Bare) -> Option<Duration> {
     let (seconds, rest) = leading_number(text)?;
-    let stands_alone = !rest.starts_with([' ', '-', ':', '/', '%']) || rest.trim().is_empty();
+    let stands_alone = !rest.starts_with([' ', '-', ':', '/', '%']) || rest.trim_start().is_empty();
     let stands_alone = stands_alone && !rest.starts_with(char::is_alphanumeric);
     match bare {
         Bare::Seconds if stands_alone => from_secs(seconds),

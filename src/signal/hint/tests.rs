@@ -119,6 +119,13 @@ fn waits_are_found_in_prose() {
     }
 }
 
+/// The blanks at the end of the text were once passed over again for each figure.
+#[test]
+fn many_waits_before_many_blanks_take_no_longer_than_few() {
+    let text = "retry after 1 x ".repeat(10_000) + &" ".repeat(500_000);
+    assert_eq!(find_wait(&text, SystemTime::UNIX_EPOCH), None);
+}
+
 #[test]
 fn the_more_exact_header_is_preferred() {
     let now = SystemTime::UNIX_EPOCH;
