@@ -3,7 +3,7 @@
 //! Every layer answers with [`Error`], and a layer around a service whose error already is one passes it on as it is:
 //! errors never nest, so layers can be put in any order and the inner error is never lost.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, io, sync::Arc, time::Duration};
 
 use crate::{
     outcome::{Failure, FailureKind},
@@ -35,11 +35,11 @@ pub enum Error {
         after: Duration,
     },
     /// The body of the request could not be read, so nothing was sent.
-    #[error("the request body could not be read: {0}")]
+    #[error("the request body could not be read")]
     Body(#[source] BoxError),
     /// The service inside failed; this is its error, unchanged.
-    #[error("{0}")]
-    Service(#[source] BoxError),
+    #[error(transparent)]
+    Service(BoxError),
 }
 
 impl Error {
@@ -121,7 +121,7 @@ impl Error {
             Self::Service(error) if is_timeout(&**error) => Failure::new(FailureKind::Timeout),
             Self::Service(_) => Failure::new(FailureKind::Transport),
         }
-        .with_message(self.to_string())
+        .with_message(in_full(self))
     }
 
     /// Whether it is certain that the upstream never saw the request.
@@ -143,7 +143,8 @@ pub struct RateLimited {
     pub key: Arc<str>,
     /// Why.
     pub reason: RefusalReason,
-    /// How long until the request would have been admitted; `None` where waiting cannot help.
+    /// How long until the request would have been admitted; `None` where waiting cannot help (a request that is too large),
+    /// or where it depends on when others end.
     pub wait: Option<Duration>,
     /// The limit that a request is too large for, in words, such as `9000 tokens per 60s`; empty for other reasons.
     pub limit: Arc<str>,
@@ -247,6 +248,11 @@ impl fmt::Display for Exhausted {
             let upstream = attempt.upstream.as_deref().unwrap_or("upstream");
             write!(f, "{separator}{upstream} {}", attempt.failure.kind)?;
         }
+        if self.attempts.is_empty() && !self.cooling.is_empty() {
+            let kinds: BTreeSet<_> = self.cooling.iter().map(|kind| kind.as_str()).collect();
+            let kinds: Vec<_> = kinds.into_iter().collect();
+            write!(f, ": all are cooling down ({})", kinds.join(", "))?;
+        }
         match self.retry_after {
             Some(wait) => write!(f, "; the soonest is back in {wait:?}"),
             None => Ok(()),
@@ -285,6 +291,17 @@ fn io_kinds<'a>(
     causes(error).filter_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()))
 }
 
+/// An error and its causes in one line.
+fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error).skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn causes<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
@@ -320,7 +337,7 @@ mod tests {
         let error = Error::from_service(refused());
         assert!(error.is_unsent());
         assert_eq!(error.failure().kind, FailureKind::Transport);
-        assert!(std::error::Error::source(&error).is_some());
+        assert!(matches!(&error, Error::Service(inner) if inner.is::<io::Error>()));
         let reset = Error::from_service(io::Error::from(io::ErrorKind::ConnectionReset));
         assert!(!reset.is_unsent());
         let timeout = Error::from_service(io::Error::from(io::ErrorKind::TimedOut));
@@ -337,6 +354,20 @@ mod tests {
         ] {
             assert_eq!(exhausted(kinds, None).is_unsent(), is_unsent);
         }
+    }
+
+    #[test]
+    fn a_failure_tells_the_whole_chain_of_causes_once_each() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("client error (Connect)")]
+        struct Client(#[source] io::Error);
+        let error =
+            Error::from_service(Client(io::Error::other("invalid URL, scheme is not http")));
+        let message = error.failure().message.unwrap();
+        assert_eq!(
+            &*message,
+            "client error (Connect): invalid URL, scheme is not http"
+        );
     }
 
     #[test]

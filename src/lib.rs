@@ -47,11 +47,36 @@
 //! client's own is in [`Error::Service`]. A response that the upstream gave is never turned into an error, except by the
 //! fallback layer when no upstream is left.
 //!
+//! Where rustc says `implementation of From is not general enough` about a spawned call, it has lost track of a lifetime in an
+//! inner service whose error is a `BoxError` (it does so over tower's own layers as well). Box the finished stack,
+//! `let client = client.boxed_clone();`, or spawn `client.oneshot(request)` itself.
+//!
 //! # Time
 //!
 //! All waits and windows go by a [`Clock`](clock::Clock). The default follows tokio's paused time, so that
 //! `#[tokio::test(start_paused = true)]` runs through hours in milliseconds; with [`ManualClock`](clock::ManualClock)
 //! nothing happens until you say so.
+//!
+//! ```
+//! use std::{sync::{Arc, atomic::{AtomicU32, Ordering}}, time::Duration};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_upstream::{RetryLayer, RetryPolicy, error::BoxError};
+//!
+//! // In your tests: #[tokio::test(start_paused = true)], with tokio's feature `test-util`.
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! async fn an_overload_is_waited_out() -> Result<(), BoxError> {
+//!     let calls = Arc::new(AtomicU32::new(0));
+//!     let server = service_fn(move |_: http::Request<()>| {
+//!         let status = if calls.fetch_add(1, Ordering::Relaxed) == 0 { 503 } else { 200 };
+//!         async move { Ok::<_, BoxError>(http::Response::builder().status(status).body(())?) }
+//!     });
+//!     let retry = RetryLayer::new(RetryPolicy::default().backoff(Duration::from_secs(20), Duration::from_secs(30)))?;
+//!     let client = ServiceBuilder::new().layer(retry).service(server);
+//!     assert_eq!(client.oneshot(http::Request::new(())).await?.status(), 200);
+//!     Ok(())
+//! }
+//! # an_overload_is_waited_out().unwrap();
+//! ```
 
 pub mod body;
 pub mod circuit_breaker;

@@ -1,7 +1,7 @@
 //! Seeing what happens: one [`Event`] for each decision, given to your [`Observer`] and to `tracing`.
 //!
 //! Each layer tells its events in one place, after its lock is free. Give an observer to a handle or a layer with
-//! `.observe(..)`; a closure will do. Without one, and without a `tracing` subscriber, an event costs a branch.
+//! `.observe(..)`; a closure will do, with its argument's type written out: `|event: &Event<'_>| ..`. Without one, and without a `tracing` subscriber, an event costs a branch.
 
 mod events;
 

@@ -59,13 +59,12 @@ impl Counts {
 
     /// The first moment, not before `from`, at which the cost fits every limit.
     pub(super) fn earliest(&mut self, cost: Cost, from: Nanos) -> Nanos {
-        let from = from.max(self.spaced);
         let binding = self
             .counts
             .iter_mut()
             .filter(|count| !count.limit.is_shadow);
         let fits = binding.map(|count| count.earliest(amount(&count.limit, cost), from));
-        fits.fold(from, Nanos::max)
+        fits.fold(from.max(self.spaced), Nanos::max)
     }
 
     /// The shadow limit that would hold the cost back for the longest now.

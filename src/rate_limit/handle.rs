@@ -83,7 +83,8 @@ impl RateLimiter {
     }
 
     /// A limiter with the same settings, no state, and this longest wait in its queue; `None` for no longest. A request
-    /// that would wait longer is refused at once. Default: 60 s.
+    /// that would wait longer is refused at once. One that waits for others to end, under a concurrency limit, cannot know
+    /// how long that takes, and is refused when the longest wait has passed. Default: 90 s.
     #[must_use]
     pub fn max_wait(self, wait: impl Into<Option<Duration>>) -> Self {
         self.with(|settings| settings.max_wait = wait.into())
@@ -256,4 +257,5 @@ impl fmt::Debug for RateLimiter {
     }
 }
 
-const MAX_WAIT: Duration = Duration::from_secs(60);
+// Half as long again as the commonest window, so that who waits for one to free is not refused in that very moment.
+const MAX_WAIT: Duration = Duration::from_secs(90);

@@ -9,7 +9,8 @@
 //! 4. Who does not fit waits: high [`Priority`](crate::Priority) first, and first come, first served within one. A large
 //!    request is not overtaken by small ones. No readiness of the inner service is held through the wait.
 //! 5. A wait that would pass [`max_wait`](RateLimiter::max_wait) or the request's [`Deadline`](crate::Deadline) is refused
-//!    at once with the time that it would have taken. A request that could never fit is refused as too large.
+//!    at once with the time that it would have taken. How long a wait for `max_concurrent` takes cannot be known: it is cut off
+//!    when that time has passed. A request that could never fit is refused as too large.
 //! 6. The [`Cost`](crate::Cost) in the request's extensions is reserved at admission. When the body of the response has
 //!    ended, the real [`Usage`](crate::outcome::Usage) is settled, where a layer below told it, up into debt or down as a
 //!    refund. A request that was dropped keeps its reservation; one that was never sent is given it back.

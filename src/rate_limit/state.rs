@@ -352,7 +352,8 @@ impl State {
 
     /// When the request fits, whoever waits.
     fn earliest(&mut self, cost: Cost, now: Nanos) -> Nanos {
-        self.counts.earliest(cost, now.max(self.paused))
+        // Asked at the time that it is: windows must not be moved to the end of a pause that nobody has waited out.
+        self.counts.earliest(cost, now).max(self.paused)
     }
 
     /// When a request at this place will be admitted, if all ahead of it are admitted as soon as they fit. What the

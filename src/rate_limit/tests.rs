@@ -629,6 +629,17 @@ async fn a_limit_in_shadow_mode_reports_and_holds_nobody_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_during_a_pause_does_not_touch_what_was_counted() {
+    let limiter = limiter(Quota::new().limit(Limit::requests(9).per_minute())).max_wait(ms(0));
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    service.clone().oneshot(request()).await.unwrap();
+    limiter.pause("", ms(120_000));
+    service.oneshot(request()).await.unwrap_err();
+    assert_eq!(limiter.status("").limits[0].used, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reset_forgets_what_was_taken_and_lets_the_first_pass() {
     let (client, mut server) = client();
     server.allow(9);
