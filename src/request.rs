@@ -97,10 +97,10 @@ impl Cost {
     /// What an answer really used; where the answer does not tell, what was expected.
     pub(crate) fn settled(self, usage: Usage) -> Self {
         let input = usage.input_tokens.unwrap_or(self.input_tokens);
-        let output = match (usage.output_tokens, usage.total()) {
-            (Some(output), _) => output,
-            (None, Some(total)) => total.saturating_sub(input),
-            (None, None) => self.output_tokens,
+        let (input, output) = match (usage.output_tokens, usage.total()) {
+            (Some(output), _) => (input, output),
+            (None, Some(total)) => (input.min(total), total.saturating_sub(input)),
+            (None, None) => (input, self.output_tokens),
         };
         Self::tokens(input, output)
     }
@@ -362,6 +362,11 @@ mod tests {
             ..Usage::default()
         };
         assert_eq!(cost.settled(total_only), Cost::tokens(10, 30));
+        let less_than_the_input = Usage {
+            total_tokens: Some(4),
+            ..Usage::default()
+        };
+        assert_eq!(cost.settled(less_than_the_input), Cost::tokens(4, 0));
         let both = Usage {
             input_tokens: Some(12),
             output_tokens: Some(500),

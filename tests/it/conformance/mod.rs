@@ -5,6 +5,7 @@
 //! a case does not name is off.
 
 mod fallback;
+mod rate_limit;
 mod retry;
 
 use std::{fs, io::ErrorKind, path::Path};
