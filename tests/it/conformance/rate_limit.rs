@@ -156,7 +156,7 @@ impl Play {
             .unwrap_or_default();
         self.go_to(end + Duration::from_millis(1));
         for (id, expect, at) in expected {
-            let sent = self.sent.lock().unwrap();
+            let sent = self.sent.lock().expect("nobody panics with it");
             match sent.get(&id).map(|sent| sent.at - self.start) {
                 Some(really) if really >= at && really <= at + tolerance(&expect) => {}
                 really => wrong.push(format!("{id} admitted at {really:?}, not at {at:?}")),
@@ -181,7 +181,7 @@ impl Play {
             let answer = self
                 .sent
                 .lock()
-                .unwrap()
+                .expect("nobody panics with it")
                 .get_mut(id)
                 .and_then(|sent| sent.answer.take());
             let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
@@ -193,7 +193,9 @@ impl Play {
             let id = id(&step["settle"]["id"]);
             let mut usage = Usage::default();
             usage.total_tokens = step["settle"]["tokens"].as_u64();
-            self.sent.lock().unwrap()[&id].usage.set(usage);
+            self.sent.lock().expect("nobody panics with it")[&id]
+                .usage
+                .set(usage);
             self.finish(&id);
         } else if step["observe"].is_object() {
             let told = &step["observe"];
@@ -235,7 +237,7 @@ impl Play {
             let (answer, answered) = oneshot::channel();
             let id = request.extensions().get::<String>().expect("an id").clone();
             let (at, usage) = (clock.now(), UsageCell::default());
-            sent.lock().unwrap().insert(
+            sent.lock().expect("nobody panics with it").insert(
                 id,
                 Sent {
                     at,
@@ -297,7 +299,7 @@ impl Play {
     }
 
     fn answer(&mut self, id: &str, headers: HeaderMap) {
-        let mut sent = self.sent.lock().unwrap();
+        let mut sent = self.sent.lock().expect("nobody panics with it");
         let sent = sent.get_mut(id).expect("sent");
         let Some(answer) = sent.answer.take() else {
             return;
@@ -316,7 +318,7 @@ impl Play {
         self.poll_all();
         self.sent
             .lock()
-            .unwrap()
+            .expect("nobody panics with it")
             .get_mut(id)
             .expect("sent")
             .body
