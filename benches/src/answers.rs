@@ -38,7 +38,7 @@ pub fn refusals() -> Vec<Refusal> {
             &format!("{MORE} "),
         ),
         refusal(
-            "messages",
+            "anthropic",
             &anthropic_headers(),
             ANTHROPIC.to_owned(),
             &format!("{MORE} "),

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::words::{Phrases, Words};
 
@@ -87,24 +87,26 @@ impl Dialect {
     ///
     /// Only headers that nobody else sends count: `x-ratelimit-*` is spoken by all.
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        TELLING_HEADERS
-            .iter()
-            .find(|(name, _)| headers.contains_key(*name))
-            .map(|(_, dialect)| *dialect)
+        // Comparing is cheaper than hashing: there are few headers, and most names differ in their length.
+        let place = |name: &HeaderName| {
+            TELLING_HEADERS
+                .iter()
+                .position(|(telling, _)| *telling == name.as_str())
+        };
+        let first = headers.keys().filter_map(place).min()?;
+        Some(TELLING_HEADERS[first].1)
     }
 
     /// The dialect that an error body gives away by a word that only its speaker uses, if any does.
     pub(crate) fn from_body(words: &Words, codes: &str) -> Option<Self> {
-        let word = FIND_TELLING_WORDS
+        let in_codes = codes
+            .match_indices('\n')
+            .flat_map(|(at, _)| FIND_TELLING_WORDS.at(codes, at + 1));
+        FIND_TELLING_WORDS
             .find(words)
+            .chain(in_codes)
             .map(|(_, dialect)| dialect)
-            .next();
-        word.or_else(|| {
-            TELLING_WORDS
-                .iter()
-                .find(|(word, _)| codes.contains(word))
-                .map(|(_, dialect)| *dialect)
-        })
+            .next()
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 impl<'a> Escaped<'a> {
     /// What the string says; borrowed where nothing was escaped. A broken escape stands for itself.
     pub(crate) fn unescape(self) -> Cow<'a, str> {
-        if !self.0.contains('\\') {
+        if memchr::memchr(b'\\', self.0.as_bytes()).is_none() {
             return Cow::Borrowed(self.0);
         }
         let mut text = String::with_capacity(self.0.len());
@@ -103,15 +103,13 @@ impl<'a> Scanner<'a> {
     fn string(&mut self) -> &'a str {
         let start = self.at;
         let bytes = self.text.as_bytes();
-        while let Some(byte) = bytes.get(self.at) {
-            match byte {
-                b'"' => {
-                    self.at += 1;
-                    return &self.text[start..self.at - 1];
-                }
-                b'\\' => self.at += 2,
-                _ => self.at += 1,
+        while let Some(length) = bytes.get(self.at..).and_then(string_end) {
+            let end = self.at + length;
+            if bytes[end] == b'"' {
+                self.at = end + 1;
+                return &self.text[start..end];
             }
+            self.at = end + 2;
         }
         self.at = self.text.len();
         &self.text[start..]
@@ -167,6 +165,28 @@ impl<'a> Iterator for Scanner<'a> {
             }
         }
     }
+}
+
+/// Where the first quote or backslash is.
+///
+/// Most keys and values are short: the first four words are searched in place, which costs less than a call to a faster search.
+pub(crate) fn string_end(text: &[u8]) -> Option<usize> {
+    const LOW: u64 = u64::MAX / 255; // the lowest bit of each byte
+    // The lowest bit that is set stands in the first byte that is zero; those above it may be wrong.
+    let zeroes = |word: u64| word.wrapping_sub(LOW) & !word & (LOW << 7);
+    let mut rest = text;
+    for _ in 0..4 {
+        let Some((word, after)) = rest.split_first_chunk() else {
+            break;
+        };
+        let word = u64::from_le_bytes(*word);
+        let hits = zeroes(word ^ (LOW * u64::from(b'"'))) | zeroes(word ^ (LOW * u64::from(b'\\')));
+        if hits != 0 {
+            return Some(text.len() - rest.len() + hits.trailing_zeros() as usize / 8);
+        }
+        rest = after;
+    }
+    memchr::memchr2(b'"', b'\\', rest).map(|end| text.len() - rest.len() + end)
 }
 
 #[cfg(test)]
@@ -228,6 +248,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_string_ends_at_its_first_quote_or_backslash(text in "[a-z\\\\\"!#\\[\\]é]{0,80}") {
+            let expected = text.bytes().position(|byte| matches!(byte, b'"' | b'\\'));
+            prop_assert_eq!(string_end(text.as_bytes()), expected);
+        }
+
         #[test]
         fn any_text_is_passed_without_panic(text in ".{0,200}") {
             for token in Scanner::new(&text) {

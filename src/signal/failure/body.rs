@@ -77,8 +77,8 @@ fn read_text(evidence: &mut Evidence, body: &str, server_time: SystemTime) {
 
 /// The text of a page, without its tags, scripts and styles.
 fn text_of_html(page: &str) -> String {
-    let mut text = String::new();
     let mut rest = truncate(page, MAX_PAGE);
+    let mut text = String::with_capacity(rest.len() / 2);
     while let Some(at) = rest.find('<') {
         push_words(&mut text, &rest[..at]);
         rest = &rest[at..];
@@ -94,7 +94,7 @@ fn text_of_html(page: &str) -> String {
 }
 
 fn push_words(text: &mut String, piece: &str) {
-    for word in piece.split_whitespace() {
+    for word in piece.split_ascii_whitespace() {
         if !text.is_empty() {
             text.push(' ');
         }

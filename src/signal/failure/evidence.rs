@@ -100,6 +100,7 @@ impl Evidence {
             return;
         }
         if self.codes.is_empty() {
+            self.codes.reserve(2 * MAX_CODE);
             self.codes.push('\n');
         }
         let visible = code.chars().filter(|character| !character.is_whitespace());
@@ -234,7 +235,7 @@ pub(super) fn truncate(text: &str, length: usize) -> &str {
 
 /// Where a JSON object begins inside a text.
 pub(super) fn start_of_json(text: &str) -> Option<usize> {
-    let mut braces = text.match_indices('{').map(|(at, _)| at);
+    let mut braces = memchr::memchr_iter(b'{', text.as_bytes());
     braces.find(|at| text[at + 1..].trim_ascii_start().starts_with('"'))
 }
 

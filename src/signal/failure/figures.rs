@@ -106,14 +106,12 @@ struct Figure {
 fn figures(words: &Words) -> impl Iterator<Item = Figure> {
     let text = words.text();
     let starts = words.starts_in(0..text.len());
-    starts.filter_map(|start| figure_at(text, start))
+    let digits = starts.filter(|start| text.as_bytes()[*start].is_ascii_digit());
+    digits.filter_map(|start| figure_at(text, start))
 }
 
 fn figure_at(text: &str, start: usize) -> Option<Figure> {
     let bytes = text.as_bytes();
-    if !bytes[start].is_ascii_digit() {
-        return None;
-    }
     let before = text[..start].chars().next_back();
     if before.is_some_and(|before| !" \n(:=><'\"`[".contains(before)) {
         return None;
@@ -122,8 +120,11 @@ fn figure_at(text: &str, start: usize) -> Option<Figure> {
     if end - start > MAX_DIGITS || is_part_of_something(&text[end..]) {
         return None;
     }
-    let digits: String = text[start..end].split(',').collect();
-    let value = digits.parse().ok()?;
+    let digits = &text[start..end];
+    let value = match digits.contains(',') {
+        true => digits.replace(',', "").parse().ok()?,
+        false => digits.parse().ok()?,
+    };
     Some(Figure { value, start, end })
 }
 

@@ -83,8 +83,9 @@ impl<'a> Reading<'a> {
 
     fn failure(mut self, rules: &[FailureRule]) -> Failure {
         let verdict = self.verdict(rules);
-        let mut limit = self.limit(verdict.kind);
-        let wait = self.wait(&limit);
+        let quotas = self.quotas();
+        let mut limit = self.limit(verdict.kind, &quotas);
+        let wait = self.wait(&limit, &quotas);
         let kind = self.kind_by_figures(verdict.kind, &limit, wait.is_some());
         let verdict = if kind == verdict.kind {
             verdict
@@ -144,7 +145,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The limit that was hit: as the body says it, completed from the headers.
-    fn limit(&self, kind: FailureKind) -> LimitHit {
+    fn limit(&self, kind: FailureKind, quotas: &[QuotaReading<'_>]) -> LimitHit {
         let mut limit = LimitHit {
             model: None,
             ..self.evidence.limit.clone()
@@ -155,7 +156,7 @@ impl<'a> Reading<'a> {
                 let scope = self.scope();
                 limit.dimension = scope.dimension;
                 limit.window = scope.window;
-                complete_from_headers(&mut limit, &self.quotas());
+                complete_from_headers(&mut limit, quotas);
             }
             FailureKind::RequestTooLarge => {
                 figures::read(&self.words, &mut limit);
@@ -196,7 +197,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The longest wait that is asked for; else the reset of the quota that was hit.
-    fn wait(&self, limit: &LimitHit) -> Option<std::time::Duration> {
+    fn wait(&self, limit: &LimitHit, quotas: &[QuotaReading<'_>]) -> Option<std::time::Duration> {
         let server_time = self.server_time();
         let asked = hint::longest_retry_after(self.answer.headers, self.answer.now)
             .max(hint::longest_retry_after(
@@ -206,10 +207,9 @@ impl<'a> Reading<'a> {
             .max(self.evidence.wait)
             .max(hint::find_wait_in(&self.words, server_time));
         asked.or_else(|| {
-            let readings = self.quotas();
-            let hit = readings
+            let hit = quotas
                 .iter()
-                .filter(|reading| is_hit(reading, limit, readings.len()));
+                .filter(|reading| is_hit(reading, limit, quotas.len()));
             hit.filter_map(|reading| reading.reset_after).max()
         })
     }

@@ -100,15 +100,13 @@ impl<'a> Drafts<'a> {
             // Draft 00 to 02: "10, 10;w=1, 50;w=60" names the policies behind the limit.
             self.policies.add_policies_behind(value);
         }
-        let number = leading_number(value);
-        let reset = match name.role {
-            Role::Reset | Role::ResetAfter => match Reset::parse(value, server_time) {
-                Some(reset) => Some(reset),
-                None => return,
-            },
-            _ if number.is_none() => return,
-            _ => None,
+        let (number, reset) = match name.role {
+            Role::Reset | Role::ResetAfter => (None, Reset::parse(value, server_time)),
+            _ => (leading_number(value), None),
         };
+        if number.is_none() && reset.is_none() {
+            return;
+        }
         let draft = self.draft(name);
         // The first of several values counts, so that a copy changes nothing.
         match (name.role, reset) {
@@ -226,7 +224,7 @@ enum Reset {
 
 impl Reset {
     fn parse(value: &str, server_time: SystemTime) -> Option<Self> {
-        let value = value.trim();
+        let value = value.trim_ascii();
         match value.parse::<f64>() {
             Ok(epoch) if epoch >= hint::EPOCH_SECONDS => {
                 Some(Self::Wait(hint::until_epoch(epoch, server_time)))
@@ -263,8 +261,9 @@ fn window_of_seconds(seconds: f64) -> Option<Window> {
 
 /// The number that a value begins with; policies or a comment may follow.
 fn leading_number(value: &str) -> Option<f64> {
-    let end = value.find([',', ';']).unwrap_or(value.len());
-    let number: f64 = value[..end].trim().parse().ok()?;
+    let end = value.bytes().position(|byte| matches!(byte, b',' | b';'));
+    let number = &value[..end.unwrap_or(value.len())];
+    let number: f64 = number.trim_ascii().parse().ok()?;
     (number.is_finite() && number >= 0.0).then_some(number)
 }
 

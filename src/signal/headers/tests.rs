@@ -253,6 +253,9 @@ proptest! {
         }
         for reading in quotas(&map, now()) {
             prop_assert!(reading.reset_after.is_none_or(|reset| reset <= hint::MAX_HINT));
+            for figure in [reading.limit, reading.remaining, reading.used] {
+                prop_assert!(figure.is_none_or(|figure| figure.is_finite() && figure >= 0.0));
+            }
         }
     }
 

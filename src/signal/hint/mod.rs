@@ -47,15 +47,13 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 
 /// The longest wait that the headers ask for, where they contradict each other.
 pub(crate) fn longest_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let values = RETRY_HEADERS.iter().flat_map(|(name, unit)| {
-        headers
-            .get_all(*name)
-            .into_iter()
-            .map(|value| (value, *unit))
+    let waits = headers.iter().filter_map(|(name, value)| {
+        let (_, unit) = RETRY_HEADERS
+            .iter()
+            .find(|(known, _)| *known == name.as_str())?;
+        retry_value(value, *unit, headers, now)
     });
-    values
-        .filter_map(|(value, unit)| retry_value(value, unit, headers, now))
-        .max()
+    waits.max()
 }
 
 /// Whether the upstream says that the same request may be sent again: `x-should-retry: true` or `false`, as OpenAI's

@@ -240,6 +240,19 @@ proptest! {
     }
 
     #[test]
+    fn a_duration_reads_the_same_in_a_sentence_and_in_a_header(text in "[0-9]{1,5}(\\.[0-9]{1,9})? ?(ms|s|m|h|d|sec|minutes|hours)( ?[0-9]{1,3} ?(ms|s|m))?") {
+        let now = SystemTime::UNIX_EPOCH;
+        let Some(wait) = parse_duration(&text) else {
+            return Ok(());
+        };
+        prop_assert_eq!(find_wait(&format!("Please try again in {text}."), now), Some(wait));
+        let mut headers = HeaderMap::new();
+        headers.insert("retry-after", HeaderValue::from_str(&text).unwrap());
+        prop_assert_eq!(retry_after(&headers, now), Some(wait));
+        prop_assert_eq!(longest_retry_after(&headers, now), Some(wait));
+    }
+
+    #[test]
     fn a_formatted_date_is_read_back(seconds in 0u64..4_000_000_000) {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         prop_assert_eq!(parse_date(&httpdate::fmt_http_date(time), time), Some(time));

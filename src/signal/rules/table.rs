@@ -45,12 +45,13 @@ impl Table {
             .match_indices('\n')
             .flat_map(|(at, _)| self.by_code.at(codes, at))
             .map(|(_, index)| index);
+        let others = self.others.iter().copied();
         let mut first = self.rules.len();
-        for index in by_message.chain(by_code).chain(self.others.iter().copied()) {
+        by_message.chain(by_code).chain(others).for_each(|index| {
             if index < first && self.rules[index].matches(status, codes, words.text()) {
                 first = index;
             }
-        }
+        });
         self.rules.get(first).map(FailureRule::verdict)
     }
 }

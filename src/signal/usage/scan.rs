@@ -8,8 +8,9 @@
 use super::{
     finds::{Finds, Mark},
     shape::{self, Meaning, Place},
-    token::{MAX_TOKEN, Token, is_structure, number, string_end},
+    token::{MAX_TOKEN, Token, is_structure, number},
 };
+use crate::signal::json::string_end;
 
 /// Reads documents one after the other and gathers the [`Finds`] in them.
 #[derive(Debug)]

@@ -482,13 +482,22 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_can_come(content_type in content_type(), bytes: Vec<u8>) {
-        prop_assert_eq!(read(content_type, bytes.chunks(3)), read(content_type, [&bytes[..]]));
+    fn what_was_seen_stays_seen(content_type in content_type(), body in body()) {
+        let mut reader = UsageReader::new(Some(content_type));
+        let mut before = reader.reading();
+        for byte in body {
+            reader.push(&[byte]);
+            let after = reader.reading();
+            prop_assert!(after.content || !before.content);
+            prop_assert!(before.error.is_none() || after.error == before.error);
+            prop_assert!(after.usage.is_some() || before.usage.is_none());
+            prop_assert!(before.ending != Ending::Terminated || after.ending == Ending::Terminated);
+            before = after;
+        }
     }
 
     #[test]
-    fn a_string_ends_at_its_first_quote_or_backslash(text in "[a-z\\\\\"!#\\[\\]é]{0,80}") {
-        let expected = text.bytes().position(|byte| matches!(byte, b'"' | b'\\'));
-        prop_assert_eq!(token::string_end(text.as_bytes()), expected);
+    fn any_bytes_can_come(content_type in content_type(), bytes: Vec<u8>) {
+        prop_assert_eq!(read(content_type, bytes.chunks(3)), read(content_type, [&bytes[..]]));
     }
 }

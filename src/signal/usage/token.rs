@@ -45,28 +45,6 @@ impl Token {
     }
 }
 
-/// Where the first quote or backslash is.
-///
-/// Most keys and values are short: the first four words are searched in place, which costs less than a call to a faster search.
-pub(super) fn string_end(text: &[u8]) -> Option<usize> {
-    const LOW: u64 = u64::MAX / 255; // the lowest bit of each byte
-    // The lowest bit that is set stands in the first byte that is zero; those above it may be wrong.
-    let zeroes = |word: u64| word.wrapping_sub(LOW) & !word & (LOW << 7);
-    let mut rest = text;
-    for _ in 0..4 {
-        let Some((word, after)) = rest.split_first_chunk() else {
-            break;
-        };
-        let word = u64::from_le_bytes(*word);
-        let hits = zeroes(word ^ (LOW * u64::from(b'"'))) | zeroes(word ^ (LOW * u64::from(b'\\')));
-        if hits != 0 {
-            return Some(text.len() - rest.len() + hits.trailing_zeros() as usize / 8);
-        }
-        rest = after;
-    }
-    memchr::memchr2(b'"', b'\\', rest).map(|end| text.len() - rest.len() + end)
-}
-
 /// Whether the byte begins a string, or opens or closes something.
 pub(super) fn is_structure(byte: u8) -> bool {
     // Setting the bit that tells brackets from braces makes two comparisons out of four.
