@@ -272,10 +272,7 @@ mod tests {
     fn of_an_address_the_host_and_what_stands_behind_equals_signs_count() {
         let phrases = Phrases::new([("host", 1), ("rate", 2), ("plan", 3), ("end", 4)]);
         let words = Words::new("see (https://host/rate?a=plan=&b=) end://");
-        let found: Vec<_> = phrases
-            .find(&words)
-            .map(|(end, value)| (end, value))
-            .collect();
+        let found: Vec<_> = phrases.find(&words).collect();
         assert_eq!(found, [(17, 1), (29, 3), (38, 4)]);
     }
 
@@ -294,7 +291,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_a_plain_search_finds_where_words_begin_is_found(pieces in prop::collection::vec(prop::sample::select(vec![
-            "rate", "Rate ", " limit", "d", "limi", "t", ">", "/", "(", "length", "并发", "令", "牌", "é", " ", "-", "_", "1", ":", "\n",
+            "rate", "Rate ", " limit", "d", "limi", "t", ">", "/", "(", "length", "并发", "令", "牌", "é", " ", "-", "_", "1", "\n", // no colon: addresses have a test of their own
         ]), 0..30)) {
             let text = pieces.concat();
             let phrases = Phrases::new(PHRASES.iter().map(|phrase| (*phrase, *phrase)));

@@ -353,7 +353,7 @@ fn limit(limit: &Value) -> Limit {
         Some("sliding_window") => {}
         Some("token_bucket") => built = built.burst(limit["burst"].as_u64().expect("a burst")),
         Some("calendar") => {
-            built = built.calendar(limit["utc_offset_minutes"].as_i64().unwrap_or(0) as i32)
+            built = built.calendar(limit["utc_offset_minutes"].as_i64().unwrap_or(0) as i32);
         }
         other => panic!("unknown algorithm {other:?}"),
     }
