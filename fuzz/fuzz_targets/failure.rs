@@ -37,6 +37,9 @@ fuzz_target!(|data: &[u8]| {
     let dialect = head.next().and_then(|name| str::from_utf8(name).ok());
     let dialect = dialect.and_then(Dialect::from_name);
     let (headers, body) = split_headers(rest);
+    if tells(body) {
+        return;
+    }
     // As much as would be peeked, with keys in their places.
     let body: Vec<u8> = body
         .iter()
@@ -71,15 +74,16 @@ fn check(outcome: &Outcome) {
     );
     if let Some(message) = &failure.message {
         assert!(message.len() <= 200);
-        let tells = message
-            .as_bytes()
-            .windows(SECRET.len())
-            .any(|part| part == SECRET);
-        assert!(!tells, "{message}");
+        assert!(!tells(message.as_bytes()), "{message}");
     }
     if let Some(limit) = &failure.limit {
         for figure in [limit.limit, limit.used, limit.requested, limit.remaining] {
             assert!(figure.is_none_or(f64::is_finite), "{limit:?}");
         }
     }
+}
+
+/// Whether the secret can be read. Without `sk-` it is no key, and the fuzzer knows how to write it.
+fn tells(text: &[u8]) -> bool {
+    text.windows(SECRET.len()).any(|part| part == SECRET)
 }

@@ -90,11 +90,13 @@ pub(super) fn leading_number(text: &str) -> Option<(f64, &str)> {
 /// The seconds of the unit that the text begins with, after at most one blank, and the text after it.
 fn leading_unit(text: &str) -> Option<(f64, &str)> {
     let text = text.strip_prefix([' ', '-']).unwrap_or(text);
-    let letters = text
-        .bytes()
-        .take_while(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii())
-        .count();
-    let (word, rest) = text.split_at_checked(letters)?;
+    let letters = text.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let (word, rest) = text.split_at(letters);
+    if word.is_empty() {
+        // Nothing tells where such a word ends: "5秒后".
+        let mut units = NON_ASCII_UNITS.iter();
+        return units.find_map(|(name, seconds)| Some((*seconds, text.strip_prefix(name)?)));
+    }
     let (_, seconds) = UNITS
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(word))?;
@@ -102,7 +104,7 @@ fn leading_unit(text: &str) -> Option<(f64, &str)> {
 }
 
 /// Go's, protobuf's and English units, in seconds.
-const UNITS: [(&str, f64); 33] = [
+const UNITS: [(&str, f64); 30] = [
     ("s", 1.0),
     ("ms", 1e-3),
     ("m", 60.0),
@@ -130,10 +132,10 @@ const UNITS: [(&str, f64); 33] = [
     ("msec", 1e-3),
     ("millis", 1e-3),
     ("us", 1e-6),
-    ("µs", 1e-6),
-    ("μs", 1e-6),
     ("microseconds", 1e-6),
     ("ns", 1e-9),
     ("nanoseconds", 1e-9),
-    ("秒", 1.0),
 ];
+
+/// The micro sign, and the Greek letter that looks the same.
+const NON_ASCII_UNITS: [(&str, f64); 3] = [("µs", 1e-6), ("μs", 1e-6), ("秒", 1.0)];

@@ -119,6 +119,22 @@ fn waits_are_found_in_prose() {
     }
 }
 
+/// Found by fuzzing: "2.5s。" had no unit that is known, and what was left was too short a wait.
+#[test]
+fn a_unit_ends_before_what_is_not_ascii() {
+    for (text, wanted) in [
+        ("try again in 1m2.5s。", millis(62_500)),
+        ("try again in “5s”", None),
+        ("“try again in 5s”", millis(5_000)),
+        ("retry after 5s\u{2004}or so", millis(5_000)),
+        ("retry after 5秒后重试", millis(5_000)),
+        ("retry after 90µs", millis(1)),
+        ("retry after 5é", None),
+    ] {
+        assert_eq!(find_wait(text, SystemTime::UNIX_EPOCH), wanted, "{text}");
+    }
+}
+
 /// The blanks at the end of the text were once passed over again for each figure.
 #[test]
 fn many_waits_before_many_blanks_take_no_longer_than_few() {
