@@ -34,7 +34,7 @@ impl Fleet {
         let key = "a-key-for-tests";
         let groq = Simulator::groq()
             // A day's tokens that are nearly used up: one answer, and then the 429 that tells to wait for long.
-            .model("llama-3.3-70b-versatile", Limits::new().tokens_per_day(100))
+            .model("llama-3.3-70b-versatile", Limits::new().tokens_per_day(60))
             .model("llama-3.1-8b-instant", Limits::new().requests_per_minute(4));
         let openai = Simulator::openai().model(
             "gpt-4o-mini",
