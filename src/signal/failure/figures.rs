@@ -90,9 +90,8 @@ fn role_behind(words: &Words, figure_end: usize) -> Option<Role> {
 /// What stands after the last full stop.
 fn last_sentence(text: &str) -> &str {
     let bytes = text.as_bytes();
-    let stop = bytes
-        .windows(2)
-        .rposition(|pair| matches!(pair, b". " | b"; " | [b'\n', _]));
+    let is_stop = |at: &usize| matches!(bytes[*at..], [b'\n', _, ..] | [_, b' ', ..]);
+    let stop = memchr::memrchr3_iter(b'.', b';', b'\n', bytes).find(is_stop);
     stop.and_then(|at| text.get(at + 1..)).unwrap_or(text)
 }
 
