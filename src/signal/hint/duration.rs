@@ -93,14 +93,19 @@ fn leading_unit(text: &str) -> Option<(f64, &str)> {
     let letters = text.bytes().take_while(u8::is_ascii_alphabetic).count();
     let (word, rest) = text.split_at(letters);
     if word.is_empty() {
-        // Nothing tells where such a word ends: "5秒后".
-        let mut units = NON_ASCII_UNITS.iter();
-        return units.find_map(|(name, seconds)| Some((*seconds, text.strip_prefix(name)?)));
+        return leading_non_ascii_unit(rest);
     }
     let (_, seconds) = UNITS
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(word))?;
     Some((*seconds, rest))
+}
+
+/// The same for units of which nothing tells where they end: "5秒后".
+#[cold]
+fn leading_non_ascii_unit(text: &str) -> Option<(f64, &str)> {
+    let mut units = NON_ASCII_UNITS.iter();
+    units.find_map(|(name, seconds)| Some((*seconds, text.strip_prefix(name)?)))
 }
 
 /// Go's, protobuf's and English units, in seconds.
