@@ -30,25 +30,27 @@ impl<'a> Escaped<'a> {
         }
         let mut text = String::with_capacity(self.0.len());
         let mut rest = self.0;
-        while let Some(at) = rest.find('\\') {
-            text.push_str(&rest[..at]);
-            rest = &rest[at + 1..];
-            let mut after = rest.chars();
-            match after.next() {
-                Some('n') => text.push('\n'),
-                Some('t') => text.push('\t'),
-                Some('r') => text.push('\r'),
-                Some('b' | 'f') => text.push(' '),
-                Some('u') => {
-                    let (character, length) = unicode(rest);
-                    text.push(character);
-                    rest = &rest[length..];
+        let mut from = 0;
+        while let Some(at) = memchr::memchr(b'\\', &rest.as_bytes()[from..]) {
+            let (before, after) = rest.split_at(from + at);
+            text.push_str(before);
+            rest = &after[1..];
+            from = 0;
+            let (character, length) = match rest.as_bytes().first() {
+                Some(b'n') => ('\n', 1),
+                Some(b't') => ('\t', 1),
+                Some(b'r') => ('\r', 1),
+                Some(b'b' | b'f') => (' ', 1),
+                Some(b'u') => unicode(rest),
+                None => ('\\', 0),
+                // It stands for itself, and begins no escape.
+                Some(_) => {
+                    from = 1;
                     continue;
                 }
-                Some(other) => text.push(other),
-                None => text.push('\\'),
-            }
-            rest = after.as_str();
+            };
+            text.push(character);
+            rest = &rest[length..];
         }
         text.push_str(rest);
         Cow::Owned(text)

@@ -8,7 +8,8 @@ use crate::signal::words::{Phrases, Words};
 /// The first line of the message, at most [`MAX_MESSAGE`] bytes long, with what looks like a key masked. `words` are
 /// those of `text`.
 pub(super) fn shorten(text: &str, words: &Words) -> Option<Arc<str>> {
-    let line = text.lines().next().filter(|line| !line.is_empty())?;
+    let end = memchr::memchr(b'\n', text.as_bytes()).unwrap_or(text.len());
+    let line = Some(&text[..end]).filter(|line| !line.is_empty())?;
     let mut message = String::with_capacity(MAX_MESSAGE);
     let mut kept_to = 0;
     for (place, start) in KEY_STARTS.find_in(words, 0..line.len()) {

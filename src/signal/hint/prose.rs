@@ -66,7 +66,8 @@ fn bare_seconds(text: &str, bare: Bare) -> Option<Duration> {
 
 /// "Usage limit reached|1790000000": a Unix time behind a bar, as subscription clients print it.
 fn epoch_behind_bar(text: &str, server_time: SystemTime) -> Option<Duration> {
-    let (before, after) = text.rsplit_once('|')?;
+    let bar = memchr::memrchr(b'|', text.as_bytes())?;
+    let (before, after) = (&text[..bar], &text[bar + 1..]);
     let (epoch, _) = leading_number(after)?;
     if !before.trim_end().ends_with("reached") || epoch < super::EPOCH_SECONDS {
         return None;
