@@ -26,6 +26,8 @@ pin_project! {
         peeked: VecDeque<Frame<Bytes>>,
         #[pin]
         rest: Rest<B>,
+        // Whether the rest has ended or broken: not every body bears to be asked again.
+        is_over: bool,
         meter: Option<Meter>,
         // What the body still has to fail with.
         error: Option<BoxError>,
@@ -66,22 +68,25 @@ impl<B> ProviderBody<B> {
         Self {
             peeked: VecDeque::new(),
             rest: Rest::Inline { body },
+            is_over: false,
             meter,
             error: None,
         }
     }
 
+    /// A body of which the beginning was read ahead; `end` is how it ended, where that was seen.
     pub(super) fn peeked(
         peeked: VecDeque<Frame<Bytes>>,
         rest: Pin<Box<B>>,
-        error: Option<BoxError>,
+        end: Option<Result<(), BoxError>>,
         meter: Option<Meter>,
     ) -> Self {
         Self {
             peeked,
             rest: Rest::Boxed { body: rest },
+            is_over: end.is_some(),
             meter,
-            error,
+            error: end.and_then(Result::err),
         }
     }
 }
@@ -100,14 +105,19 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         if let Some(frame) = this.peeked.pop_front() {
-            if this.peeked.is_empty() && this.error.is_none() && this.rest.is_end_stream() {
+            let is_last = *this.is_over || this.rest.is_end_stream();
+            if is_last && this.peeked.is_empty() && this.error.is_none() {
                 *this.error = finish(this.meter);
             }
             return Poll::Ready(Some(Ok(frame)));
         }
         if let Some(error) = this.error.take() {
-            this.meter.take();
+            *this.is_over = true;
+            finish(this.meter);
             return Poll::Ready(Some(Err(error)));
+        }
+        if *this.is_over {
+            return Poll::Ready(finish(this.meter).map(Err));
         }
         match ready!(this.rest.as_mut().poll_frame(cx)) {
             Some(Ok(frame)) => {
@@ -119,10 +129,14 @@ where
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
+                *this.is_over = true;
                 finish(this.meter);
                 Poll::Ready(Some(Err(error)))
             }
-            None => Poll::Ready(finish(this.meter).map(Err)),
+            None => {
+                *this.is_over = true;
+                Poll::Ready(finish(this.meter).map(Err))
+            }
         }
     }
 
@@ -130,7 +144,7 @@ where
         self.peeked.is_empty()
             && self.error.is_none()
             && self.meter.is_none()
-            && self.rest.is_end_stream()
+            && (self.is_over || self.rest.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

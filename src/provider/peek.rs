@@ -45,7 +45,11 @@ pub(super) fn judge<B>(
     let ahead = ahead(parts.status, &parts.headers);
     if ahead == Ahead::Nothing {
         let meter = meter(&mut parts, dialect);
-        let outcome = signal::outcome_of_head(parts.status, &parts.headers, settings.clock.wall());
+        // The time is only read for a failure: most answers are none.
+        let outcome = match parts.status.is_success() {
+            true => Outcome::Success,
+            false => signal::outcome_of_head(parts.status, &parts.headers, settings.clock.wall()),
+        };
         parts.extensions.insert(outcome);
         return Ok(Response::from_parts(
             parts,
@@ -148,11 +152,11 @@ where
     }
 
     fn keep(&mut self, frame: Frame<Bytes>) {
-        if let Some(data) = frame.data_ref() {
-            self.length = self.length.saturating_add(data.len());
-            if let Some(meter) = &mut self.meter {
-                meter.reader.push(data);
-            }
+        // A frame without a byte counts as well: there is no end to how many can come.
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        self.length = self.length.saturating_add(length.max(1));
+        if let (Some(meter), Some(data)) = (&mut self.meter, frame.data_ref()) {
+            meter.reader.push(data);
         }
         self.frames.push_back(frame);
     }
@@ -172,14 +176,15 @@ where
         let body = self.body.take().expect("released once");
         let outcome = self.outcome(&parts, &end);
         parts.extensions.insert(outcome);
-        let error = match end {
-            End::Broken(error) => Some(error),
-            End::Enough | End::Whole => None,
+        let end = match end {
+            End::Enough => None,
+            End::Whole => Some(Ok(())),
+            End::Broken(error) => Some(Err(error)),
         };
         let frames = std::mem::take(&mut self.frames);
         Response::from_parts(
             parts,
-            ProviderBody::peeked(frames, body, error, self.meter.take()),
+            ProviderBody::peeked(frames, body, end, self.meter.take()),
         )
     }
 

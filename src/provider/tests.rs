@@ -1,6 +1,6 @@
 //! The layer, on paused time, over answers in the shapes that providers send.
 
-use std::{convert::Infallible, io, sync::Arc, sync::Mutex};
+use std::{convert::Infallible, io, sync::Arc, sync::Mutex, task::Poll};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
@@ -284,6 +284,43 @@ async fn a_stream_that_is_read_to_its_last_event_and_then_dropped_tells_its_usag
     }
     drop(response);
     assert_eq!(cell.get().unwrap().total(), Some(9));
+}
+
+/// Pieces, and a panic for whoever asks again after the last of them.
+fn once(pieces: Vec<Piece>) -> impl Stream<Item = Piece> + Send {
+    let mut pieces = Some(pieces.into_iter());
+    stream::poll_fn(move |_| {
+        let next = pieces.as_mut().expect("asked again after the end").next();
+        if !matches!(next, Some(Ok(_))) {
+            pieces = None;
+        }
+        Poll::Ready(next)
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_has_ended_or_broken_is_not_asked_again() {
+    for (status, pieces) in [
+        (500, vec![data("no")]),
+        (200, vec![data(FIRST)]),
+        (200, vec![data(&chunk("a"))]),
+        (200, vec![data(&chunk("a")), data(DONE)]),
+        (200, vec![data(&chunk("a")), cut()]),
+        (200, vec![cut()]),
+    ] {
+        let mut response = through(status, "text/event-stream", once(pieces)).await;
+        while let Some(frame) = response.frame().await {
+            let _ = frame;
+        }
+        assert!(response.frame().await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pieces_without_a_byte_are_not_read_ahead_for_ever() {
+    let pieces = stream::repeat_with(|| data(""));
+    let response = through(500, "text/plain", pieces).await;
+    assert_eq!(kind(&response), FailureKind::ServerError);
 }
 
 #[tokio::test(start_paused = true)]
