@@ -95,6 +95,15 @@ impl Limit {
         self
     }
 
+    /// Whether both count in the same way, and both in shadow mode or neither.
+    pub(super) fn counts_like(&self, other: &Self) -> bool {
+        let is_same = match (self.counting, other.counting) {
+            (Counting::Bucket { .. }, Counting::Bucket { .. }) => true,
+            (counting, other) => counting == other,
+        };
+        is_same && self.is_shadow == other.is_shadow
+    }
+
     /// The most that a single request can take.
     pub(super) fn capacity(&self) -> u64 {
         match self.counting {

@@ -11,7 +11,9 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) struct Count {
     pub(super) limit: Limit,
-    pub(super) window: Window,
+    window: Window,
+    /// When the count began: what was taken before is not in it.
+    since: Nanos,
     elsewhere: Elsewhere,
 }
 
@@ -24,11 +26,32 @@ struct Elsewhere {
 }
 
 impl Count {
-    pub(super) fn new(limit: &Limit, wall: SystemTime) -> Self {
+    /// An empty count that begins `now`; `wall` is the time of day at the origin of the state.
+    pub(super) fn new(limit: &Limit, now: Nanos, wall: SystemTime) -> Self {
         Self {
             limit: limit.clone(),
             window: Window::new(limit, wall),
+            since: now,
             elsewhere: Elsewhere::default(),
+        }
+    }
+
+    /// The count of a limit that counts the same, with another amount: what is taken stays taken.
+    pub(super) fn resized(&self, limit: &Limit) -> Self {
+        let mut count = self.clone();
+        count.limit = limit.clone();
+        count.window.resize(limit);
+        count
+    }
+
+    pub(super) fn take(&mut self, amount: u64, now: Nanos) {
+        self.window.take(amount, now);
+    }
+
+    /// Corrects what was taken at the moment `at` from `reserved` to `used`.
+    pub(super) fn settle(&mut self, at: Nanos, reserved: u64, used: u64, now: Nanos) {
+        if at >= self.since {
+            self.window.settle(at, reserved, used, now);
         }
     }
 
@@ -73,6 +96,11 @@ impl Count {
     pub(super) fn counts_as(&self, limit: &Limit) -> bool {
         (self.limit.dimension, self.limit.per) == (limit.dimension, limit.per)
     }
+
+    /// Whether the two limits differ in nothing but their amount.
+    pub(super) fn can_become(&self, limit: &Limit) -> bool {
+        self.counts_as(limit) && self.limit.counts_like(limit)
+    }
 }
 
 /// A reset further off than this is a mistake, or a date that was read as a duration.
@@ -87,13 +115,13 @@ mod tests {
     const SECOND: Nanos = 1_000_000_000;
 
     fn count() -> Count {
-        Count::new(&Limit::requests(100).per_minute(), UNIX_EPOCH)
+        Count::new(&Limit::requests(100).per_minute(), 0, UNIX_EPOCH)
     }
 
     #[test]
     fn what_the_upstream_says_is_left_is_all_that_is_left_until_it_renews_the_quota() {
         let mut count = count();
-        count.window.take(1, 0);
+        count.take(1, 0);
         count.heed(1, Some(Duration::from_secs(20)), 0);
         assert_eq!(count.used(0), 99);
         assert_eq!(count.earliest(1, 0), 0);
@@ -104,7 +132,7 @@ mod tests {
     #[test]
     fn what_went_through_here_may_leave_before_the_quota_is_renewed() {
         let mut count = count();
-        count.window.take(60, 0);
+        count.take(60, 0);
         count.heed(0, Some(Duration::from_secs(300)), 30 * SECOND);
         assert_eq!(count.earliest(1, 30 * SECOND), 60 * SECOND);
         assert_eq!(count.earliest(61, 30 * SECOND), 330 * SECOND);
@@ -114,7 +142,7 @@ mod tests {
     #[test]
     fn nothing_the_upstream_says_frees_what_was_taken_here() {
         let mut count = count();
-        count.window.take(100, 0);
+        count.take(100, 0);
         count.heed(100, Some(Duration::ZERO), SECOND);
         assert_eq!(count.earliest(1, SECOND), 60 * SECOND);
         count.heed(u64::MAX, Some(Duration::MAX), SECOND);

@@ -39,22 +39,23 @@ pub(super) struct Shadow {
 }
 
 impl Counts {
-    pub(super) fn new(quota: &Quota, wall: SystemTime) -> Self {
+    /// Empty counts that begin `now`; `wall` is the time of day at the origin of the state.
+    pub(super) fn new(quota: &Quota, now: Nanos, wall: SystemTime) -> Self {
+        let counts = quota
+            .limits
+            .iter()
+            .map(|limit| Count::new(limit, now, wall));
         Self {
-            counts: quota
-                .limits
-                .iter()
-                .map(|limit| Count::new(limit, wall))
-                .collect(),
-            interval: Nanos::try_from(quota.min_interval.as_nanos()).unwrap_or(Nanos::MAX),
+            counts: counts.collect(),
+            interval: interval(quota),
             spaced: 0,
             wall,
         }
     }
 
     /// Empty counts of the same quota, without what the upstream told.
-    pub(super) fn anew(&self, quota: &Quota) -> Self {
-        Self::new(quota, self.wall)
+    pub(super) fn anew(&self, quota: &Quota, now: Nanos) -> Self {
+        Self::new(quota, now, self.wall)
     }
 
     /// The first moment, not before `from`, at which the cost fits every limit.
@@ -85,22 +86,23 @@ impl Counts {
 
     pub(super) fn take(&mut self, cost: Cost, now: Nanos) {
         for count in &mut self.counts {
-            count.window.take(amount(&count.limit, cost), now);
+            count.take(amount(&count.limit, cost), now);
         }
         self.spaced = now.saturating_add(self.interval);
     }
 
     /// Corrects what was taken at the moment `at` from `reserved` to `used`.
     pub(super) fn settle(&mut self, at: Nanos, reserved: Cost, used: Cost, now: Nanos) {
-        for Count { limit, window, .. } in &mut self.counts {
-            window.settle(at, amount(limit, reserved), amount(limit, used), now);
+        for count in &mut self.counts {
+            let (reserved, used) = (amount(&count.limit, reserved), amount(&count.limit, used));
+            count.settle(at, reserved, used, now);
         }
     }
 
     /// Gives back all that was taken at the moment `at`.
     pub(super) fn give_back(&mut self, at: Nanos, reserved: Cost, now: Nanos) {
-        for Count { limit, window, .. } in &mut self.counts {
-            window.settle(at, amount(limit, reserved), 0, now);
+        for count in &mut self.counts {
+            count.settle(at, amount(&count.limit, reserved), 0, now);
         }
     }
 
@@ -114,7 +116,7 @@ impl Counts {
             None => match (told.limit, told.period) {
                 (Some(limit), Some(period)) if limit > 0 && self.counts.len() < MOST => {
                     let limit = Limit::learned(told.dimension, limit, period);
-                    self.counts.push(Count::new(&limit, self.wall));
+                    self.counts.push(Count::new(&limit, now, self.wall));
                     self.counts.last_mut().expect("just put in")
                 }
                 _ => return,
@@ -150,19 +152,22 @@ impl Counts {
         of_amount.or_else(only).map(|(index, _)| index)
     }
 
-    /// Goes over to another quota. The counts of limits that both have stay, as does what the upstream told of.
-    pub(super) fn change_quota(&mut self, from: &Quota, to: &Quota) {
+    /// Goes over to another quota. What is taken of a limit that only changes its amount stays taken, as does what the
+    /// upstream told of.
+    pub(super) fn change_quota(&mut self, from: &Quota, to: &Quota, now: Nanos) {
         let (old, learned) = self.counts.split_at(from.limits.len());
-        let kept = |limit: &Limit| old.iter().find(|count| count.limit == *limit).cloned();
-        let configured = to
-            .limits
-            .iter()
-            .map(|limit| kept(limit).unwrap_or_else(|| Count::new(limit, self.wall)));
+        let configured = to.limits.iter().map(|limit| {
+            let same = old.iter().find(|count| count.can_become(limit));
+            same.map_or_else(
+                || Count::new(limit, now, self.wall),
+                |count| count.resized(limit),
+            )
+        });
         let learned = learned
             .iter()
             .filter(|count| !to.limits.iter().any(|limit| count.counts_as(limit)));
-        let interval = Nanos::try_from(to.min_interval.as_nanos()).unwrap_or(Nanos::MAX);
-        (self.counts, self.interval) = (configured.chain(learned.cloned()).collect(), interval);
+        self.counts = configured.chain(learned.cloned()).collect();
+        self.interval = interval(to);
     }
 
     /// Each limit, how much of it is taken, and when all of it will be free.
@@ -197,6 +202,10 @@ pub(super) fn too_large(quota: &Quota, cost: Cost) -> Option<TooLarge> {
     let never_fits = |limit: &Limit| !limit.is_shadow && amount(limit, cost) > limit.capacity();
     let index = quota.limits.iter().position(never_fits)?;
     Some(TooLarge { limit: Some(index) })
+}
+
+fn interval(quota: &Quota) -> Nanos {
+    Nanos::try_from(quota.min_interval.as_nanos()).unwrap_or(Nanos::MAX)
 }
 
 fn amount(limit: &Limit, cost: Cost) -> u64 {

@@ -68,13 +68,16 @@ impl Meter {
         now: Instant,
     ) -> Admission {
         let mut locked = self.lock();
-        if let Some(quota) = own_quota
-            && !Arc::ptr_eq(quota, locked.state.quota())
-            && quota != locked.state.quota()
-        {
-            locked.state.change_quota(quota.clone());
+        let changed = own_quota
+            .filter(|own| !Arc::ptr_eq(own, locked.state.quota()) && *own != locked.state.quota());
+        if let Some(quota) = changed {
+            locked.state.change_quota(quota.clone(), now);
         }
-        locked.state.ask(cost, priority, patience, now)
+        let admission = locked.state.ask(cost, priority, patience, now);
+        let waker = changed.and_then(|_| locked.first_waker());
+        drop(locked);
+        waker.into_iter().for_each(Waker::wake);
+        admission
     }
 
     /// Admits a request that waits, or keeps its waker until it is worth asking again.
@@ -140,8 +143,8 @@ impl Meter {
     }
 
     pub(super) fn reset(&self) {
-        self.change(|locked, _| {
-            locked.state.reset();
+        self.change(|locked, now| {
+            locked.state.reset(now);
             true
         });
     }

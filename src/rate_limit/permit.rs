@@ -82,8 +82,13 @@ impl Permit {
 
     /// Where the upstream says what is left, that is all that is left.
     fn heed_quotas(&self, headers: &HeaderMap) {
-        let quotas = signal::quotas(headers, self.meter.clock().wall());
-        if let Some(reservation) = self.reservation.as_ref().filter(|_| !quotas.is_empty()) {
+        // The time of day is read only where it is needed: most answers tell nothing.
+        if let Some(reservation) = self
+            .reservation
+            .as_ref()
+            .filter(|_| signal::tells_quotas(headers))
+        {
+            let quotas = signal::quotas(headers, self.meter.clock().wall());
             self.meter.heed(reservation, quotas.iter().filter_map(told));
         }
     }

@@ -108,7 +108,7 @@ impl State {
     /// An empty state; `wall` is the time of day `now`.
     pub(super) fn new(quota: Arc<Quota>, now: Instant, wall: SystemTime) -> Self {
         Self {
-            counts: Counts::new(&quota, wall),
+            counts: Counts::new(&quota, 0, wall),
             quota,
             origin: now,
             latest: 0,
@@ -226,8 +226,9 @@ impl State {
     }
 
     /// Forgets what was taken, and lifts a pause. What is under way, or waits, stays so.
-    pub(super) fn reset(&mut self) {
-        self.counts = self.counts.anew(&self.quota);
+    pub(super) fn reset(&mut self, now: Instant) {
+        let now = self.move_to(now);
+        self.counts = self.counts.anew(&self.quota, now);
         self.paused = 0;
         self.forecast = None;
     }
@@ -236,9 +237,10 @@ impl State {
         &self.quota
     }
 
-    /// Goes over to another quota. What was taken of a limit that both have stays taken.
-    pub(super) fn change_quota(&mut self, quota: Arc<Quota>) {
-        self.counts.change_quota(&self.quota, &quota);
+    /// Goes over to another quota. What was taken of a limit that only changes its amount stays taken.
+    pub(super) fn change_quota(&mut self, quota: Arc<Quota>, now: Instant) {
+        let now = self.move_to(now);
+        self.counts.change_quota(&self.quota, &quota, now);
         self.quota = quota;
         self.forecast = None;
     }

@@ -629,6 +629,27 @@ async fn a_limit_in_shadow_mode_reports_and_holds_nobody_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_quota_lets_those_who_waited_for_the_old_one_go_on() {
+    let limiter = one_a_minute();
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    let upstream = |requests: u64| {
+        let quota = Quota::new().limit(Limit::requests(requests).per_minute());
+        let mut request = request();
+        let upstream = Provider::openai().model("m").quota(quota).unwrap();
+        request.extensions_mut().insert(upstream);
+        request
+    };
+    service.clone().oneshot(upstream(1)).await.unwrap();
+    let waiting = tokio::spawn(service.clone().oneshot(upstream(1)));
+    settle().await;
+    let start = TokioClock.now();
+    let _later = tokio::spawn(service.oneshot(upstream(9)));
+    waiting.await.unwrap().unwrap();
+    assert_eq!(TokioClock.now(), start);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_during_a_pause_does_not_touch_what_was_counted() {
     let limiter = limiter(Quota::new().limit(Limit::requests(9).per_minute())).max_wait(ms(0));
     let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });

@@ -60,6 +60,18 @@ impl Window {
         }
     }
 
+    /// Goes over to a limit that counts in the same way over the same period: what is taken stays taken.
+    pub(super) fn resize(&mut self, limit: &Limit) {
+        match (self, limit.counting) {
+            (Self::Bucket(bucket), Counting::Bucket { burst }) => {
+                bucket.resize(limit.amount, burst);
+            }
+            (Self::Sliding(window), _) => window.amount = limit.amount,
+            (Self::Calendar(calendar), _) => calendar.amount = limit.amount,
+            (Self::Bucket(_), _) => {}
+        }
+    }
+
     /// How much is taken, which after a settlement can be more than the limit.
     pub(super) fn used(&mut self, now: Nanos) -> u64 {
         match self {
@@ -188,6 +200,12 @@ impl Bucket {
             level: burst,
             at: 0,
         }
+    }
+
+    fn resize(&mut self, amount: u64, burst: u64) {
+        let burst = self.scaled(burst);
+        let taken = self.burst.saturating_sub(self.level);
+        (self.amount, self.burst, self.level) = (amount, burst, burst.saturating_sub(taken));
     }
 
     fn earliest(&mut self, amount: u64, now: Nanos) -> Nanos {

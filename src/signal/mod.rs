@@ -49,6 +49,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
+pub(crate) use self::headers::tells_quotas;
 pub use self::{
     dialect::Dialect,
     failure::{outcome_by_rules, outcome_of, outcome_of_head},

@@ -312,13 +312,35 @@ fn a_jump_of_centuries_does_not_hold_a_request_up_for_ever() {
 fn another_quota_keeps_what_was_taken_of_the_limits_that_stay() {
     let mut bench = Bench::new(requests(2).limit(Limit::tokens(100).per_minute()));
     let _in_flight = bench.pass(90, 0);
-    bench
-        .state
-        .change_quota(Arc::new(requests(9).limit(Limit::tokens(100).per_minute())));
+    let quota = Arc::new(requests(9).limit(Limit::tokens(100).per_minute()));
+    let now = bench.at(1);
+    bench.state.change_quota(quota, now);
     assert_eq!(bench.wait(11, 1).1, 60_000);
-    bench.state.reset();
+    let now = bench.at(1);
+    bench.state.reset(now);
     let _in_flight = bench.ask(100, Priority::High, 2);
     assert!(matches!(_in_flight, Admission::Pass(_)));
+}
+
+/// The window did not hold what is settled, so its settlement must not free what others have taken since.
+#[test]
+fn what_was_taken_before_a_reset_is_not_settled_against_what_came_after() {
+    let limits = [
+        Limit::tokens(100).per_minute(),
+        Limit::tokens(100).per_minute().burst(100),
+        Limit::tokens(100).per_day().calendar(0),
+    ];
+    for limit in limits {
+        let mut bench = Bench::new(Quota::new().limit(limit.clone()));
+        let (settled, refunded) = (bench.pass(50, 0), bench.pass(50, 0));
+        let now = bench.at(1);
+        bench.state.reset(now);
+        let _in_flight = bench.pass(100, 1);
+        bench.finish(settled, Some(0), 2);
+        let now = bench.at(2);
+        bench.state.refund(refunded, now);
+        assert_eq!(bench.state.usage(now)[0].1, 100, "{limit:?}");
+    }
 }
 
 // liter-llm: waiters did not see one another's debt, and 100 callers at 1/s were all done in 1 s.

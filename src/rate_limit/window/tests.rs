@@ -118,6 +118,25 @@ fn a_calendar_day_begins_at_midnight_of_its_zone() {
 }
 
 #[test]
+fn another_amount_keeps_what_is_taken() {
+    let limits: [fn(u64) -> Limit; 3] = [
+        |amount| Limit::requests(amount).per_minute(),
+        |amount| Limit::requests(amount).per_minute().burst(amount),
+        |amount| Limit::requests(amount).per_day().calendar(0),
+    ];
+    for limit in limits {
+        let mut window = Window::new(&limit(10), UNIX_EPOCH);
+        window.take(7, 0);
+        window.resize(&limit(8));
+        assert_eq!(window.used(0), 7, "{:?}", limit(8));
+        assert_eq!(window.earliest(1, 0), 0);
+        assert!(window.earliest(2, 0) > 0);
+        window.resize(&limit(20));
+        assert_eq!(window.earliest(13, 0), 0);
+    }
+}
+
+#[test]
 fn amounts_at_the_end_of_their_range_do_not_overflow() {
     let mut bucket = Bucket::new(u64::MAX, Nanos::MAX, u64::MAX);
     bucket.take(u64::MAX, 0);
