@@ -95,8 +95,11 @@ pub mod upstream;
 
 mod classify;
 mod config_error;
+mod cost;
 mod instant;
 mod keyed;
+mod keys;
+mod money;
 
 #[cfg(test)]
 mod testing;
@@ -107,10 +110,11 @@ pub use circuit_breaker::{
 pub use error::{ConfigError, Error};
 pub use fallback::{Chain, Cooldowns, FallbackLayer, Order, WhenExhausted};
 pub use intake::IntakeLayer;
+pub use money::Money;
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use provider::ProviderLayer;
 pub use rate_limit::{Limit, Quota, RateLimitLayer, RateLimiter};
-pub use request::{Attempts, Cost, Deadline, Priority, RequestHead, Scope};
+pub use request::{Attempts, Cost, Deadline, Price, Priority, RequestHead, Scope};
 pub use retry::{Jitter, RetryBudget, RetryLayer, RetryPolicy, Schedule};
 pub use upstream::{Provider, ServedBy, Upstream};
 

@@ -243,6 +243,8 @@ pub enum Dimension {
     InputTokens,
     /// Tokens of the answer.
     OutputTokens,
+    /// Money.
+    Money,
     /// Requests under way at the same time.
     Concurrency,
     /// Images.
@@ -261,6 +263,7 @@ impl Dimension {
             Self::Tokens => "tokens",
             Self::InputTokens => "input_tokens",
             Self::OutputTokens => "output_tokens",
+            Self::Money => "money",
             Self::Concurrency => "concurrency",
             Self::Images => "images",
             Self::AudioSeconds => "audio_seconds",

@@ -2,16 +2,16 @@
 
 use std::{
     fmt,
+    ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use http::{Extensions, HeaderMap, Method, Request, Uri, header::HOST};
 
-use crate::{
-    outcome::{Failure, Usage},
-    upstream::Upstream,
-};
+use crate::{outcome::Failure, upstream::Upstream};
+
+pub use crate::cost::{Cost, Price};
 
 /// A request without its body, as closures of the user see it.
 #[derive(Clone, Copy, Debug)]
@@ -50,59 +50,6 @@ impl<'a> RequestHead<'a> {
             None => self.headers.get(HOST)?.to_str().ok()?,
         };
         authority.rsplit('@').next()
-    }
-}
-
-/// What a request is expected to use, for limits that count more than requests.
-///
-/// Put it into the request's extensions, or let the [`IntakeLayer`](crate::intake::IntakeLayer) do so. A request without
-/// one costs one request and no tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Cost {
-    /// Tokens of the prompt.
-    pub input_tokens: u64,
-    /// The most tokens that the answer may have.
-    pub output_tokens: u64,
-}
-
-impl Cost {
-    /// One request with this many tokens in, and at most so many out.
-    pub fn tokens(input: u64, output: u64) -> Self {
-        Self {
-            input_tokens: input,
-            output_tokens: output,
-        }
-    }
-
-    /// Input and output together.
-    pub fn total_tokens(self) -> u64 {
-        self.input_tokens.saturating_add(self.output_tokens)
-    }
-
-    pub(crate) fn plus(self, other: Self) -> Self {
-        Self::tokens(
-            self.input_tokens.saturating_add(other.input_tokens),
-            self.output_tokens.saturating_add(other.output_tokens),
-        )
-    }
-
-    pub(crate) fn less(self, other: Self) -> Self {
-        Self::tokens(
-            self.input_tokens.saturating_sub(other.input_tokens),
-            self.output_tokens.saturating_sub(other.output_tokens),
-        )
-    }
-
-    /// What an answer really used; where the answer does not tell, what was expected.
-    pub(crate) fn settled(self, usage: Usage) -> Self {
-        let input = usage.input_tokens.unwrap_or(self.input_tokens);
-        let (input, output) = match (usage.output_tokens, usage.total()) {
-            (Some(output), _) => (input, output),
-            (None, Some(total)) => (input.min(total), total.saturating_sub(input)),
-            (None, None) => (input, self.output_tokens),
-        };
-        Self::tokens(input, output)
     }
 }
 
@@ -164,21 +111,62 @@ impl Scope {
         Self::By(KeyFn(Arc::new(key)))
     }
 
-    /// Calls `with` on the key of this request. Only [`Scope::By`], and a host in capitals, can allocate here.
-    pub(crate) fn key<R>(&self, head: &RequestHead<'_>, with: impl FnOnce(&str) -> R) -> R {
-        let upstream = || head.upstream().map(Upstream::id);
+    /// The key of this request. Only a host in capitals allocates here, and [`Scope::By`] as it likes.
+    pub(crate) fn key<'a>(&self, head: &RequestHead<'a>) -> Key<'a> {
+        let upstream = || head.upstream().map(Upstream::shared_id);
         match self {
-            Self::All => with(""),
-            Self::Upstream => with(upstream().unwrap_or_default()),
-            Self::Host => match upstream().or_else(|| head.authority()).unwrap_or_default() {
-                host if host.bytes().any(|byte| byte.is_ascii_uppercase())
-                    && head.upstream().is_none() =>
-                {
-                    with(&host.to_ascii_lowercase())
-                }
-                key => with(key),
+            Self::All => Key::Text(""),
+            Self::Upstream => upstream().map_or(Key::Text(""), Key::Shared),
+            Self::Host => match upstream() {
+                Some(id) => Key::Shared(id),
+                None => head.authority().map_or(Key::Text(""), Key::host),
             },
-            Self::By(key) => with(&(key.0)(head)),
+            Self::By(key) => Key::Made((key.0)(head)),
+        }
+    }
+
+    /// Whether the key names who the request is sent to.
+    pub(crate) fn is_of_upstreams(&self) -> bool {
+        matches!(self, Self::Upstream | Self::Host)
+    }
+}
+
+/// The key that a request falls under.
+#[derive(Clone, Debug)]
+pub(crate) enum Key<'a> {
+    Text(&'a str),
+    Shared(&'a Arc<str>),
+    Made(Arc<str>),
+}
+
+impl<'a> Key<'a> {
+    fn host(host: &'a str) -> Self {
+        match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => Self::Made(host.to_ascii_lowercase().into()),
+            false => Self::Text(host),
+        }
+    }
+}
+
+impl Deref for Key<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Text(key) => key,
+            Self::Shared(key) => key,
+            Self::Made(key) => key,
+        }
+    }
+}
+
+impl From<Key<'_>> for Arc<str> {
+    fn from(key: Key<'_>) -> Self {
+        match key {
+            Key::Text("") => Self::default(),
+            Key::Text(key) => key.into(),
+            Key::Shared(key) => key.clone(),
+            Key::Made(key) => key,
         }
     }
 }
@@ -354,28 +342,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usage_that_the_answer_does_not_tell_leaves_the_estimate() {
-        let cost = Cost::tokens(10, 90);
-        assert_eq!(cost.settled(Usage::default()), cost);
-        let total_only = Usage {
-            total_tokens: Some(40),
-            ..Usage::default()
-        };
-        assert_eq!(cost.settled(total_only), Cost::tokens(10, 30));
-        let less_than_the_input = Usage {
-            total_tokens: Some(4),
-            ..Usage::default()
-        };
-        assert_eq!(cost.settled(less_than_the_input), Cost::tokens(4, 0));
-        let both = Usage {
-            input_tokens: Some(12),
-            output_tokens: Some(500),
-            ..Usage::default()
-        };
-        assert_eq!(cost.settled(both), Cost::tokens(12, 500));
-    }
-
-    #[test]
     fn a_scope_by_host_knows_both_forms_of_a_target() {
         let absolute = Request::get("https://api.example.com:8443/v1")
             .body(())
@@ -387,7 +353,7 @@ mod tests {
         let capitals = Request::get("http://me:hunter2@API.example.com/v1")
             .body(())
             .unwrap();
-        let key = |request| Scope::Host.key(&RequestHead::of(&request), str::to_owned);
+        let key = |request| Scope::Host.key(&RequestHead::of(&request)).to_string();
         assert_eq!(key(absolute), "api.example.com:8443");
         assert_eq!(key(origin), "api.example.com");
         assert_eq!(

@@ -11,7 +11,7 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 
-use crate::{config_error::ConfigError, rate_limit::Quota, signal::Dialect};
+use crate::{config_error::ConfigError, cost::Price, rate_limit::Quota, signal::Dialect};
 
 /// A service that answers requests for one or more models, with one set of credentials.
 ///
@@ -272,6 +272,7 @@ struct UpstreamInner {
     provider: Provider,
     model: Option<Arc<str>>,
     quota: Option<Arc<Quota>>,
+    price: Option<Price>,
     context_tokens: Option<u64>,
 }
 
@@ -283,6 +284,7 @@ impl Upstream {
                 provider,
                 model,
                 quota: None,
+                price: None,
                 context_tokens: None,
             }),
         }
@@ -300,6 +302,12 @@ impl Upstream {
     pub fn quota(self, quota: Quota) -> Result<Self, ConfigError> {
         quota.check()?;
         Ok(self.with(|inner| inner.quota = Some(Arc::new(quota))))
+    }
+
+    /// Sets what its tokens cost, for limits of [money](crate::Limit::money). Default: unknown.
+    #[must_use]
+    pub fn price(self, price: Price) -> Self {
+        self.with(|inner| inner.price = Some(price))
     }
 
     /// Sets the size of the model's context, in tokens of input and output together.
@@ -331,6 +339,10 @@ impl Upstream {
 
     pub(crate) fn own_quota(&self) -> Option<&Arc<Quota>> {
         self.inner.quota.as_ref()
+    }
+
+    pub(crate) fn own_price(&self) -> Option<&Price> {
+        self.inner.price.as_ref()
     }
 
     pub(crate) fn context(&self) -> Option<u64> {
@@ -377,6 +389,7 @@ impl fmt::Debug for Upstream {
             .field("id", &self.inner.id)
             .field("provider", &self.inner.provider)
             .field("quota", &self.inner.quota)
+            .field("price", &self.inner.price)
             .field("context_tokens", &self.inner.context_tokens)
             .finish()
     }

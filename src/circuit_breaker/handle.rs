@@ -182,7 +182,7 @@ impl CircuitBreaker {
 
     /// The circuit of this request's key.
     pub(super) fn circuit_of(&self, head: &RequestHead<'_>) -> Arc<Circuit> {
-        self.shared.scope.key(head, |key| self.circuit(key))
+        self.circuit(&self.shared.scope.key(head))
     }
 
     pub(super) fn policy(&self) -> &CircuitBreakerPolicy {

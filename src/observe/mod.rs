@@ -7,6 +7,8 @@ mod events;
 
 use std::{fmt, sync::Arc};
 
+use tracing::{Level, level_filters::LevelFilter};
+
 pub use events::Event;
 
 /// Is told every decision of the layers that it was given to.
@@ -40,6 +42,11 @@ impl Events {
         Self {
             observer: Some(Arc::new(observer)),
         }
+    }
+
+    /// Whether anybody listens to events of this level. For those whose making costs something.
+    pub(crate) fn are_heard(&self, level: Level) -> bool {
+        self.observer.is_some() || level <= LevelFilter::current()
     }
 
     pub(crate) fn tell(&self, event: &Event<'_>) {

@@ -1,34 +1,26 @@
-//! What is taken of a quota: all its windows, and the spacing, at once.
-
-use std::time::{Duration, SystemTime};
+//! What is taken of a quota: all its windows at once, and what the upstream told of them.
 
 use super::{
-    config::{Limit, Quota},
-    count::Count,
-    window::Nanos,
+    config::Quota,
+    epoch::{Nanos, WallNanos},
+    learned::{Elsewhere, Learned, Told, amount},
+    limit::Limit,
+    window::Window,
 };
-use crate::{outcome::Dimension, request::Cost};
+use crate::request::Cost;
 
-/// What is taken of a quota.
+/// What is taken of a quota. It does not carry the quota: that stands once, whatever the number of keys.
 #[derive(Clone, Debug)]
 pub(super) struct Counts {
-    /// The limits of the quota in its order, and then those that the upstream told of.
-    counts: Vec<Count>,
-    interval: Nanos,
-    /// When the minimum interval since the last admission has passed.
-    spaced: Nanos,
-    /// The time of day at the origin of the state.
-    wall: SystemTime,
+    windows: Windows,
+    learned: Option<Box<Learned>>,
 }
 
-/// What an upstream says of one of its limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Told {
-    pub(super) dimension: Dimension,
-    pub(super) period: Option<Duration>,
-    pub(super) limit: Option<u64>,
-    pub(super) remaining: u64,
-    pub(super) reset_after: Option<Duration>,
+/// One for each limit of the quota, in its order. Most quotas have one: it needs no memory of its own.
+#[derive(Clone, Debug)]
+enum Windows {
+    One(Window),
+    Many(Box<[Window]>),
 }
 
 /// A limit that holds nobody back, and would have.
@@ -39,152 +31,188 @@ pub(super) struct Shadow {
 }
 
 impl Counts {
-    /// Empty counts that begin `now`; `wall` is the time of day at the origin of the state.
-    pub(super) fn new(quota: &Quota, now: Nanos, wall: SystemTime) -> Self {
-        let counts = quota
+    /// Empty counts that begin `now`; `wall` is the time of day at the origin of the limiter.
+    pub(super) fn new(quota: &Quota, now: Nanos, wall: WallNanos) -> Self {
+        let windows = quota
             .limits
             .iter()
-            .map(|limit| Count::new(limit, now, wall));
+            .map(|limit| Window::new(limit, now, wall));
         Self {
-            counts: counts.collect(),
-            interval: interval(quota),
-            spaced: 0,
-            wall,
+            windows: windows.collect(),
+            learned: None,
         }
     }
 
-    /// Empty counts of the same quota, without what the upstream told.
-    pub(super) fn anew(&self, quota: &Quota, now: Nanos) -> Self {
-        Self::new(quota, now, self.wall)
-    }
-
     /// The first moment, not before `from`, at which the cost fits every limit.
-    pub(super) fn earliest(&mut self, cost: Cost, from: Nanos) -> Nanos {
-        let binding = self
-            .counts
-            .iter_mut()
-            .filter(|count| !count.limit.is_shadow);
-        let fits = binding.map(|count| count.earliest(amount(&count.limit, cost), from));
-        fits.fold(from.max(self.spaced), Nanos::max)
+    pub(super) fn earliest(&self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
+        let fits = self
+            .each(quota)
+            .filter(|(limit, ..)| !limit.is_shadow)
+            .map(|(limit, window, elsewhere)| earliest(limit, window, elsewhere, cost, from));
+        fits.fold(from, Nanos::max)
     }
 
     /// The shadow limit that would hold the cost back for the longest now.
-    pub(super) fn shadow(&mut self, cost: Cost, now: Nanos) -> Option<Shadow> {
-        let shadows = self
-            .counts
-            .iter_mut()
-            .enumerate()
-            .filter(|(_, count)| count.limit.is_shadow);
-        let waits = shadows.map(|(limit, count)| Shadow {
-            limit,
-            until: count.earliest(amount(&count.limit, cost), now),
+    pub(super) fn shadow(&self, quota: &Quota, cost: Cost, now: Nanos) -> Option<Shadow> {
+        let shadows = self.each(quota).enumerate();
+        let shadows = shadows.filter(|(_, (limit, ..))| limit.is_shadow);
+        let waits = shadows.map(|(index, (limit, window, elsewhere))| Shadow {
+            limit: index,
+            until: earliest(limit, window, elsewhere, cost, now),
         });
         waits
             .filter(|shadow| shadow.until > now)
             .max_by_key(|shadow| shadow.until)
     }
 
-    pub(super) fn take(&mut self, cost: Cost, now: Nanos) {
-        for count in &mut self.counts {
-            count.take(amount(&count.limit, cost), now);
-        }
-        self.spaced = now.saturating_add(self.interval);
+    pub(super) fn take(&mut self, quota: &Quota, cost: Cost, now: Nanos) {
+        self.change(quota, |limit, window| {
+            window.take(limit, amount(limit, cost), now);
+        });
     }
 
     /// Corrects what was taken at the moment `at` from `reserved` to `used`.
-    pub(super) fn settle(&mut self, at: Nanos, reserved: Cost, used: Cost, now: Nanos) {
-        for count in &mut self.counts {
-            let (reserved, used) = (amount(&count.limit, reserved), amount(&count.limit, used));
-            count.settle(at, reserved, used, now);
-        }
+    pub(super) fn settle(
+        &mut self,
+        quota: &Quota,
+        at: Nanos,
+        reserved: Cost,
+        used: Cost,
+        now: Nanos,
+    ) {
+        self.change(quota, |limit, window| {
+            window.settle(limit, at, amount(limit, reserved), amount(limit, used), now);
+        });
     }
 
     /// Gives back all that was taken at the moment `at`.
-    pub(super) fn give_back(&mut self, at: Nanos, reserved: Cost, now: Nanos) {
-        for count in &mut self.counts {
-            count.settle(at, amount(&count.limit, reserved), 0, now);
-        }
+    pub(super) fn give_back(&mut self, quota: &Quota, at: Nanos, reserved: Cost, now: Nanos) {
+        self.change(quota, |limit, window| {
+            window.settle(limit, at, amount(limit, reserved), 0, now);
+        });
     }
 
-    /// Heeds what the upstream says of a limit. `pending` are the requests under way that it may not have counted yet, and
-    /// what they were reckoned with.
-    ///
-    /// A limit that the quota does not have is taken up, where the upstream says its amount and period.
-    pub(super) fn heed(&mut self, told: Told, pending: (u64, Cost), now: Nanos) {
-        let count = match self.find(told) {
-            Some(index) => &mut self.counts[index],
-            None => match (told.limit, told.period) {
-                (Some(limit), Some(period)) if limit > 0 && self.counts.len() < MOST => {
-                    let limit = Limit::learned(told.dimension, limit, period);
-                    self.counts.push(Count::new(&limit, now, self.wall));
-                    self.counts.last_mut().expect("just put in")
-                }
-                _ => return,
-            },
-        };
-        let pending = match told.dimension {
-            Dimension::Requests => pending.0,
-            _ => amount(&count.limit, pending.1),
-        };
-        count.heed(
-            told.remaining.saturating_sub(pending),
-            told.reset_after,
-            now,
-        );
-    }
-
-    /// The limit that an upstream speaks of: the one of that period, or, where it names none, of that amount, or the only
-    /// one that counts the same.
-    fn find(&self, told: Told) -> Option<usize> {
-        let same = || {
-            self.counts
-                .iter()
-                .enumerate()
-                .filter(|(_, count)| count.limit.dimension == told.dimension)
-        };
-        if let Some(period) = told.period {
-            return same()
-                .find(|(_, count)| count.limit.per == period)
-                .map(|(index, _)| index);
-        }
-        let of_amount = same().find(|(_, count)| Some(count.limit.amount) == told.limit);
-        let only = || same().next().filter(|_| same().count() == 1);
-        of_amount.or_else(only).map(|(index, _)| index)
+    /// Heeds what the upstream says of a limit; see [`Learned::heed`].
+    pub(super) fn heed(
+        &mut self,
+        quota: &Quota,
+        told: Told,
+        pending: (u64, Cost),
+        now: Nanos,
+        wall: WallNanos,
+    ) {
+        let learned = self.learned.get_or_insert_default();
+        let known = (quota, self.windows.as_slice());
+        learned.heed(known, told, pending, now, wall);
     }
 
     /// Goes over to another quota. What is taken of a limit that only changes its amount stays taken, as does what the
-    /// upstream told of.
-    pub(super) fn change_quota(&mut self, from: &Quota, to: &Quota, now: Nanos) {
-        let (old, learned) = self.counts.split_at(from.limits.len());
-        let configured = to.limits.iter().map(|limit| {
-            let same = old.iter().find(|count| count.can_become(limit));
-            same.map_or_else(
-                || Count::new(limit, now, self.wall),
-                |count| count.resized(limit),
-            )
+    /// upstream told of limits that stay as they are.
+    pub(super) fn change_quota(&mut self, from: &Quota, to: &Quota, now: Nanos, wall: WallNanos) {
+        let old = || from.limits.iter().zip(self.windows.as_slice());
+        let windows = to.limits.iter().map(|limit| {
+            let same = old().find(|(other, _)| becomes(other, limit));
+            match same {
+                Some((other, window)) => {
+                    let mut window = window.clone();
+                    window.resize(other, limit);
+                    window
+                }
+                None => Window::new(limit, now, wall),
+            }
         });
-        let learned = learned
-            .iter()
-            .filter(|count| !to.limits.iter().any(|limit| count.counts_as(limit)));
-        self.counts = configured.chain(learned.cloned()).collect();
-        self.interval = interval(to);
+        self.windows = windows.collect();
+        if let Some(learned) = &mut self.learned {
+            learned.carry_over(from, to);
+        }
     }
 
-    /// Each limit, how much of it is taken, and when all of it will be free.
-    pub(super) fn usage(&mut self, now: Nanos) -> impl Iterator<Item = (&Limit, u64, Nanos)> {
-        self.counts.iter_mut().map(move |count| {
-            let (used, free) = (count.used(now), count.earliest(count.limit.capacity(), now));
-            (&count.limit, used, free)
+    /// Each limit, those that were learned last, how much of it is taken, and when all of it will be free.
+    pub(super) fn usage<'a>(
+        &'a self,
+        quota: &'a Quota,
+        now: Nanos,
+    ) -> impl Iterator<Item = (&'a Limit, u64, Nanos)> {
+        self.each(quota).map(move |(limit, window, elsewhere)| {
+            let used = window.used(limit, now).saturating_add(elsewhere.taken(now));
+            let free = elsewhere.earliest(limit, window, limit.capacity(), now);
+            (limit, used, free)
         })
     }
 
-    pub(super) fn is_empty(&mut self, now: Nanos) -> bool {
-        self.spaced <= now && self.counts.iter_mut().all(|count| count.used(now) == 0)
+    pub(super) fn is_empty(&self, quota: &Quota, now: Nanos) -> bool {
+        self.usage(quota, now).all(|(_, used, _)| used == 0)
+    }
+
+    #[inline]
+    fn each<'a>(
+        &'a self,
+        quota: &'a Quota,
+    ) -> impl Iterator<Item = (&'a Limit, &'a Window, Elsewhere)> {
+        let learned = self.learned.as_deref();
+        let known = quota.limits.iter().zip(self.windows.as_slice());
+        let told = learned.map_or(&[][..], |learned| &learned.limits);
+        let told = told.iter().map(|(limit, window)| (limit, window));
+        let elsewhere = learned.map_or(&[][..], |learned| &learned.elsewhere);
+        let all = known.chain(told).enumerate();
+        all.map(|(index, (limit, window))| {
+            (
+                limit,
+                window,
+                elsewhere.get(index).copied().unwrap_or_default(),
+            )
+        })
+    }
+
+    #[inline]
+    fn change(&mut self, quota: &Quota, mut change: impl FnMut(&Limit, &mut Window)) {
+        for (limit, window) in quota.limits.iter().zip(self.windows.as_mut_slice()) {
+            change(limit, window);
+        }
+        if let Some(learned) = &mut self.learned {
+            for (limit, window) in &mut learned.limits {
+                change(limit, window);
+            }
+        }
     }
 }
 
-/// How many limits a key can have, those that its upstream told of included.
-const MOST: usize = 32;
+impl Windows {
+    fn as_slice(&self) -> &[Window] {
+        match self {
+            Self::One(window) => std::slice::from_ref(window),
+            Self::Many(windows) => windows,
+        }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Window] {
+        match self {
+            Self::One(window) => std::slice::from_mut(window),
+            Self::Many(windows) => windows,
+        }
+    }
+}
+
+impl FromIterator<Window> for Windows {
+    fn from_iter<I: IntoIterator<Item = Window>>(windows: I) -> Self {
+        let mut windows = windows.into_iter();
+        match (windows.next(), windows.next()) {
+            (Some(only), None) => Self::One(only),
+            (first, second) => Self::Many(first.into_iter().chain(second).chain(windows).collect()),
+        }
+    }
+}
+
+/// The first moment at which the cost fits one limit.
+#[inline]
+fn earliest(limit: &Limit, window: &Window, elsewhere: Elsewhere, cost: Cost, now: Nanos) -> Nanos {
+    elsewhere.earliest(limit, window, amount(limit, cost), now)
+}
+
+/// Whether one limit counts the same thing as another, over the same period and in the same way.
+fn becomes(from: &Limit, to: &Limit) -> bool {
+    (from.dimension, from.per) == (to.dimension, to.per) && from.counts_like(to)
+}
 
 /// A cost that is above a limit, whatever is free of it.
 pub(super) struct TooLarge {
@@ -193,27 +221,11 @@ pub(super) struct TooLarge {
 }
 
 pub(super) fn too_large(quota: &Quota, cost: Cost) -> Option<TooLarge> {
-    if quota
-        .max_tokens_per_request
-        .is_some_and(|most| cost.total_tokens() > most)
-    {
+    let is_above = |most| cost.total_tokens() > most;
+    if quota.max_tokens_per_request.is_some_and(is_above) {
         return Some(TooLarge { limit: None });
     }
     let never_fits = |limit: &Limit| !limit.is_shadow && amount(limit, cost) > limit.capacity();
     let index = quota.limits.iter().position(never_fits)?;
     Some(TooLarge { limit: Some(index) })
-}
-
-fn interval(quota: &Quota) -> Nanos {
-    Nanos::try_from(quota.min_interval.as_nanos()).unwrap_or(Nanos::MAX)
-}
-
-fn amount(limit: &Limit, cost: Cost) -> u64 {
-    match limit.dimension {
-        Dimension::Requests => 1,
-        Dimension::Tokens => cost.total_tokens(),
-        Dimension::InputTokens => cost.input_tokens,
-        Dimension::OutputTokens => cost.output_tokens,
-        _ => 0,
-    }
 }

@@ -3,24 +3,25 @@
 use std::{
     fmt,
     sync::Arc,
+    task::Waker,
     time::{Duration, Instant},
 };
 
 use super::{
     config::Quota,
-    meter::{Meter, Setup},
-    permit::Permit,
-    state::{Admission, Patience},
-    status::Status,
-    waiter::Waiter,
+    decision::{Asked, Look},
+    epoch::{Epoch, Nanos, nanos},
+    settings::Settings,
+    state::State,
+    status::{LimitStatus, Status},
 };
 use crate::{
-    clock::{Clock, TokioClock},
+    clock::Clock,
     config_error::ConfigError,
-    error::Error,
-    keyed::Keyed,
+    cost::Price,
+    keys::{Keys, Locked, Spot},
     observe::{Event, Events, Observer},
-    request::{AttemptDeadline, Cost, Deadline, RequestHead, Scope},
+    request::{Cost, Key, Priority, RequestHead, Scope},
     upstream::Upstream,
 };
 
@@ -37,22 +38,21 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct RateLimiter {
-    settings: Arc<Settings>,
-    meters: Arc<Keyed<Meter>>,
+    shared: Arc<Shared>,
 }
 
-struct Settings {
-    quota: Arc<Quota>,
-    scope: Scope,
-    max_wait: Option<Duration>,
-    queue_capacity: usize,
-    setup: Arc<Setup>,
+struct Shared {
+    settings: Settings,
+    epoch: Epoch,
+    keys: Keys<State>,
 }
 
-/// What a request that asked holds.
-pub(super) enum Entry {
-    Admitted(Permit),
-    Queued(Waiter),
+/// The state of a key that a request falls under.
+pub(super) struct Found<'a> {
+    pub(super) state: Locked<'a, State>,
+    pub(super) key: Key<'a>,
+    /// The first of the queue, where another quota has just become the key's: he may pass earlier for it.
+    pub(super) waker: Option<Waker>,
 }
 
 impl RateLimiter {
@@ -64,16 +64,7 @@ impl RateLimiter {
     /// When a limit of the quota cannot work; the error names it.
     pub fn new(quota: Quota) -> Result<Self, ConfigError> {
         quota.check()?;
-        Ok(Self::from(Settings {
-            quota: Arc::new(quota),
-            scope: Scope::Upstream,
-            max_wait: Some(MAX_WAIT),
-            queue_capacity: usize::MAX,
-            setup: Arc::new(Setup {
-                clock: Arc::new(TokioClock),
-                events: Events::default(),
-            }),
-        }))
+        Ok(Self::from(Settings::new(quota)))
     }
 
     /// A limiter with the same settings, no state, and this scope. Default: [`Scope::Upstream`].
@@ -97,133 +88,218 @@ impl RateLimiter {
         self.with(|settings| settings.queue_capacity = requests)
     }
 
+    /// A limiter with the same settings, no state, and at most so many keys that are not idle, at least 1. A key beyond
+    /// them shares one state with all others beyond, whose key is `(others)`: nobody is refused for the number of keys, and
+    /// nobody gets more for making up new ones. Default: 1,000,000.
+    #[must_use]
+    pub fn max_keys(self, keys: usize) -> Self {
+        self.with(|settings| settings.max_keys = keys.max(1))
+    }
+
+    /// A limiter with the same settings, no state, and this price of tokens, for limits of [money](crate::Limit::money)
+    /// where the request names no upstream with a [price](Upstream::price) of its own. Default: none.
+    #[must_use]
+    pub fn price(self, price: Price) -> Self {
+        self.with(|settings| settings.price = Some(price))
+    }
+
     /// A limiter with the same settings, no state, and this clock. Default: [`TokioClock`].
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        self.with(|settings| {
-            let events = settings.setup.events.clone();
-            settings.setup = Arc::new(Setup {
-                clock: Arc::new(clock),
-                events,
-            });
-        })
+        self.with(|settings| settings.clock = Arc::new(clock))
     }
 
     /// A limiter with the same settings, no state, and this observer. Default: none.
     #[must_use]
     pub fn observe(self, observer: impl Observer) -> Self {
-        self.with(|settings| {
-            let clock = settings.setup.clock.clone();
-            settings.setup = Arc::new(Setup {
-                clock,
-                events: Events::to(observer),
-            });
-        })
+        self.with(|settings| settings.events = Events::to(observer))
     }
 
     /// How the limits of this key stand; the key of a limiter over all requests is empty.
     pub fn status(&self, key: &str) -> Status {
-        self.look(key, Meter::status)
+        self.look(key, |state, now| {
+            let until = |at: Nanos| Duration::from_nanos(at.saturating_sub(now));
+            let usage = state.usage(now);
+            let limits =
+                usage.map(|(limit, used, free)| LimitStatus::new(limit, used, until(free)));
+            Status {
+                limits: limits.collect(),
+                in_flight: state.in_flight(),
+                queued: state.queued(),
+                paused: Some(until(state.paused())).filter(|paused| !paused.is_zero()),
+            }
+        })
     }
 
     /// How long a request of this cost would wait if it came now, as far as limits and queue tell; `None` where it could
     /// never pass. What the concurrency limit adds cannot be known.
     pub fn wait_time(&self, key: &str, cost: Cost) -> Option<Duration> {
-        self.look(key, |meter| meter.wait_time(cost))
+        match self.look_at(key, cost) {
+            (Look::Pass, _) => Some(Duration::ZERO),
+            (Look::Wait { until }, now) => Some(Duration::from_nanos(until.saturating_sub(now))),
+            (Look::TooLarge { .. }, _) => None,
+        }
+    }
+
+    /// Whether a request of this cost would pass at once if it came now.
+    pub fn can_admit(&self, key: &str, cost: Cost) -> bool {
+        self.look_at(key, cost).0 == Look::Pass
+    }
+
+    /// The share of the tightest limit that would be taken if a request of this cost came now: near 0 there is room, at
+    /// 1.0 the last of it goes, and above 1.0 the request would wait. Without limits it is 0.
+    pub fn risk(&self, key: &str, cost: Cost) -> f64 {
+        self.look(key, |state, now| state.risk(cost, now))
     }
 
     /// The keys that have been seen and are not idle.
     pub fn keys(&self) -> Vec<Arc<str>> {
-        self.meters
-            .all()
-            .iter()
-            .map(|meter| meter.key.clone())
-            .collect()
+        let (mut keys, now) = (Vec::new(), self.now());
+        self.shared.keys.for_each(|key, state| {
+            if !state.is_idle(now) {
+                keys.push(key.into());
+            }
+        });
+        keys
+    }
+
+    /// Grants this key another quota, whatever the limiter's or its upstream's own is, until it is set again. What is taken
+    /// of limits that only change their amount stays taken; whoever waits and fits now goes on.
+    ///
+    /// # Errors
+    ///
+    /// When a limit of the quota cannot work; the error names it, and the key keeps the quota that it had.
+    pub fn set_quota(&self, key: &str, quota: Quota) -> Result<(), ConfigError> {
+        quota.check()?;
+        self.change(key, |state, epoch, now| {
+            state.change_quota(Arc::new(quota), now, epoch.wall());
+            state.keep_quota(true);
+        });
+        Ok(())
+    }
+
+    /// Grants this key the limiter's quota again.
+    pub fn unset_quota(&self, key: &str) {
+        self.change(key, |state, epoch, now| {
+            state.change_quota(self.settings().quota.clone(), now, epoch.wall());
+            state.keep_quota(false);
+        });
     }
 
     /// Holds back every request of this key for so long. A pause is only ever extended.
     pub fn pause(&self, key: &str, wait: Duration) {
-        self.meter(key, self.settings.setup.clock.now()).pause(wait);
+        let now = self.now();
+        self.pause_locked(self.enter(key, now), wait, now);
     }
 
     /// Forgets what this key has taken, and lifts its pause. What is under way, or waits, stays so.
     pub fn reset(&self, key: &str) {
-        if let Some(meter) = self.meters.get(key) {
-            meter.reset();
+        self.change(key, |state, epoch, now| state.reset(now, epoch.wall()));
+    }
+
+    fn look_at(&self, key: &str, cost: Cost) -> (Look, Nanos) {
+        self.look(key, |state, now| {
+            let asked = Asked {
+                cost,
+                priority: Priority::Normal,
+                at: now,
+            };
+            (state.look(&asked, now), now)
+        })
+    }
+
+    /// Looks at the state of a key without making one: a key that was never seen stands as a new one would.
+    fn look<R>(&self, key: &str, look: impl FnOnce(&mut State, Nanos) -> R) -> R {
+        let now = self.now();
+        match self.shared.keys.find(key) {
+            Some(mut state) => look(&mut state, now),
+            None => look(&mut self.fresh(now), now),
         }
     }
 
-    /// Admits, queues or refuses a request.
-    pub(super) fn enter(&self, head: &RequestHead<'_>) -> Result<Entry, Error> {
-        let settings = &self.settings;
-        let now = settings.setup.clock.now();
-        let own_quota = match settings.scope {
-            Scope::Upstream | Scope::Host => head.upstream().and_then(Upstream::own_quota),
-            _ => None,
-        };
-        let meter = settings.scope.key(head, |key| self.meter(key, now));
-        let extensions = head.extensions;
-        let cost = extensions.get().copied().unwrap_or_default();
-        let priority = extensions.get().copied().unwrap_or_default();
-        let deadline = extensions.get().map(|Deadline(at)| *at);
-        let attempt_ends = extensions.get().map(|AttemptDeadline(at)| *at);
-        let patience = Patience {
-            max_wait: settings.max_wait,
-            deadline: deadline.into_iter().chain(attempt_ends).min(),
-            queue_capacity: settings.queue_capacity,
-        };
-        match meter.ask(own_quota, cost, priority, patience, now) {
-            Admission::Pass(reservation) => Ok(Entry::Admitted(Permit::admitted(
-                meter,
-                reservation,
-                Duration::ZERO,
-            ))),
-            Admission::Wait { place, until } => {
-                let waiter = Waiter::new(meter.clone(), place, now, patience.until(now));
-                let wait = until.saturating_duration_since(now);
-                meter.tell(&Event::Queued {
-                    key: &meter.key,
-                    wait,
-                });
-                Ok(Entry::Queued(waiter))
-            }
-            Admission::Reject(rejection) => Err(meter.refusal(rejection, now)),
-        }
+    /// Changes the state of a key, and wakes the first of its queue, whose turn may have come.
+    fn change(&self, key: &str, change: impl FnOnce(&mut State, Epoch, Nanos)) {
+        let now = self.now();
+        let mut state = self.enter(key, now);
+        change(&mut state, self.shared.epoch, now);
+        let waker = state.first_waker();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Looks at the meter of a key without making one: a key that was never seen stands as a new one would.
-    fn look<R>(&self, key: &str, look: impl FnOnce(&Meter) -> R) -> R {
-        match self.meters.get(key) {
-            Some(meter) => look(&meter),
-            None => {
-                let settings = &self.settings;
-                let now = settings.setup.clock.now();
-                look(&Meter::new(
-                    key.into(),
-                    settings.quota.clone(),
-                    settings.setup.clone(),
-                    now,
-                ))
-            }
+    /// Holds everybody back. Who waits is woken, for the wait may have become too long for him.
+    fn pause_locked(&self, mut state: Locked<'_, State>, wait: Duration, now: Nanos) {
+        if !state.pause(now.saturating_add(nanos(wait)), now) {
+            return;
         }
+        let (key, waker) = (Box::<str>::from(state.key()), state.first_waker());
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        self.settings()
+            .events
+            .tell(&Event::Paused { key: &key, wait });
     }
 
-    fn meter(&self, key: &str, now: Instant) -> Arc<Meter> {
-        let settings = &self.settings;
-        let make = |key| Meter::new(key, settings.quota.clone(), settings.setup.clone(), now);
-        self.meters
-            .get_or_insert(key, make, |meter| meter.is_idle(now))
+    /// The state of this key, made if it is new.
+    fn enter(&self, key: &str, now: Nanos) -> Locked<'_, State> {
+        let is_idle = |state: &mut State| state.is_idle(now);
+        self.shared.keys.enter(key, || self.fresh(now), is_idle)
+    }
+
+    fn fresh(&self, now: Nanos) -> State {
+        let Shared {
+            settings, epoch, ..
+        } = &*self.shared;
+        State::new(settings.quota.clone(), now, epoch.wall())
+    }
+
+    fn now(&self) -> Nanos {
+        self.epoch().nanos(self.settings().clock.now())
+    }
+
+    /// The state of the key that a request falls under. An upstream's own quota takes the place of the limiter's.
+    pub(super) fn find<'a>(&'a self, head: &RequestHead<'a>, now: Instant) -> Found<'a> {
+        let scope = &self.settings().scope;
+        let key = scope.key(head);
+        let now = self.epoch().nanos(now);
+        let mut state = self.enter(&key, now);
+        let upstream = head.upstream().filter(|_| scope.is_of_upstreams());
+        let is_other =
+            |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && !state.is_quota_set();
+        let own = upstream.and_then(Upstream::own_quota).filter(is_other);
+        let mut waker = None;
+        if let Some(own) = own {
+            state.change_quota(own.clone(), now, self.epoch().wall());
+            waker = state.first_waker();
+        }
+        Found { state, key, waker }
+    }
+
+    /// The state at a spot that somebody holds on to.
+    pub(super) fn lock(&self, spot: Spot) -> Locked<'_, State> {
+        self.shared.keys.lock(spot)
+    }
+
+    /// Holds back every request of the key at this spot.
+    pub(super) fn pause_at(&self, spot: Spot, wait: Duration) {
+        self.pause_locked(self.lock(spot), wait, self.now());
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.shared.epoch
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Where it stands in the order in which several are locked.
+    pub(super) fn lock_order(&self) -> usize {
+        Arc::as_ptr(&self.shared).addr()
     }
 
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
-        let current = &self.settings;
-        let mut settings = Settings {
-            quota: current.quota.clone(),
-            scope: current.scope.clone(),
-            max_wait: current.max_wait,
-            queue_capacity: current.queue_capacity,
-            setup: current.setup.clone(),
-        };
+        let mut settings = self.shared.settings.clone();
         change(&mut settings);
         Self::from(settings)
     }
@@ -231,9 +307,14 @@ impl RateLimiter {
 
 impl From<Settings> for RateLimiter {
     fn from(settings: Settings) -> Self {
+        let epoch = Epoch::new(settings.clock.now(), settings.clock.wall());
+        let keys = Keys::new(settings.max_keys);
         Self {
-            settings: Arc::new(settings),
-            meters: Arc::new(Keyed::new()),
+            shared: Arc::new(Shared {
+                settings,
+                epoch,
+                keys,
+            }),
         }
     }
 }
@@ -247,15 +328,14 @@ impl Default for RateLimiter {
 
 impl fmt::Debug for RateLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = self.settings();
         f.debug_struct("RateLimiter")
-            .field("quota", &self.settings.quota)
-            .field("scope", &self.settings.scope)
-            .field("max_wait", &self.settings.max_wait)
-            .field("queue_capacity", &self.settings.queue_capacity)
+            .field("quota", &settings.quota)
+            .field("scope", &settings.scope)
+            .field("max_wait", &settings.max_wait)
+            .field("queue_capacity", &settings.queue_capacity)
+            .field("max_keys", &settings.max_keys)
             .field("keys", &self.keys())
             .finish_non_exhaustive()
     }
 }
-
-// Half as long again as the commonest window, so that who waits for one to free is not refused in that very moment.
-const MAX_WAIT: Duration = Duration::from_secs(90);

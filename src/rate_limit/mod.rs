@@ -71,16 +71,24 @@
 //! with takings merged so that memory is bounded; the bucket is the one of
 //! [RFC 2697](https://www.rfc-editor.org/rfc/rfc2697) with debt; a queue without overtaking as in tokio's semaphore.
 
+mod asking;
+mod calendar;
 mod config;
-mod count;
 mod counts;
+mod decision;
+mod entrance;
+mod epoch;
 mod future;
 mod handle;
 mod layer;
-mod meter;
+mod learned;
+mod limit;
+mod limiters;
+mod line;
 mod permit;
 mod queue;
 mod service;
+mod settings;
 mod state;
 mod status;
 mod waiter;
@@ -89,10 +97,12 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Amount, Limit, Quota};
+pub use calendar::Zone;
+pub use config::Quota;
 pub use future::ResponseFuture;
 pub use handle::RateLimiter;
 pub use layer::RateLimitLayer;
+pub use limit::{Amount, Limit};
 pub use permit::Permit;
 pub use service::RateLimit;
 pub use status::{LimitStatus, Status};

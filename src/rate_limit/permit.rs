@@ -1,17 +1,35 @@
 //! The right to have one request under way.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderMap, Response};
+use smallvec::SmallVec;
+use tracing::Level;
 
-use super::{counts::Told, meter::Meter, state::Reservation};
+use super::{
+    asking::Asking,
+    counts::Shadow,
+    decision::Admitted,
+    epoch::Nanos,
+    handle::RateLimiter,
+    learned::Told,
+    limiters::{Limiters, States},
+    state::State,
+};
 use crate::{
     body::Guard,
     classify,
     error::Error,
+    keys::{Locked, Spot},
     observe::Event,
     outcome::{FailureKind, UsageCell, Window},
+    request::Cost,
     signal::{self, QuotaReading},
+    upstream::Upstream,
 };
 
 /// The right to have one request under way. Rides on the body of the response.
@@ -20,33 +38,48 @@ use crate::{
 /// stands, for the upstream has counted it. When nothing was sent, everything is given back.
 #[must_use]
 pub struct Permit {
-    meter: Arc<Meter>,
-    reservation: Option<Reservation>,
-    is_sent: bool,
+    limiters: Limiters,
+    shares: SmallVec<[Share; 1]>,
+    cost: Cost,
+    /// Where its tokens have a price.
+    upstream: Option<Upstream>,
     usage: Option<UsageCell>,
+    is_sent: bool,
+}
+
+/// What was taken from one limiter.
+#[derive(Debug)]
+struct Share {
+    spot: Spot,
+    at: Nanos,
 }
 
 impl Permit {
-    /// A permit for what was reserved. Made before the event is told, so that an observer that panics leaks nothing.
-    pub(super) fn admitted(meter: Arc<Meter>, reservation: Reservation, waited: Duration) -> Self {
+    /// Takes what a request costs from all limiters. What there is to tell of it is told by whoever holds the permit, so
+    /// that an observer that panics leaks nothing.
+    pub(super) fn take<'a>(
+        limiters: &'a Limiters,
+        mut states: States<'_>,
+        asking: &Asking,
+        now: Instant,
+    ) -> (Self, Tales<'a>) {
+        let mut tales = Tales::new();
+        let taken = limiters.iter().zip(&mut states).map(|(limiter, state)| {
+            state.hold();
+            let Admitted { at, shadow } = state.admit(asking.cost, limiter.epoch().nanos(now));
+            tales.extend(Tale::of(limiter, state, shadow, at));
+            let spot = state.spot();
+            Share { spot, at }
+        });
         let permit = Self {
-            meter,
-            reservation: Some(reservation),
-            is_sent: false,
+            shares: taken.collect(),
+            limiters: limiters.clone(),
+            cost: asking.cost,
+            upstream: asking.upstream.clone(),
             usage: None,
+            is_sent: false,
         };
-        let key = &*permit.meter.key;
-        permit.meter.tell(&Event::Admitted { key, waited });
-        if let Some(reservation) = permit
-            .reservation
-            .as_ref()
-            .filter(|made| made.shadow.is_some())
-            && let Some((limit, wait)) = permit.meter.shadowed(reservation)
-        {
-            let limit = &limit.to_string();
-            permit.meter.tell(&Event::Shadowed { key, limit, wait });
-        }
-        permit
+        (permit, tales)
     }
 
     /// The request goes out: from here on the upstream may have counted it.
@@ -59,7 +92,8 @@ impl Permit {
         match result {
             Ok(response) => {
                 self.usage = response.extensions().get().cloned();
-                self.heed(response);
+                self.heed_quotas(response.headers());
+                self.heed_failure(response);
                 Some(self)
             }
             Err(error) => {
@@ -70,51 +104,127 @@ impl Permit {
     }
 
     /// A rate limit that names a wait holds back everybody under this key: they would only be refused as well.
-    fn heed<B>(&self, response: &Response<B>) {
-        self.heed_quotas(response.headers());
-        if let Some(failure) = classify::failure_of_response(response, self.meter.clock())
+    fn heed_failure<B>(&self, response: &Response<B>) {
+        if let Some(failure) = classify::failure_of_response(response, self.limiters.clock())
             && failure.kind == FailureKind::RateLimited
             && let Some(wait) = failure.retry_after
         {
-            self.meter.pause(wait);
+            let (limiter, share) = self.learner();
+            limiter.pause_at(share.spot, wait);
         }
     }
 
     /// Where the upstream says what is left, that is all that is left.
     fn heed_quotas(&self, headers: &HeaderMap) {
-        // The time of day is read only where it is needed: most answers tell nothing.
-        if let Some(reservation) = self
-            .reservation
-            .as_ref()
-            .filter(|_| signal::tells_quotas(headers))
-        {
-            let quotas = signal::quotas(headers, self.meter.clock().wall());
-            self.meter.heed(reservation, quotas.iter().filter_map(told));
+        // The time is read only where it is needed: most answers tell nothing.
+        if !signal::tells_quotas(headers) {
+            return;
         }
+        let clock = self.limiters.clock();
+        let (quotas, now) = (signal::quotas(headers, clock.wall()), clock.now());
+        let (limiter, share) = self.learner();
+        let mut state = limiter.lock(share.spot);
+        let now = limiter.epoch().nanos(now);
+        for told in quotas.iter().filter_map(told) {
+            state.heed(self.cost, told, now, limiter.epoch().wall());
+        }
+    }
+
+    fn learner(&self) -> (&RateLimiter, &Share) {
+        let learner = self.limiters.learner();
+        (&self.limiters[learner], &self.shares[learner])
+    }
+
+    /// What the request really cost, where its answer has told.
+    fn used(&self) -> Option<Cost> {
+        let usage = self.usage.as_ref().and_then(UsageCell::get)?;
+        let used = self.cost.settled(usage);
+        let price = self.limiters.price(self.upstream.as_ref());
+        let money = price.map(|price| price.of_usage(&usage, self.cost));
+        Some(used.with_money(money.unwrap_or(used.money)))
     }
 
     /// Ends the request; everything of it is accounted for once.
     fn end(&mut self) {
-        let Some(reservation) = self.reservation.take() else {
-            return;
-        };
-        let reserved = reservation.cost;
-        let used = self
-            .usage
-            .as_ref()
-            .and_then(UsageCell::get)
-            .map(|usage| reserved.settled(usage));
-        self.meter.end(|state, now| match self.is_sent {
-            true => state.finish(reservation, used, now),
-            false => state.refund(reservation, now),
-        });
-        if let Some(used) = used {
-            let key = &*self.meter.key;
-            self.meter.tell(&Event::Settled {
-                key,
+        let reserved = self.cost;
+        let used = self.used().filter(|_| self.is_sent);
+        let settles = !self.is_sent || used.is_some_and(|used| used != reserved);
+        // Where nothing is given back there is no need to know the time.
+        let now = settles.then(|| self.limiters.clock().now());
+        let mut keys = SmallVec::<[(&RateLimiter, Box<str>); 0]>::new();
+        for (limiter, share) in self.limiters.iter().zip(&self.shares) {
+            let mut state = limiter.lock(share.spot);
+            if used.is_some() && limiter.settings().events.are_heard(Level::DEBUG) {
+                keys.push((limiter, state.key().into()));
+            }
+            state.release();
+            let mut may_pass = state.finish(reserved);
+            if let Some(now) = now {
+                let now = limiter.epoch().nanos(now);
+                match used {
+                    Some(used) => state.settle(share.at, reserved, used, now),
+                    None => state.refund(share.at, reserved, now),
+                }
+                may_pass = true;
+            }
+            let waker = may_pass.then(|| state.first_waker()).flatten();
+            drop(state);
+            waker.into_iter().for_each(Waker::wake);
+        }
+        for (limiter, key) in keys {
+            limiter.settings().events.tell(&Event::Settled {
+                key: &key,
                 reserved,
-                used,
+                used: used.unwrap_or(reserved),
             });
+        }
+    }
+}
+
+/// What is to be told of an admission, once the locks are free.
+pub(super) type Tales<'a> = SmallVec<[Tale<'a>; 0]>;
+
+/// What one limiter has to tell. Where nobody listens there is none: the key has to be copied.
+pub(super) struct Tale<'a> {
+    limiter: &'a RateLimiter,
+    key: Box<str>,
+    /// The shadow limit that would have held the request back, in words, and for how long.
+    shadow: Option<(String, Duration)>,
+}
+
+impl<'a> Tale<'a> {
+    fn of(
+        limiter: &'a RateLimiter,
+        state: &Locked<'_, State>,
+        shadow: Option<Shadow>,
+        at: Nanos,
+    ) -> Option<Self> {
+        let level = match shadow {
+            Some(_) => Level::INFO,
+            None => Level::DEBUG,
+        };
+        limiter.settings().events.are_heard(level).then(|| Self {
+            limiter,
+            key: state.key().into(),
+            shadow: shadow.and_then(|shadow| {
+                let wait = Duration::from_nanos(shadow.until.saturating_sub(at));
+                Some((state.shadowed(shadow)?.to_string(), wait))
+            }),
+        })
+    }
+
+    pub(super) fn tell(&self, waited: Duration) {
+        let key = &*self.key;
+        self.limiter
+            .settings()
+            .events
+            .tell(&Event::Admitted { key, waited });
+        if let Some((limit, wait)) = &self.shadow {
+            let wait = *wait;
+            self.limiter
+                .settings()
+                .events
+                .tell(&Event::Shadowed { key, limit, wait });
         }
     }
 }
@@ -147,7 +257,8 @@ impl Drop for Permit {
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
-            .field("key", &self.meter.key)
+            .field("cost", &self.cost)
+            .field("is_sent", &self.is_sent)
             .finish_non_exhaustive()
     }
 }

@@ -1,8 +1,8 @@
 //! Who waits, and who goes next.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, task::Waker, time::Duration};
 
-use super::window::Nanos;
+use super::{decision::Asked, epoch::Nanos};
 use crate::request::{Cost, Priority};
 
 /// The waiting requests, in the order in which they will be admitted.
@@ -12,7 +12,7 @@ use crate::request::{Cost, Priority};
 /// Within a priority it is first come, first served; nobody overtakes a large request because he is small.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiting: BTreeMap<Place, Cost>,
+    waiting: BTreeMap<Place, Waiting>,
     next: u64,
 }
 
@@ -23,47 +23,71 @@ pub(super) struct Place {
     number: u64,
 }
 
+#[derive(Debug)]
+struct Waiting {
+    cost: Cost,
+    waker: Option<Waker>,
+}
+
 const AGEING: Nanos = Duration::from_secs(30).as_nanos() as Nanos;
 
-impl Queue {
-    /// The place that a request would get.
-    pub(super) fn place(&mut self, priority: Priority, now: Nanos) -> Place {
-        let handicap = match priority {
+impl Place {
+    /// The place that a request would get: behind everybody of its order.
+    pub(super) fn of(asked: &Asked) -> Self {
+        let handicap = match asked.priority {
             Priority::High => 0,
             Priority::Normal => AGEING,
             Priority::Low => 2 * AGEING,
         };
-        self.next += 1;
-        Place {
-            order: now.saturating_add(handicap),
-            number: self.next,
+        Self {
+            order: asked.at.saturating_add(handicap),
+            number: u64::MAX,
         }
     }
+}
 
-    pub(super) fn insert(&mut self, place: Place, cost: Cost) {
-        self.waiting.insert(place, cost);
+impl Queue {
+    pub(super) fn join(&mut self, asked: &Asked) -> Place {
+        let place = Place {
+            number: self.next,
+            ..Place::of(asked)
+        };
+        self.next += 1;
+        let waiting = Waiting {
+            cost: asked.cost,
+            waker: None,
+        };
+        self.waiting.insert(place, waiting);
+        place
     }
 
-    /// Takes a request out; `None` when it is not waiting.
-    pub(super) fn remove(&mut self, place: Place) -> Option<Cost> {
-        self.waiting.remove(&place)
+    /// Takes a request out, with its waker, which is foreign code: it is dropped when the lock is free.
+    pub(super) fn remove(&mut self, place: Place) -> Option<Waker> {
+        self.waiting.remove(&place)?.waker
     }
 
-    pub(super) fn first(&self) -> Option<(Place, Cost)> {
-        let (place, cost) = self.waiting.first_key_value()?;
-        Some((*place, *cost))
+    /// Sets whom to wake, and gives back whom that replaces.
+    pub(super) fn set_waker(&mut self, place: Place, waker: Waker) -> Option<Waker> {
+        self.waiting.get_mut(&place)?.waker.replace(waker)
+    }
+
+    pub(super) fn first(&self) -> Option<Place> {
+        self.waiting.first_key_value().map(|(place, _)| *place)
+    }
+
+    pub(super) fn first_waker(&self) -> Option<Waker> {
+        self.waiting.first_key_value()?.1.waker.clone()
     }
 
     /// What waits ahead of this place, in order.
     pub(super) fn ahead_of(&self, place: Place) -> impl Iterator<Item = Cost> + '_ {
-        self.waiting.range(..place).map(|(_, cost)| *cost)
+        self.waiting.range(..place).map(|(_, waiting)| waiting.cost)
     }
 
     /// Whether a request at this place would be the last.
     pub(super) fn is_last(&self, place: Place) -> bool {
-        self.waiting
-            .last_key_value()
-            .is_none_or(|(last, _)| *last < place)
+        let last = self.waiting.last_key_value();
+        last.is_none_or(|(last, _)| *last < place)
     }
 
     pub(super) fn len(&self) -> usize {

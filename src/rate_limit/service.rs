@@ -7,8 +7,10 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
+    entrance::{Entry, enter},
     future::ResponseFuture,
-    handle::{Entry, RateLimiter},
+    handle::RateLimiter,
+    limiters::Limiters,
     permit::Permit,
 };
 use crate::{
@@ -21,13 +23,17 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct RateLimit<S> {
     inner: S,
-    limiter: RateLimiter,
+    limiters: Limiters,
 }
 
 impl<S> RateLimit<S> {
     /// Puts a limiter around a service.
     pub fn new(inner: S, limiter: RateLimiter) -> Self {
-        Self { inner, limiter }
+        Self::under(inner, Limiters::one(limiter))
+    }
+
+    pub(super) fn under(inner: S, limiters: Limiters) -> Self {
+        Self { inner, limiters }
     }
 
     /// The service inside.
@@ -51,7 +57,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.limiter.enter(&RequestHead::of(&request)) {
+        match enter(&self.limiters, &RequestHead::of(&request)) {
             Ok(Entry::Admitted(mut permit)) => {
                 permit.send();
                 ResponseFuture::admitted(self.inner.call(request), permit)

@@ -1,408 +1,303 @@
 //! The state of one key: its windows, its queue, what is under way. Pure: it is told the time.
 //!
-//! A request [`ask`](State::ask)s and passes, waits or is refused. One that waits asks for its [`turn`](State::turn) when
-//! it is woken: only the first of the queue is ever admitted, and only it is told a time to wake at. Whoever is admitted
-//! holds a [`Reservation`], which is given back exactly once: [`finish`](State::finish)ed, or [`refund`](State::refund)ed
-//! when nothing was sent.
+//! A request [`look`](State::look)s, and passes or waits. Who passes is [`admit`](State::admit)ted; who waits
+//! [`join`](State::join)s the queue and asks for his [`turn`](State::turn) when he is woken: only the first is ever
+//! admitted, and only he is told a time to wake at. What was admitted ends exactly once: [`finish`](State::finish)ed, or
+//! [`refund`](State::refund)ed when nothing was sent.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
-};
+use std::{sync::Arc, task::Waker};
 
 use super::{
-    config::{Limit, Quota},
-    counts::{Counts, Shadow, Told, TooLarge, too_large},
-    queue::{Place, Queue},
-    window::Nanos,
+    config::Quota,
+    counts::{Counts, Shadow, TooLarge, too_large},
+    decision::{Admitted, Asked, Look, Turn},
+    epoch::{Nanos, WallNanos},
+    learned::{Told, amount},
+    limit::Limit,
+    line::Line,
+    queue::Place,
 };
-use crate::{
-    instant::after,
-    request::{Cost, Priority},
-};
+use crate::request::Cost;
 
-/// What becomes of a request that asks.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Admission {
-    Pass(Reservation),
-    Wait { place: Place, until: Instant },
-    Reject(Rejection),
-}
-
-/// What becomes of a request that waits.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    Pass(Reservation),
-    /// Wake at this time, or, where there is none, when something ends or this one becomes the first.
-    Wait {
-        until: Option<Instant>,
-    },
-}
-
-/// Why a request is refused at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rejection {
-    /// It costs more than this limit, by its index, ever allows; `None` for the limit of a single request.
-    TooLarge {
-        limit: Option<usize>,
-    },
-    /// `until` is not known where only the end of another request can help.
-    WaitTooLong {
-        until: Option<Instant>,
-    },
-    QueueFull {
-        until: Instant,
-    },
-}
-
-/// What an admitted request has taken.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use]
-pub(super) struct Reservation {
-    at: Nanos,
-    pub(super) cost: Cost,
-    /// What a limit in shadow mode would have done.
-    pub(super) shadow: Option<Shadow>,
-}
-
-/// How a request may wait.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    pub(super) max_wait: Option<Duration>,
-    /// When the caller stops waiting.
-    pub(super) deadline: Option<Instant>,
-    /// How many may wait at the same time.
-    pub(super) queue_capacity: usize,
-}
-
-impl Patience {
-    /// The latest time at which being admitted is still of use to a request that asks now.
-    pub(super) fn until(self, now: Instant) -> Option<Instant> {
-        let longest = self.max_wait.map(|wait| after(now, wait));
-        longest.into_iter().chain(self.deadline).min()
-    }
-}
-
+/// The state of one key. It is kept small, for there may be a million of them.
 #[derive(Debug)]
 pub(super) struct State {
     quota: Arc<Quota>,
-    origin: Instant,
     latest: Nanos,
-    counts: Counts,
     in_flight: u32,
-    /// What all that are under way were reckoned with.
-    pending: Cost,
-    paused: Nanos,
-    queue: Queue,
-    /// The state once everybody who waits has been admitted, kept while nothing makes it untrue.
-    forecast: Option<Forecast>,
+    /// Permits and waiting requests that will come back to it.
+    holders: u32,
+    counts: Counts,
+    rare: Option<Box<Rare>>,
 }
 
-#[derive(Clone, Debug)]
-struct Forecast {
-    counts: Counts,
-    at: Nanos,
+/// What most keys do without.
+#[derive(Debug, Default)]
+struct Rare {
+    line: Line,
+    paused: Nanos,
+    /// What all that are under way were reckoned with.
+    pending: Cost,
+    /// Whether the quota was set for this key, and gives way to no other.
+    is_set: bool,
 }
 
 impl State {
-    /// An empty state; `wall` is the time of day `now`.
-    pub(super) fn new(quota: Arc<Quota>, now: Instant, wall: SystemTime) -> Self {
+    /// An empty state; `wall` is the time of day at the origin of the limiter.
+    pub(super) fn new(quota: Arc<Quota>, now: Nanos, wall: WallNanos) -> Self {
         Self {
-            counts: Counts::new(&quota, 0, wall),
+            counts: Counts::new(&quota, now, wall),
             quota,
-            origin: now,
-            latest: 0,
+            latest: now,
             in_flight: 0,
-            pending: Cost::default(),
-            paused: 0,
-            queue: Queue::default(),
-            forecast: None,
+            holders: 0,
+            rare: None,
         }
     }
 
-    /// Admits, queues or refuses a request. What is refused has taken nothing.
-    pub(super) fn ask(
-        &mut self,
-        cost: Cost,
-        priority: Priority,
-        patience: Patience,
-        now: Instant,
-    ) -> Admission {
-        let patience_ends = patience.until(now);
+    /// Whether a request that asks now would pass. Nothing is taken.
+    pub(super) fn look(&mut self, asked: &Asked, now: Nanos) -> Look {
         let now = self.move_to(now);
-        if let Some(TooLarge { limit }) = too_large(&self.quota, cost) {
-            return Admission::Reject(Rejection::TooLarge { limit });
+        if let Some(TooLarge { limit }) = too_large(&self.quota, asked.cost) {
+            return Look::TooLarge { limit };
         }
-        let place = self.queue.place(priority, now);
-        let is_first = self.queue.first().is_none_or(|(first, _)| place < first);
-        if is_first && !self.is_full() && self.earliest(cost, now) == now {
-            self.forecast = None;
-            return Admission::Pass(self.admit(cost, now));
+        let place = Place::of(asked);
+        let is_next = self.first().is_none_or(|first| place < first);
+        let from = now.max(self.paused());
+        if is_next && !self.is_full() && self.counts.earliest(&self.quota, asked.cost, from) <= now
+        {
+            return Look::Pass;
         }
-        let forecast = self.predict(cost, place, now);
-        let until = self.instant(forecast.at);
-        if patience_ends.is_some_and(|latest| until > latest) {
-            return Admission::Reject(Rejection::WaitTooLong { until: Some(until) });
-        }
-        if self.queue.len() >= patience.queue_capacity {
-            return Admission::Reject(Rejection::QueueFull { until });
-        }
-        self.forecast = self.queue.is_last(place).then_some(forecast);
-        self.queue.insert(place, cost);
-        Admission::Wait { place, until }
-    }
-
-    /// Admits a request that waits, if it is its turn.
-    pub(super) fn turn(&mut self, place: Place, now: Instant) -> Turn {
-        let now = self.move_to(now);
-        match self.queue.first() {
-            Some((first, cost)) if first == place && !self.is_full() => {
-                let until = self.earliest(cost, now);
-                if until > now {
-                    return Turn::Wait {
-                        until: Some(self.instant(until)),
-                    };
-                }
-                self.queue.remove(place);
-                // The forecast reckons without the concurrency limit, whose waits it then lags behind.
-                if self.quota.max_concurrent.is_some() {
-                    self.forecast = None;
-                }
-                Turn::Pass(self.admit(cost, now))
+        let until = match &mut self.rare {
+            Some(rare) => {
+                let counts = (&*self.quota, &self.counts);
+                rare.line.predict(counts, asked.cost, place, from)
             }
-            _ => Turn::Wait { until: None },
+            None => self.counts.earliest(&self.quota, asked.cost, from),
+        };
+        Look::Wait { until }
+    }
+
+    /// Takes what a request costs.
+    pub(super) fn admit(&mut self, cost: Cost, now: Nanos) -> Admitted {
+        let now = self.move_to(now);
+        let shadow = match self.quota.has_shadows() {
+            true => self.counts.shadow(&self.quota, cost, now),
+            false => None,
+        };
+        self.counts.take(&self.quota, cost, now);
+        self.in_flight = self.in_flight.saturating_add(1);
+        if cost != Cost::default() {
+            let rare = self.rare();
+            rare.pending = rare.pending.plus(cost);
+        }
+        self.heed_change();
+        Admitted { at: now, shadow }
+    }
+
+    /// Puts a request into the queue.
+    pub(super) fn join(&mut self, asked: &Asked) -> Place {
+        let quota = self.quota.clone();
+        self.rare().line.join(&quota, asked)
+    }
+
+    /// Whether it is the turn of a request that waits. It [`leave`](Self::leave)s before it is admitted.
+    pub(super) fn turn(&mut self, place: Place, cost: Cost, now: Nanos) -> Turn {
+        let now = self.move_to(now);
+        if self.first() != Some(place) || self.is_full() {
+            return Turn::Wait { until: None };
+        }
+        let from = now.max(self.paused());
+        let until = self.counts.earliest(&self.quota, cost, from);
+        match until > now {
+            true => Turn::Wait { until: Some(until) },
+            false => Turn::Pass,
         }
     }
 
-    /// Takes a request out of the queue. Returns whether somebody else is the first now.
-    pub(super) fn cancel(&mut self, place: Place) -> bool {
+    /// Takes a request out of the queue. Returns its waker, which is foreign code, and whether it was the first.
+    pub(super) fn leave(&mut self, place: Place) -> (Option<Waker>, bool) {
         let was_first = self.first() == Some(place);
-        if self.queue.remove(place).is_some() {
-            self.forecast = None;
+        let waker = self.rare.as_mut().and_then(|rare| rare.line.leave(place));
+        (waker, was_first)
+    }
+
+    /// A request has ended. Returns whether the first of the queue may pass earlier for it.
+    pub(super) fn finish(&mut self, cost: Cost) -> bool {
+        let was_full = self.is_full();
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if let Some(rare) = &mut self.rare {
+            rare.pending = rare.pending.less(cost);
         }
-        was_first
+        was_full && !self.is_full()
     }
 
-    /// A request has ended; `used` is what it really cost, where that is known. Returns whether the first of the queue
-    /// may pass earlier for it.
-    pub(super) fn finish(
-        &mut self,
-        reservation: Reservation,
-        used: Option<Cost>,
-        now: Instant,
-    ) -> bool {
+    /// Corrects what a request took at the moment `at` to what it really used.
+    pub(super) fn settle(&mut self, at: Nanos, reserved: Cost, used: Cost, now: Nanos) {
         let now = self.move_to(now);
-        let was_full = self.leave(reservation.cost);
-        match used.filter(|used| *used != reservation.cost) {
-            Some(used) => {
-                self.counts
-                    .settle(reservation.at, reservation.cost, used, now);
-                self.forecast = None;
-                true
-            }
-            None => was_full,
-        }
+        self.counts.settle(&self.quota, at, reserved, used, now);
+        self.heed_change();
     }
 
-    /// A request was never sent: everything that it took is given back, and the first of the queue may pass earlier.
-    pub(super) fn refund(&mut self, reservation: Reservation, now: Instant) -> bool {
+    /// A request was never sent: everything that it took is given back.
+    pub(super) fn refund(&mut self, at: Nanos, cost: Cost, now: Nanos) {
         let now = self.move_to(now);
-        self.leave(reservation.cost);
-        self.counts.give_back(reservation.at, reservation.cost, now);
-        self.forecast = None;
-        true
+        self.counts.give_back(&self.quota, at, cost, now);
+        self.heed_change();
     }
 
-    /// Admits nobody for a while. A pause is only ever extended. Returns whether it was.
-    pub(super) fn pause(&mut self, wait: Duration, now: Instant) -> bool {
-        self.move_to(now);
-        let until = self.nanos(after(now, wait));
-        let extended = until > self.paused && until > self.latest;
+    /// Admits nobody before `until`. A pause is only ever extended. Returns whether it was.
+    pub(super) fn pause(&mut self, until: Nanos, now: Nanos) -> bool {
+        let now = self.move_to(now);
+        let extended = until > self.paused() && until > now;
         if extended {
-            self.paused = until;
-            self.forecast = None;
+            let rare = self.rare();
+            rare.paused = until;
+            rare.line.forget_forecast();
         }
         extended
     }
 
     /// Forgets what was taken, and lifts a pause. What is under way, or waits, stays so.
-    pub(super) fn reset(&mut self, now: Instant) {
+    pub(super) fn reset(&mut self, now: Nanos, wall: WallNanos) {
         let now = self.move_to(now);
-        self.counts = self.counts.anew(&self.quota, now);
-        self.paused = 0;
-        self.forecast = None;
+        // What was taken a moment ago must not be settled against what comes after, in this same nanosecond neither.
+        self.latest = now.saturating_add(1);
+        self.counts = Counts::new(&self.quota, self.latest, wall);
+        if let Some(rare) = &mut self.rare {
+            rare.paused = 0;
+            rare.line.forget_forecast();
+        }
     }
 
     pub(super) fn quota(&self) -> &Arc<Quota> {
         &self.quota
     }
 
+    /// Whether the quota was set for this key.
+    pub(super) fn is_quota_set(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.is_set)
+    }
+
     /// Goes over to another quota. What was taken of a limit that only changes its amount stays taken.
-    pub(super) fn change_quota(&mut self, quota: Arc<Quota>, now: Instant) {
+    pub(super) fn change_quota(&mut self, quota: Arc<Quota>, now: Nanos, wall: WallNanos) {
         let now = self.move_to(now);
-        self.counts.change_quota(&self.quota, &quota, now);
+        self.counts.change_quota(&self.quota, &quota, now, wall);
         self.quota = quota;
-        self.forecast = None;
-    }
-
-    /// When a request that came now would be admitted, if nothing but time frees anything; `None` if never.
-    pub(super) fn admission_time(
-        &mut self,
-        cost: Cost,
-        priority: Priority,
-        now: Instant,
-    ) -> Option<Instant> {
-        let now = self.move_to(now);
-        if too_large(&self.quota, cost).is_some() {
-            return None;
+        if let Some(rare) = &mut self.rare {
+            rare.line.forget_forecast();
         }
-        let place = self.queue.place(priority, now);
-        let forecast = self.predict(cost, place, now);
-        Some(self.instant(forecast.at))
     }
 
-    pub(super) fn first(&self) -> Option<Place> {
-        self.queue.first().map(|(place, _)| place)
+    /// Keeps the quota, whatever others say, or, with `false`, no longer.
+    pub(super) fn keep_quota(&mut self, is_set: bool) {
+        self.rare().is_set = is_set;
+    }
+
+    /// Heeds what the answer to a request of this cost says of the upstream's limits.
+    pub(super) fn heed(&mut self, answered: Cost, told: Told, now: Nanos, wall: WallNanos) {
+        let now = self.move_to(now);
+        let others = u64::from(self.in_flight.saturating_sub(1));
+        let pending = self
+            .rare
+            .as_ref()
+            .map_or_else(Cost::default, |rare| rare.pending);
+        let pending = (others, pending.less(answered));
+        self.counts.heed(&self.quota, told, pending, now, wall);
+        if let Some(rare) = &mut self.rare {
+            rare.line.forget_forecast();
+        }
+    }
+
+    /// Somebody holds on to this state, so that it does not vanish.
+    pub(super) fn hold(&mut self) {
+        self.holders = self.holders.saturating_add(1);
+    }
+
+    pub(super) fn release(&mut self) {
+        self.holders = self.holders.saturating_sub(1);
+    }
+
+    pub(super) fn first_waker(&self) -> Option<Waker> {
+        self.rare.as_ref()?.line.first_waker()
+    }
+
+    pub(super) fn set_waker(&mut self, place: Place, waker: Waker) -> Option<Waker> {
+        self.rare.as_mut()?.line.set_waker(place, waker)
     }
 
     pub(super) fn queued(&self) -> usize {
-        self.queue.len()
+        self.rare.as_ref().map_or(0, |rare| rare.line.len())
     }
 
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight
     }
 
+    /// The share of the tightest limit that would be taken after a request of this cost.
+    pub(super) fn risk(&mut self, cost: Cost, now: Nanos) -> f64 {
+        let now = self.move_to(now);
+        let usage = self.counts.usage(&self.quota, now);
+        let binding = usage.filter(|(limit, ..)| !limit.is_shadow && !limit.is_spacing);
+        let shares = binding.map(|(limit, used, _)| {
+            let used = used.saturating_add(amount(limit, cost));
+            used as f64 / limit.capacity() as f64
+        });
+        let most = self.quota.max_concurrent;
+        let of_slots = most.map(|most| (f64::from(self.in_flight) + 1.0) / f64::from(most));
+        shares.chain(of_slots).fold(0.0, f64::max)
+    }
+
     /// Each limit, how much of it is taken, and when all of it will be free again.
-    pub(super) fn usage(&mut self, now: Instant) -> Vec<(Limit, u64, Instant)> {
+    pub(super) fn usage(&mut self, now: Nanos) -> impl Iterator<Item = (&Limit, u64, Nanos)> {
         let now = self.move_to(now);
-        let usage = self
-            .counts
-            .usage(now)
-            .map(|(limit, used, free)| (limit.clone(), used, free));
-        let usage = usage.collect::<Vec<_>>().into_iter();
-        usage
-            .map(|(limit, used, free)| (limit, used, self.instant(free)))
-            .collect()
+        let usage = self.counts.usage(&self.quota, now);
+        usage.filter(|(limit, ..)| !limit.is_spacing)
     }
 
-    /// Heeds what the answer to a request says of the upstream's limits.
-    pub(super) fn heed(
-        &mut self,
-        answered: &Reservation,
-        told: impl Iterator<Item = Told>,
-        now: Instant,
-    ) {
-        let now = self.move_to(now);
-        let others = u64::from(self.in_flight.saturating_sub(1));
-        let pending = (others, self.pending.less(answered.cost));
-        for told in told {
-            self.counts.heed(told, pending, now);
-            self.forecast = None;
-        }
+    /// The limit of a shadow.
+    pub(super) fn shadowed(&self, shadow: Shadow) -> Option<&Limit> {
+        let mut usage = self.counts.usage(&self.quota, self.latest);
+        usage.nth(shadow.limit).map(|(limit, ..)| limit)
     }
 
-    /// The limit of a shadow, in words, and how long it would have held the request back.
-    pub(super) fn shadowed(&mut self, reservation: &Reservation) -> Option<(Limit, Duration)> {
-        let Shadow { limit, until } = reservation.shadow?;
-        let (limit, ..) = self.counts.usage(self.latest).nth(limit)?;
-        Some((
-            limit.clone(),
-            Duration::from_nanos(until.saturating_sub(reservation.at)),
-        ))
-    }
-
-    pub(super) fn paused_until(&mut self, now: Instant) -> Option<Instant> {
-        let now = self.move_to(now);
-        (self.paused > now).then(|| self.instant(self.paused))
+    /// Until when nobody is admitted; in the past, or zero, where nothing stands in the way.
+    pub(super) fn paused(&self) -> Nanos {
+        self.rare.as_ref().map_or(0, |rare| rare.paused)
     }
 
     /// Whether a state made anew would behave the same.
-    pub(super) fn is_idle(&mut self, now: Instant) -> bool {
+    pub(super) fn is_idle(&mut self, now: Nanos) -> bool {
         let now = self.move_to(now);
-        self.in_flight == 0
-            && self.queue.is_empty()
-            && self.paused <= now
-            && self.counts.is_empty(now)
+        self.holders == 0
+            && !self.is_quota_set()
+            && self.paused() <= now
+            && self.counts.is_empty(&self.quota, now)
     }
 
-    fn admit(&mut self, cost: Cost, now: Nanos) -> Reservation {
-        let shadow = self.counts.shadow(cost, now);
-        self.counts.take(cost, now);
-        self.in_flight = self.in_flight.saturating_add(1);
-        self.pending = self.pending.plus(cost);
-        Reservation {
-            at: now,
-            cost,
-            shadow,
-        }
-    }
-
-    /// One request fewer is under way. Returns whether that opened the door.
-    fn leave(&mut self, cost: Cost) -> bool {
-        let was_full = self.is_full();
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.pending = self.pending.less(cost);
-        was_full && !self.is_full()
+    fn first(&self) -> Option<Place> {
+        self.rare.as_ref()?.line.first()
     }
 
     fn is_full(&self) -> bool {
-        self.quota
-            .max_concurrent
-            .is_some_and(|most| self.in_flight >= most)
+        let most = self.quota.max_concurrent;
+        most.is_some_and(|most| self.in_flight >= most)
     }
 
-    /// When the request fits, whoever waits.
-    fn earliest(&mut self, cost: Cost, now: Nanos) -> Nanos {
-        // Asked at the time that it is: windows must not be moved to the end of a pause that nobody has waited out.
-        self.counts.earliest(cost, now).max(self.paused)
+    fn heed_change(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.line.heed_change();
+        }
     }
 
-    /// When a request at this place will be admitted, if all ahead of it are admitted as soon as they fit. What the
-    /// concurrency limit adds cannot be known and is left out.
-    fn predict(&self, cost: Cost, place: Place, now: Nanos) -> Forecast {
-        let mut forecast = match &self.forecast {
-            Some(forecast) if self.queue.is_last(place) && !self.queue.is_empty() => {
-                forecast.clone()
-            }
-            _ => {
-                let mut forecast = Forecast {
-                    counts: self.counts.clone(),
-                    at: now.max(self.paused),
-                };
-                let ahead = self.queue.ahead_of(place);
-                ahead.for_each(|cost| forecast.admit(cost));
-                forecast
-            }
-        };
-        forecast.at = forecast.at.max(now);
-        forecast.admit(cost);
-        forecast
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// The latest time seen: a clock that steps back has no effect.
-    fn move_to(&mut self, now: Instant) -> Nanos {
-        self.latest = self.latest.max(self.nanos(now));
+    fn move_to(&mut self, now: Nanos) -> Nanos {
+        self.latest = self.latest.max(now);
         self.latest
-    }
-
-    fn nanos(&self, instant: Instant) -> Nanos {
-        let passed = instant.saturating_duration_since(self.origin).as_nanos();
-        Nanos::try_from(passed).unwrap_or(Nanos::MAX)
-    }
-
-    fn instant(&self, nanos: Nanos) -> Instant {
-        let offset = Duration::from_nanos(nanos);
-        self.origin
-            .checked_add(offset)
-            .unwrap_or_else(|| after(self.origin, offset))
-    }
-}
-
-impl Forecast {
-    fn admit(&mut self, cost: Cost) {
-        self.at = self.counts.earliest(cost, self.at);
-        self.counts.take(cost, self.at);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::config::Limit;
+use super::limit::Limit;
 use crate::outcome::Dimension;
 
 /// How the limits of one key stand.

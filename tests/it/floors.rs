@@ -31,18 +31,25 @@ const LAYERS: [&str; 6] = [
 fn floor(file: &str) -> Option<u8> {
     let room = file.rsplit('/').next()?.strip_suffix(".rs")?;
     Some(match (top_folder(file), room) {
-        ("", "config_error" | "instant" | "outcome" | "request" | "upstream") => 0,
+        (
+            "",
+            "config_error" | "cost" | "instant" | "money" | "outcome" | "request" | "upstream",
+        ) => 0,
         ("signal", _) => 0,
-        ("", "classify" | "clock" | "error" | "keyed") => 1,
+        ("", "classify" | "clock" | "error" | "keyed" | "keys") => 1,
         ("body" | "observe", _) => 1,
         ("", "lib") => 7,
         (layer, room) if LAYERS.contains(&layer) => match room {
             "config" | "state" | "status" => 0,
-            "backoff" | "budget" | "count" | "counts" | "order" | "queue" | "window" => 0,
+            "backoff" | "budget" | "order" | "window" => 0,
+            // What a limiter's state is made of.
+            "bucket" | "calendar" | "calendar_count" | "counts" | "decision" | "epoch" => 0,
+            "learned" | "limit" | "line" | "queue" | "sliding" => 0,
             "edit" | "estimate" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
             "settings" => 1,
-            "admission" | "course" | "handle" | "meter" | "permit" | "waiter" => 2,
+            "admission" | "course" | "handle" => 2,
+            "asking" | "entrance" | "limiters" | "permit" | "waiter" => 2,
             "future" | "body" | "peek" => 3,
             "service" => 4,
             "layer" => 5,

@@ -25,6 +25,7 @@ use tower_upstream::{
     clock::{Clock, ManualClock},
     error::RefusalReason,
     outcome::{Usage, UsageCell},
+    rate_limit::Zone,
     signal::hint,
 };
 
@@ -353,7 +354,8 @@ fn limit(limit: &Value) -> Limit {
         Some("sliding_window") => {}
         Some("token_bucket") => built = built.burst(limit["burst"].as_u64().expect("a burst")),
         Some("calendar") => {
-            built = built.calendar(limit["utc_offset_minutes"].as_i64().unwrap_or(0) as i32);
+            let minutes = limit["utc_offset_minutes"].as_i64().unwrap_or(0);
+            built = built.calendar(Zone::utc_offset(minutes as i32));
         }
         other => panic!("unknown algorithm {other:?}"),
     }

@@ -1,0 +1,201 @@
+//! What a request uses, and what that comes to.
+
+use crate::{money::Money, outcome::Usage};
+
+/// What a request is expected to use, for limits that count more than requests.
+///
+/// Put it into the request's extensions, or let the [`IntakeLayer`](crate::intake::IntakeLayer) do so. A request without
+/// one costs one request and no tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cost {
+    /// Tokens of the prompt.
+    pub input_tokens: u64,
+    /// The most tokens that the answer may have.
+    pub output_tokens: u64,
+    /// What the request costs at most. Where it is zero and the upstream has a [`Price`], it is reckoned.
+    pub money: Money,
+}
+
+impl Cost {
+    /// One request with this many tokens in, and at most so many out, and no money of its own.
+    pub fn tokens(input: u64, output: u64) -> Self {
+        Self {
+            input_tokens: input,
+            output_tokens: output,
+            money: Money::default(),
+        }
+    }
+
+    /// Sets what the request costs at most.
+    #[must_use]
+    pub fn with_money(mut self, money: Money) -> Self {
+        self.money = money;
+        self
+    }
+
+    /// Input and output together.
+    pub fn total_tokens(self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    pub(crate) fn less(self, other: Self) -> Self {
+        self.with(other, u64::saturating_sub)
+    }
+
+    fn with(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            input_tokens: combine(self.input_tokens, other.input_tokens),
+            output_tokens: combine(self.output_tokens, other.output_tokens),
+            money: Money::from_nanos(combine(self.money.nanos(), other.money.nanos())),
+        }
+    }
+
+    /// What an answer really used; where the answer does not tell, what was expected.
+    pub(crate) fn settled(self, usage: Usage) -> Self {
+        let input = usage.input_tokens.unwrap_or(self.input_tokens);
+        let (input, output) = match (usage.output_tokens, usage.total()) {
+            (Some(output), _) => (input, output),
+            (None, Some(total)) => (input.min(total), total.saturating_sub(input)),
+            (None, None) => (input, self.output_tokens),
+        };
+        Self::tokens(input, output).with_money(self.money)
+    }
+}
+
+/// What a model's tokens cost, each per million of them. Default: nothing.
+///
+/// ```
+/// use tower_upstream::{Cost, Money, Price};
+///
+/// // 0.15 a million in, 0.60 out.
+/// let price = Price::default().input(Money::from_cents(15)).output(Money::from_cents(60));
+/// assert_eq!(price.of(Cost::tokens(1_000, 500)), Money::from_nanos(450_000));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Price {
+    input: Money,
+    cached_input: Option<Money>,
+    output: Money,
+}
+
+impl Price {
+    /// Sets what a million tokens of prompts cost.
+    #[must_use]
+    pub fn input(mut self, per_million: Money) -> Self {
+        self.input = per_million;
+        self
+    }
+
+    /// Sets what a million tokens of prompts cost that came out of the provider's cache. Default: as much as others.
+    #[must_use]
+    pub fn cached_input(mut self, per_million: Money) -> Self {
+        self.cached_input = Some(per_million);
+        self
+    }
+
+    /// Sets what a million tokens of answers cost.
+    #[must_use]
+    pub fn output(mut self, per_million: Money) -> Self {
+        self.output = per_million;
+        self
+    }
+
+    /// What a request of this cost comes to, rounded up to a billionth, with nothing out of a cache.
+    pub fn of(&self, cost: Cost) -> Money {
+        let parts = [
+            (cost.input_tokens, self.input),
+            (cost.output_tokens, self.output),
+        ];
+        sum(&parts)
+    }
+
+    /// What an answer came to. Tokens that it does not tell are taken from `cost`.
+    pub fn of_usage(&self, usage: &Usage, cost: Cost) -> Money {
+        let cost = cost.settled(*usage);
+        let cached = usage.cached_tokens.unwrap_or(0).min(cost.input_tokens);
+        let parts = [
+            (cost.input_tokens - cached, self.input),
+            (cached, self.cached_input.unwrap_or(self.input)),
+            (cost.output_tokens, self.output),
+        ];
+        sum(&parts)
+    }
+}
+
+fn sum(parts: &[(u64, Money)]) -> Money {
+    let millionths = parts
+        .iter()
+        .map(|(tokens, per_million)| u128::from(*tokens) * u128::from(per_million.nanos()))
+        .fold(0, u128::saturating_add);
+    Money::from_nanos(u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_out_of_a_cache_costs_its_own_price() {
+        let price = Price::default()
+            .input(Money::from_cents(250))
+            .cached_input(Money::from_cents(125))
+            .output(Money::from_cents(1_000));
+        let usage = Usage {
+            input_tokens: Some(1_000_000),
+            cached_tokens: Some(400_000),
+            output_tokens: Some(0),
+            ..Usage::default()
+        };
+        assert_eq!(
+            price.of_usage(&usage, Cost::default()),
+            Money::from_cents(200)
+        );
+        // More out of the cache than there was: the prompt is all there can be.
+        let odd = Usage {
+            cached_tokens: Some(u64::MAX),
+            ..usage
+        };
+        assert_eq!(
+            price.of_usage(&odd, Cost::default()),
+            Money::from_cents(125)
+        );
+    }
+
+    #[test]
+    fn a_single_token_is_not_free_and_no_amount_overflows() {
+        let price = Price::default().input(Money::from_nanos(1));
+        assert_eq!(price.of(Cost::tokens(1, 0)), Money::from_nanos(1));
+        let dear = Price::default().input(Money::from_nanos(u64::MAX));
+        assert_eq!(
+            dear.of(Cost::tokens(u64::MAX, u64::MAX)),
+            Money::from_nanos(u64::MAX)
+        );
+    }
+
+    #[test]
+    fn usage_that_the_answer_does_not_tell_leaves_the_estimate() {
+        let cost = Cost::tokens(10, 90);
+        assert_eq!(cost.settled(Usage::default()), cost);
+        let total_only = Usage {
+            total_tokens: Some(40),
+            ..Usage::default()
+        };
+        assert_eq!(cost.settled(total_only), Cost::tokens(10, 30));
+        let less_than_the_input = Usage {
+            total_tokens: Some(4),
+            ..Usage::default()
+        };
+        assert_eq!(cost.settled(less_than_the_input), Cost::tokens(4, 0));
+        let both = Usage {
+            input_tokens: Some(12),
+            output_tokens: Some(500),
+            ..Usage::default()
+        };
+        assert_eq!(cost.settled(both), Cost::tokens(12, 500));
+    }
+}

@@ -1,0 +1,327 @@
+//! State by key, for a million of them: made when a key is first seen, gone when it is idle.
+
+use std::{
+    hash::BuildHasher,
+    ops::{Deref, DerefMut},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// One `T` for each key.
+///
+/// The keys are spread over shards by their hash, each behind a lock of its own that is held for nanoseconds. A key's state
+/// stands at a [`Spot`] for as long as it is not idle, so that who holds on to it comes back without its key.
+///
+/// There is no background task: when a shard has grown to twice its last size, whatever is idle goes. When `max` keys are
+/// not idle, a new one shares the state of [`OTHERS`]: nobody is refused, and nobody gets more by making up keys.
+#[derive(Debug)]
+pub(crate) struct Keys<T> {
+    shards: Box<[Mutex<Shard<T>>]>,
+    hasher: DefaultHashBuilder,
+    len: AtomicUsize,
+    max: usize,
+}
+
+/// Where the state of a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    shard: u32,
+    entry: u32,
+}
+
+/// The state of a key, for as long as its lock is held.
+#[derive(Debug)]
+pub(crate) struct Locked<'a, T> {
+    shard: MutexGuard<'a, Shard<T>>,
+    spot: Spot,
+}
+
+#[derive(Debug)]
+struct Shard<T> {
+    index: HashTable<u32>,
+    entries: Vec<Option<Entry<T>>>,
+    free: Vec<u32>,
+    sweep_at: usize,
+    /// How many new keys came since the last sweep when there was no room for them.
+    turned_away: usize,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    key: Box<str>,
+    state: T,
+}
+
+/// The key under which those share one state that are beyond the bound.
+pub(crate) const OTHERS: &str = "(others)";
+
+/// So many that threads seldom meet in one, so few that an empty limiter is small.
+const SHARDS: usize = 32;
+
+/// Below this many entries a shard is not worth sweeping.
+const SMALL: usize = 32;
+
+impl<T> Keys<T> {
+    /// No keys yet, and never more than `max` that are not idle.
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: DefaultHashBuilder::default(),
+            len: AtomicUsize::new(0),
+            max,
+        }
+    }
+
+    /// The state of this key, made if it is new. `is_idle` says which would look the same if they were made anew.
+    pub(crate) fn enter(
+        &self,
+        key: &str,
+        make: impl FnOnce() -> T,
+        is_idle: impl Fn(&mut T) -> bool,
+    ) -> Locked<'_, T> {
+        let (hash, mut locked) = match self.look_up(key) {
+            Ok(locked) => return locked,
+            Err(missing) => missing,
+        };
+        let shard = &mut *locked.shard;
+        shard.turned_away += usize::from(self.is_full());
+        if shard.len() >= shard.sweep_at || shard.turned_away > shard.len() / 4 {
+            let gone = shard.sweep(&self.hasher, &is_idle);
+            self.len.fetch_sub(gone, Ordering::Relaxed);
+        }
+        if self.is_full() && key != OTHERS {
+            drop(locked);
+            return self.enter(OTHERS, make, is_idle);
+        }
+        locked.spot.entry = shard.insert(key, hash, make(), &self.hasher);
+        self.len.fetch_add(1, Ordering::Relaxed);
+        locked
+    }
+
+    /// The state of this key, where it has one.
+    pub(crate) fn find(&self, key: &str) -> Option<Locked<'_, T>> {
+        self.look_up(key).ok()
+    }
+
+    /// The state at this spot, which somebody holds on to.
+    pub(crate) fn lock(&self, spot: Spot) -> Locked<'_, T> {
+        Locked {
+            shard: lock(&self.shards[spot.shard as usize]),
+            spot,
+        }
+    }
+
+    /// Looks at every key and its state, one shard locked after the other.
+    pub(crate) fn for_each(&self, mut look: impl FnMut(&str, &mut T)) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            for entry in shard.entries.iter_mut().flatten() {
+                look(&entry.key, &mut entry.state);
+            }
+        }
+    }
+
+    /// The state of a key, or, with its hash, the shard that does not have it.
+    fn look_up(&self, key: &str) -> Result<Locked<'_, T>, (u64, Locked<'_, T>)> {
+        let hash = self.hasher.hash_one(key);
+        // The lower bits choose the place within a shard, and the highest seven are kept there.
+        let number = (hash >> 40) as usize % SHARDS;
+        let shard = lock(&self.shards[number]);
+        let found = shard.find(key, hash);
+        let spot = Spot {
+            shard: number as u32,
+            entry: found.unwrap_or_default(),
+        };
+        let locked = Locked { shard, spot };
+        match found {
+            Some(_) => Ok(locked),
+            None => Err((hash, locked)),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.len.load(Ordering::Relaxed) >= self.max
+    }
+}
+
+impl<T> Locked<'_, T> {
+    pub(crate) fn spot(&self) -> Spot {
+        self.spot
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.shard.entry(self.spot.entry).key
+    }
+}
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.shard.entry(self.spot.entry).state
+    }
+}
+
+impl<T> DerefMut for Locked<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        let entry = self.shard.entries[self.spot.entry as usize].as_mut();
+        &mut entry.expect(HELD).state
+    }
+}
+
+impl<T> Shard<T> {
+    fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    fn entry(&self, entry: u32) -> &Entry<T> {
+        self.entries[entry as usize].as_ref().expect(HELD)
+    }
+
+    fn find(&self, key: &str, hash: u64) -> Option<u32> {
+        let is_key = |entry: &u32| &*self.entry(*entry).key == key;
+        self.index.find(hash, is_key).copied()
+    }
+
+    fn insert(&mut self, key: &str, hash: u64, state: T, hasher: &DefaultHashBuilder) -> u32 {
+        let entry = Some(Entry {
+            key: key.into(),
+            state,
+        });
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.entries[number as usize] = entry;
+                number
+            }
+            None => {
+                // By an eighth, where a vector would grow to twice its size: a million states must not take the room of two.
+                if self.entries.len() == self.entries.capacity() {
+                    self.entries.reserve_exact(SMALL + self.entries.len() / 8);
+                }
+                self.entries.push(entry);
+                u32::try_from(self.entries.len() - 1).expect("fewer than four billion keys")
+            }
+        };
+        let entries = &self.entries;
+        let rehash = |number: &u32| {
+            let entry = entries[*number as usize].as_ref();
+            hasher.hash_one(&*entry.expect(HELD).key)
+        };
+        self.index.insert_unique(hash, number, rehash);
+        number
+    }
+
+    /// Lets go of whatever is idle; returns how many that were.
+    fn sweep(&mut self, hasher: &DefaultHashBuilder, is_idle: impl Fn(&mut T) -> bool) -> usize {
+        let before = self.len();
+        let (entries, free) = (&mut self.entries, &mut self.free);
+        self.index.retain(|number| {
+            let entry = &mut entries[*number as usize];
+            let goes = entry.as_mut().is_none_or(|entry| is_idle(&mut entry.state));
+            if goes {
+                *entry = None;
+                free.push(*number);
+            }
+            !goes
+        });
+        let entries = &self.entries;
+        let rehash = |number: &u32| {
+            let entry = entries[*number as usize].as_ref();
+            hasher.hash_one(&*entry.expect(HELD).key)
+        };
+        self.index.shrink_to(self.len() * 2, rehash);
+        self.sweep_at = SMALL.max(self.len() * 2);
+        self.turned_away = 0;
+        before - self.len()
+    }
+}
+
+impl<T> Default for Shard<T> {
+    fn default() -> Self {
+        Self {
+            index: HashTable::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            sweep_at: SMALL,
+            turned_away: 0,
+        }
+    }
+}
+
+fn lock<T>(shard: &Mutex<Shard<T>>) -> MutexGuard<'_, Shard<T>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const HELD: &str = "an entry that is in the index, or that somebody holds on to";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(keys: &Keys<u32>, key: &str, state: u32) -> Spot {
+        keys.enter(key, || state, |state| *state == 0).spot()
+    }
+
+    fn len(keys: &Keys<u32>) -> usize {
+        let mut len = 0;
+        keys.for_each(|_, _| len += 1);
+        assert_eq!(len, keys.len.load(Ordering::Relaxed));
+        len
+    }
+
+    #[test]
+    fn a_key_has_one_state_which_stays_where_it_is_while_idle_ones_go() {
+        let keys = Keys::new(usize::MAX);
+        let busy = enter(&keys, "busy", 1);
+        for key in 0..100_000 {
+            enter(&keys, &key.to_string(), 0);
+        }
+        assert!(
+            len(&keys) <= SHARDS * SMALL + 1,
+            "{} keys are kept",
+            len(&keys)
+        );
+        assert_eq!(enter(&keys, "busy", 2), busy);
+        assert_eq!(*keys.lock(busy), 1);
+        assert_eq!(keys.lock(busy).key(), "busy");
+        assert!(keys.find("nobody").is_none());
+    }
+
+    // litellm, one-api: every spelling of a model was a new free bucket in a map that never shrank.
+    #[test]
+    fn keys_beyond_the_bound_share_one_state() {
+        let keys = Keys::new(100);
+        for key in 0..100 {
+            enter(&keys, &key.to_string(), 1);
+        }
+        let others = enter(&keys, "100", 1);
+        assert_eq!(enter(&keys, "101", 1), others);
+        assert_eq!(keys.lock(others).key(), OTHERS);
+        assert_ne!(
+            enter(&keys, "7", 1),
+            others,
+            "who was there before keeps his own"
+        );
+        assert_eq!(len(&keys), 101);
+    }
+
+    #[test]
+    fn a_key_that_became_idle_makes_room_for_another() {
+        let keys = Keys::new(1);
+        *keys.lock(enter(&keys, "first", 1)) = 0;
+        // Only the shard that the new key falls into is swept.
+        let same = (0..).map(|n| n.to_string()).find(|key| {
+            let spot = keys
+                .look_up(key)
+                .map_or_else(|(_, locked)| locked.spot, |locked| locked.spot);
+            spot.shard == keys.find("first").map_or(0, |locked| locked.spot.shard)
+        });
+        let spot = enter(&keys, &same.unwrap(), 1);
+        assert_ne!(keys.lock(spot).key(), OTHERS);
+        assert_eq!(len(&keys), 1);
+    }
+}

@@ -1,0 +1,261 @@
+//! What an upstream tells of its limits: what is left of those that are known, and limits that nobody had set.
+
+use std::time::Duration;
+
+use super::{
+    config::{MOST_LIMITS, Quota},
+    epoch::{Nanos, WallNanos, nanos},
+    limit::Limit,
+    window::Window,
+};
+use crate::{outcome::Dimension, request::Cost};
+
+/// What an upstream says of one of its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) dimension: Dimension,
+    pub(super) period: Option<Duration>,
+    pub(super) limit: Option<u64>,
+    pub(super) remaining: u64,
+    pub(super) reset_after: Option<Duration>,
+}
+
+/// What an upstream says is taken beyond what went through here: by other clients, or counted otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Elsewhere {
+    amount: u64,
+    /// When the upstream renews the quota.
+    until: Nanos,
+}
+
+/// All that the upstream of one key told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Learned {
+    /// For each limit of the quota, and then for each that was learned; shorter where nothing was told.
+    pub(super) elsewhere: Vec<Elsewhere>,
+    pub(super) limits: Vec<(Limit, Window)>,
+}
+
+impl Elsewhere {
+    /// Lowers what is left to `remaining`, until the quota is renewed. It is never raised above what is left by our own
+    /// count: what the upstream has not counted yet, it cannot tell.
+    fn heard(
+        limit: &Limit,
+        used: u64,
+        remaining: u64,
+        reset_after: Option<Duration>,
+        now: Nanos,
+    ) -> Self {
+        let free = limit.capacity().saturating_sub(used);
+        let reset_after = reset_after.unwrap_or(limit.per).min(LONGEST);
+        Self {
+            amount: free.saturating_sub(remaining),
+            until: now.saturating_add(nanos(reset_after)),
+        }
+    }
+
+    pub(super) fn taken(self, now: Nanos) -> u64 {
+        if self.until > now { self.amount } else { 0 }
+    }
+
+    /// The first moment, not before `now`, at which so much fits beside what was taken here and elsewhere.
+    pub(super) fn earliest(self, limit: &Limit, window: &Window, amount: u64, now: Nanos) -> Nanos {
+        let alone = window.earliest(limit, amount, now);
+        let taken = self.taken(now);
+        if amount == 0 || taken == 0 {
+            return alone;
+        }
+        let renewed = alone.max(self.until);
+        match amount.checked_add(taken) {
+            Some(both) if both <= limit.capacity() => {
+                window.earliest(limit, both, now).min(renewed)
+            }
+            _ => renewed,
+        }
+    }
+}
+
+impl Learned {
+    /// Heeds what the upstream says of a limit. `pending` are the requests under way that it may not have counted yet, and
+    /// what they were reckoned with.
+    ///
+    /// A limit that the quota does not have is taken up, where the upstream says its amount and period.
+    pub(super) fn heed(
+        &mut self,
+        (quota, windows): (&Quota, &[Window]),
+        told: Told,
+        (requests, pending): (u64, Cost),
+        now: Nanos,
+        wall: WallNanos,
+    ) {
+        let Some(index) = self
+            .find(quota, told)
+            .or_else(|| self.take_up(quota, told, now, wall))
+        else {
+            return;
+        };
+        let (limit, window) = match index.checked_sub(quota.limits.len()) {
+            None => (&quota.limits[index], &windows[index]),
+            Some(learned) => {
+                let (limit, window) = &self.limits[learned];
+                (limit, window)
+            }
+        };
+        let pending = match told.dimension {
+            Dimension::Requests => requests,
+            _ => amount(limit, pending),
+        };
+        let remaining = told.remaining.saturating_sub(pending);
+        let used = window.used(limit, now);
+        let heard = Elsewhere::heard(limit, used, remaining, told.reset_after, now);
+        if self.elsewhere.len() <= index {
+            self.elsewhere.resize(index + 1, Elsewhere::default());
+        }
+        self.elsewhere[index] = heard;
+    }
+
+    /// The limit that an upstream speaks of: the one of that period, or, where it names none, of that amount, or the only
+    /// one that counts the same.
+    fn find(&self, quota: &Quota, told: Told) -> Option<usize> {
+        let all = quota
+            .limits
+            .iter()
+            .chain(self.limits.iter().map(|(limit, _)| limit));
+        let same = all
+            .enumerate()
+            .filter(|(_, limit)| limit.dimension == told.dimension && !limit.is_spacing);
+        let mut same = same.map(|(index, limit)| (index, limit.per, limit.amount));
+        match told.period {
+            Some(period) => same
+                .find(|(_, per, _)| *per == period)
+                .map(|(index, ..)| index),
+            None => {
+                let same: Vec<_> = same.collect();
+                let of_amount = same.iter().find(|(.., amount)| Some(*amount) == told.limit);
+                let only = same.first().filter(|_| same.len() == 1);
+                of_amount.or(only).map(|(index, ..)| *index)
+            }
+        }
+    }
+
+    fn take_up(&mut self, quota: &Quota, told: Told, now: Nanos, wall: WallNanos) -> Option<usize> {
+        let index = quota.limits.len() + self.limits.len();
+        let (amount, period) = (told.limit.filter(|limit| *limit > 0)?, told.period?);
+        if index >= MOST_LIMITS {
+            return None;
+        }
+        let limit = Limit::learned(told.dimension, amount, period);
+        let window = Window::new(&limit, now, wall);
+        self.limits.push((limit, window));
+        Some(index)
+    }
+
+    /// Keeps, over a change of the quota, the limits that the new one does not have.
+    pub(super) fn carry_over(&mut self, from: &Quota, to: &Quota) {
+        let told = |index: usize| self.elsewhere.get(index).copied().unwrap_or_default();
+        let configured = to.limits.iter().map(|limit| {
+            let old = from.limits.iter().position(|other| other == limit);
+            old.map(told).unwrap_or_default()
+        });
+        let mut elsewhere: Vec<_> = configured.collect();
+        let learned = std::mem::take(&mut self.limits).into_iter().enumerate();
+        let is_new = |limit: &Limit| {
+            let like = |other: &Limit| (other.dimension, other.per) == (limit.dimension, limit.per);
+            !to.limits.iter().any(like)
+        };
+        for (index, (limit, window)) in learned.filter(|(_, (limit, _))| is_new(limit)) {
+            elsewhere.push(told(from.limits.len() + index));
+            self.limits.push((limit, window));
+        }
+        self.elsewhere = elsewhere;
+    }
+}
+
+/// How much of a limit a request takes.
+pub(super) fn amount(limit: &Limit, cost: Cost) -> u64 {
+    match limit.dimension {
+        Dimension::Requests => 1,
+        Dimension::Tokens => cost.total_tokens(),
+        Dimension::InputTokens => cost.input_tokens,
+        Dimension::OutputTokens => cost.output_tokens,
+        Dimension::Money => cost.money.nanos(),
+        _ => 0,
+    }
+}
+
+/// A reset further off than this is a mistake, or a date that was read as a duration.
+const LONGEST: Duration = Duration::from_secs(32 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Nanos = 1_000_000_000;
+
+    struct Known {
+        limit: Limit,
+        window: Window,
+        elsewhere: Elsewhere,
+    }
+
+    impl Known {
+        fn new() -> Self {
+            let limit = Limit::requests(100).per_minute();
+            let window = Window::new(&limit, 0, 0);
+            Self {
+                limit,
+                window,
+                elsewhere: Elsewhere::default(),
+            }
+        }
+
+        fn take(&mut self, amount: u64) {
+            self.window.take(&self.limit, amount, 0);
+        }
+
+        fn heed(&mut self, remaining: u64, reset_after: Duration, now: Nanos) {
+            let used = self.window.used(&self.limit, now);
+            self.elsewhere = Elsewhere::heard(&self.limit, used, remaining, Some(reset_after), now);
+        }
+
+        fn earliest(&self, amount: u64, now: Nanos) -> Nanos {
+            self.elsewhere
+                .earliest(&self.limit, &self.window, amount, now)
+        }
+
+        fn used(&self, now: Nanos) -> u64 {
+            self.window.used(&self.limit, now) + self.elsewhere.taken(now)
+        }
+    }
+
+    #[test]
+    fn what_the_upstream_says_is_left_is_all_that_is_left_until_it_renews_the_quota() {
+        let mut known = Known::new();
+        known.take(1);
+        known.heed(1, Duration::from_secs(20), 0);
+        assert_eq!(known.used(0), 99);
+        assert_eq!(known.earliest(1, 0), 0);
+        assert_eq!(known.earliest(2, 0), 20 * SECOND);
+        assert_eq!(known.used(20 * SECOND), 1);
+    }
+
+    #[test]
+    fn what_went_through_here_may_leave_before_the_quota_is_renewed() {
+        let mut known = Known::new();
+        known.take(60);
+        known.heed(0, Duration::from_secs(300), 30 * SECOND);
+        assert_eq!(known.earliest(1, 30 * SECOND), 60 * SECOND);
+        assert_eq!(known.earliest(61, 30 * SECOND), 330 * SECOND);
+    }
+
+    // misina#92, and a header that is older than what has been sent since.
+    #[test]
+    fn nothing_the_upstream_says_frees_what_was_taken_here() {
+        let mut known = Known::new();
+        known.take(100);
+        known.heed(100, Duration::ZERO, SECOND);
+        assert_eq!(known.earliest(1, SECOND), 60 * SECOND);
+        known.heed(u64::MAX, Duration::MAX, SECOND);
+        assert_eq!(known.earliest(1, SECOND), 60 * SECOND);
+    }
+}

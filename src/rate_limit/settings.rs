@@ -1,0 +1,76 @@
+//! What a limiter is set to.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::config::Quota;
+use crate::{
+    clock::{Clock, TokioClock},
+    cost::Price,
+    error::{Error, RateLimited, RefusalReason},
+    instant::after,
+    observe::{Event, Events},
+    request::Scope,
+};
+
+/// What a limiter is set to.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) quota: Arc<Quota>,
+    pub(super) scope: Scope,
+    pub(super) max_wait: Option<Duration>,
+    pub(super) queue_capacity: usize,
+    pub(super) max_keys: usize,
+    pub(super) price: Option<Price>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) events: Events,
+}
+
+impl Settings {
+    pub(super) fn new(quota: Quota) -> Self {
+        Self {
+            quota: Arc::new(quota),
+            scope: Scope::Upstream,
+            max_wait: Some(MAX_WAIT),
+            queue_capacity: usize::MAX,
+            max_keys: MAX_KEYS,
+            price: None,
+            clock: Arc::new(TokioClock),
+            events: Events::default(),
+        }
+    }
+
+    /// The latest time at which being admitted is still of use to a request that asks now.
+    pub(super) fn patience_ends(&self, now: Instant) -> Option<Instant> {
+        self.max_wait.map(|wait| after(now, wait))
+    }
+
+    /// The error of a refusal, told.
+    pub(super) fn refuse(
+        &self,
+        key: Arc<str>,
+        reason: RefusalReason,
+        wait: Option<Duration>,
+        limit: Arc<str>,
+    ) -> Error {
+        let event = Event::Refused {
+            key: &key,
+            reason,
+            wait,
+        };
+        self.events.tell(&event);
+        Error::RateLimited(RateLimited {
+            key,
+            reason,
+            wait,
+            limit,
+        })
+    }
+}
+
+// Half as long again as the commonest window, so that who waits for one to free is not refused in that very moment.
+const MAX_WAIT: Duration = Duration::from_secs(90);
+
+const MAX_KEYS: usize = 1_000_000;

@@ -1,0 +1,99 @@
+//! A bucket that refills.
+
+use crate::rate_limit::{epoch::Nanos, limit::Limit};
+
+/// A bucket that refills at the limit's rate, up to its burst.
+///
+/// With a margin, a full bucket does not begin to refill before it has passed, so that an upstream where the first of a
+/// burst comes late and the last early has refilled no less.
+#[derive(Clone, Debug)]
+pub(crate) struct Bucket {
+    level: Level,
+    at: Nanos,
+    /// What was taken before is not in it.
+    since: Nanos,
+}
+
+/// In units times nanoseconds of the period, so that refilling needs no division and loses nothing. Below zero when a
+/// settlement took more than there was. Packed, for a million of them.
+#[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed(8))]
+struct Level(i128);
+
+impl Bucket {
+    pub(super) fn new(limit: &Limit, burst: u64, now: Nanos) -> Self {
+        Self {
+            level: Level(scaled(limit, burst)),
+            at: now,
+            since: now,
+        }
+    }
+
+    pub(super) fn resize(&mut self, from: &Limit, old: u64, new: u64) {
+        let more = scaled(from, new).saturating_sub(scaled(from, old));
+        self.level = Level(self.level.0.saturating_add(more));
+    }
+
+    pub(super) fn earliest(&self, limit: &Limit, burst: u64, amount: u64, now: Nanos) -> Nanos {
+        let wanted = scaled(limit, amount).min(scaled(limit, burst));
+        let missing = wanted.saturating_sub(self.level_at(limit, burst, now));
+        if missing <= 0 {
+            return now;
+        }
+        let rate = i128::from(limit.amount);
+        let wait = missing / rate + i128::from(missing % rate > 0);
+        now.saturating_add(Nanos::try_from(wait).unwrap_or(Nanos::MAX))
+    }
+
+    pub(super) fn take(&mut self, limit: &Limit, burst: u64, amount: u64, now: Nanos) {
+        self.move_to(limit, burst, now);
+        let margin = i128::from(limit.margin()).saturating_mul(i128::from(limit.amount));
+        let level = self
+            .level
+            .0
+            .min(scaled(limit, burst).saturating_sub(margin));
+        self.level = Level(level.saturating_sub(scaled(limit, amount)));
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        limit: &Limit,
+        burst: u64,
+        (at, reserved, used): (Nanos, u64, u64),
+        now: Nanos,
+    ) {
+        if at < self.since {
+            return;
+        }
+        self.move_to(limit, burst, now);
+        let back = scaled(limit, reserved).saturating_sub(scaled(limit, used));
+        let level = self.level.0.saturating_add(back);
+        self.level = Level(level.min(scaled(limit, burst)));
+    }
+
+    pub(super) fn used(&self, limit: &Limit, burst: u64, now: Nanos) -> u64 {
+        let period = i128::from(limit.period()).max(1);
+        let taken = scaled(limit, burst).saturating_sub(self.level_at(limit, burst, now));
+        let taken = taken.max(0);
+        u64::try_from(taken / period + i128::from(taken % period > 0)).unwrap_or(u64::MAX)
+    }
+
+    fn move_to(&mut self, limit: &Limit, burst: u64, now: Nanos) {
+        self.level = Level(self.level_at(limit, burst, now));
+        self.at = self.at.max(now);
+    }
+
+    fn level_at(&self, limit: &Limit, burst: u64, now: Nanos) -> i128 {
+        let passed = i128::from(now.saturating_sub(self.at));
+        let refill = passed.saturating_mul(i128::from(limit.amount));
+        self.level
+            .0
+            .saturating_add(refill)
+            .min(scaled(limit, burst))
+    }
+}
+
+// The longest period that a limit may have is below 2^59 ns, so what saturates here is no real amount.
+fn scaled(limit: &Limit, amount: u64) -> i128 {
+    i128::from(amount).saturating_mul(i128::from(limit.period()))
+}

@@ -1,0 +1,175 @@
+//! A window that slides.
+
+use std::collections::VecDeque;
+
+use crate::rate_limit::{epoch::Nanos, limit::Limit};
+
+/// A window that slides: no period of its length, wherever it begins, holds more than the amount.
+///
+/// What was taken stands in slots. While there are few, each taking has a slot of its own and leaves the window exactly
+/// one period later. Beyond [`EXACT`] slots, takings within 1/128 of the period share one and leave with its last, so
+/// the window is late by less than 0.8 % of its period, never early, and holds at most `EXACT` + 129 slots.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sliding {
+    used: u64,
+    slots: Slots,
+}
+
+/// Most keys of a million have sent one request in their window: that one needs no memory of its own.
+#[derive(Clone, Debug)]
+enum Slots {
+    /// One slot, which holds all that is used; where nothing is, it means nothing.
+    One { first: Nanos, last: Nanos },
+    #[expect(
+        clippy::box_collection,
+        reason = "it keeps the slot small that most keys have"
+    )]
+    Many(Box<VecDeque<Slot>>),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    first: Nanos,
+    last: Nanos,
+    amount: u64,
+}
+
+const EXACT: usize = 128;
+
+impl Sliding {
+    pub(super) fn earliest(&self, limit: &Limit, amount: u64, now: Nanos) -> Nanos {
+        let most = limit.amount.saturating_sub(amount);
+        let mut left = self.used;
+        if left <= most {
+            return now;
+        }
+        let leaves = self.slots().find_map(|slot| {
+            left = left.saturating_sub(slot.amount);
+            (left <= most).then(|| leaves(limit, slot))
+        });
+        leaves.map_or(now, |leaves| leaves.max(now))
+    }
+
+    pub(super) fn take(&mut self, limit: &Limit, amount: u64, now: Nanos) {
+        self.move_to(limit, now);
+        let was_empty = self.used == 0;
+        self.used = self.used.saturating_add(amount);
+        let slot = Slot {
+            first: now,
+            last: now,
+            amount,
+        };
+        match &mut self.slots {
+            slots @ Slots::One { .. } if was_empty => {
+                *slots = Slots::One {
+                    first: now,
+                    last: now,
+                };
+            }
+            Slots::One { last, .. } if *last == now => {}
+            Slots::One { first, last } => {
+                let held = Slot {
+                    first: *first,
+                    last: *last,
+                    amount: self.used.saturating_sub(amount),
+                };
+                self.slots = Slots::Many(Box::new(VecDeque::from([held, slot])));
+            }
+            Slots::Many(slots) => {
+                let grain = limit.period() / 128;
+                let many = slots.len() >= EXACT;
+                match slots.back_mut() {
+                    Some(newest) if newest.last == now || (many && now - newest.first < grain) => {
+                        newest.last = now;
+                        newest.amount = newest.amount.saturating_add(amount);
+                    }
+                    _ => slots.push_back(slot),
+                }
+            }
+        }
+    }
+
+    /// Books to the slot in which it was taken. What has left the window stays gone: the next one owes nothing for it.
+    pub(super) fn settle(
+        &mut self,
+        limit: &Limit,
+        at: Nanos,
+        reserved: u64,
+        used: u64,
+        now: Nanos,
+    ) {
+        self.move_to(limit, now);
+        let settled = |amount: u64| amount.saturating_sub(reserved).saturating_add(used);
+        match &mut self.slots {
+            Slots::One { first, last } if self.used > 0 && (*first..=*last).contains(&at) => {
+                self.used = settled(self.used);
+                return;
+            }
+            Slots::One { .. } => {}
+            Slots::Many(slots) => {
+                let index = slots.partition_point(|slot| slot.last < at);
+                if let Some(slot) = slots.get_mut(index).filter(|slot| slot.first <= at) {
+                    slot.amount = settled(slot.amount);
+                    self.used = settled(self.used);
+                    return;
+                }
+            }
+        }
+        // Nothing was reserved, so there is no slot; the window it belongs to is still open.
+        if reserved == 0 && at.saturating_add(limit.period()) > now {
+            self.take(limit, used, now);
+        }
+    }
+
+    pub(super) fn used(&self, limit: &Limit, now: Nanos) -> u64 {
+        let gone = self.slots().take_while(|slot| leaves(limit, *slot) <= now);
+        let gone = gone.fold(0, |gone: u64, slot| gone.saturating_add(slot.amount));
+        self.used.saturating_sub(gone)
+    }
+
+    fn move_to(&mut self, limit: &Limit, now: Nanos) {
+        match &mut self.slots {
+            Slots::One { last, .. } => {
+                if last.saturating_add(stay(limit)) <= now {
+                    self.used = 0;
+                }
+            }
+            Slots::Many(slots) => {
+                while let Some(slot) = slots.front().filter(|slot| leaves(limit, **slot) <= now) {
+                    self.used = self.used.saturating_sub(slot.amount);
+                    slots.pop_front();
+                }
+            }
+        }
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        let (one, many) = match &self.slots {
+            Slots::One { first, last } => {
+                let slot = Slot {
+                    first: *first,
+                    last: *last,
+                    amount: self.used,
+                };
+                (Some(slot), None)
+            }
+            Slots::Many(slots) => (None, Some(slots.iter().copied())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self::One { first: 0, last: 0 }
+    }
+}
+
+fn leaves(limit: &Limit, slot: Slot) -> Nanos {
+    slot.last.saturating_add(stay(limit))
+}
+
+/// How long a taking stays counted: nowhere does the upstream count it for longer, however late it came there.
+fn stay(limit: &Limit) -> Nanos {
+    limit.period().saturating_add(limit.margin())
+}
