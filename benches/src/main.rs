@@ -8,6 +8,7 @@
 //! cargo run --release -p bench -- rate_limit calls                # one part: calls, threads, queue, memory, waiting
 //! cargo run --release -p bench -- rate_limit calls keyed          # rows of it
 //! cargo run --release -p bench -- rate_limit calls "one window" 1 # once, for a profiler
+//! cargo run --release -p bench -- rate_limit instructions         # instructions a call, counted by valgrind
 //! ```
 //!
 //! A row of `signal` is the median over batches, and the range from the fastest to the slowest; the last column counts

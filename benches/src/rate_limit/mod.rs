@@ -6,6 +6,7 @@
 //! tonic no response can be made of its error, so that its layer is none.
 
 mod calls;
+mod instructions;
 mod memory;
 mod peers;
 mod process;
@@ -38,6 +39,7 @@ pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
         "queue" => queue::run(bench),
         "memory" => memory::run(bench),
         "waiting" => waiting::run(bench, &runtime),
+        "instructions" => instructions::run(bench)?,
         part => return Err(format!("rate_limit has no part {part}")),
     }
     Ok(())
