@@ -35,6 +35,16 @@ impl Bench {
         }
     }
 
+    /// Whether a row of this name is wanted.
+    pub fn wants(&self, name: &str) -> bool {
+        name.contains(&self.word)
+    }
+
+    /// How often rows run, where they are not timed.
+    pub fn runs(&self) -> Option<u32> {
+        self.runs
+    }
+
     pub fn title(&self, title: &str) {
         let columns = ["median", "range", "goal", "allocations"];
         let [median, range, goal, allocations] = columns;
@@ -43,7 +53,7 @@ impl Bench {
 
     /// Times what `run` does. `parts` is what the allocations are divided by: events of a stream, or 1.
     pub fn row<T>(&self, name: &str, goal: Goal, parts: usize, mut run: impl FnMut() -> T) {
-        if !name.contains(&self.word) {
+        if !self.wants(name) {
             return;
         }
         black_box(run()); // tables are built at the first use

@@ -4,14 +4,21 @@
 //! cargo run --release -p bench -- signal          # every row of a table
 //! cargo run --release -p bench -- signal gemini   # those whose name holds a word
 //! cargo run --release -p bench -- signal groq 1   # once, for a profiler that counts instructions
+//! cargo run --release -p bench -- rate_limit                      # the limiter beside its peers
+//! cargo run --release -p bench -- rate_limit calls                # one part: calls, threads, queue, memory, waiting
+//! cargo run --release -p bench -- rate_limit calls keyed          # rows of it
+//! cargo run --release -p bench -- rate_limit calls "one window" 1 # once, for a profiler
+//! cargo run --release -p bench -- rate_limit instructions         # instructions a call, counted by valgrind
 //! ```
 //!
-//! A row is the median over batches, and the range from the fastest to the slowest; set-up is not timed. The last column
-//! counts allocations. The machine should be idle.
+//! A row of `signal` is the median over batches, and the range from the fastest to the slowest; the last column counts
+//! allocations. Rows of `rate_limit` are timed in turn and say what they measure. Set-up is not timed. The machine should
+//! be idle.
 
 mod allocations;
 mod answers;
 mod harness;
+mod rate_limit;
 mod signal;
 
 use std::process::ExitCode;
@@ -20,15 +27,30 @@ use harness::Bench;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let word = arguments.get(1).map_or("", String::as_str);
-    let runs = arguments.get(2).and_then(|runs| runs.parse().ok());
-    let bench = Bench::new(word, runs);
-    match arguments.first().map(String::as_str) {
-        Some("signal") => signal::run(&bench),
-        _ => {
-            eprintln!("usage: bench signal [part of a name] [runs]");
-            return ExitCode::FAILURE;
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        ["signal", ref rows @ ..] => {
+            signal::run(&bench(rows));
+            Ok(())
+        }
+        ["rate_limit"] => rate_limit::run("", &bench(&[])),
+        ["rate_limit", part, ref rows @ ..] => rate_limit::run(part, &bench(rows)),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
 }
+
+/// Which rows: those whose name holds a word, and how often.
+fn bench(rows: &[&str]) -> Bench {
+    let runs = rows.get(1).and_then(|runs| runs.parse().ok());
+    Bench::new(rows.first().copied().unwrap_or_default(), runs)
+}
+
+const USAGE: &str = "usage: bench signal [part of a name] [runs]
+       bench rate_limit [part] [part of a name] [runs]";

@@ -1,0 +1,46 @@
+//! What the rate limiter costs, beside its peers in the same process.
+//!
+//! From the outside: only what users of the crates have. The peers are [governor](https://docs.rs/governor), as a layer would
+//! ask it, [tower](https://docs.rs/tower)'s own layers, and
+//! [tower-resilience](https://docs.rs/tower-resilience-ratelimiter). tower_governor is not among them: without axum or
+//! tonic no response can be made of its error, so that its layer is none.
+
+mod calls;
+mod instructions;
+mod memory;
+mod peers;
+mod process;
+mod queue;
+mod requests;
+mod rounds;
+mod threads;
+mod waiting;
+
+use crate::harness::Bench;
+
+/// Runs one part, or all but the slowest.
+pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
+    // tower's layer makes a sleep where it is made.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let _guard = runtime.enter();
+    match part {
+        "" => {
+            calls::run(bench);
+            threads::run(bench);
+            queue::run(bench);
+            memory::run(bench);
+            waiting::run(bench, &runtime);
+        }
+        "calls" => calls::run(bench),
+        "threads" => threads::run(bench),
+        "queue" => queue::run(bench),
+        "memory" => memory::run(bench),
+        "waiting" => waiting::run(bench, &runtime),
+        "instructions" => instructions::run(bench)?,
+        part => return Err(format!("rate_limit has no part {part}")),
+    }
+    Ok(())
+}
