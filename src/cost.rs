@@ -47,6 +47,11 @@ impl Cost {
         self.with(other, u64::saturating_sub)
     }
 
+    /// Whether it is nowhere less than another.
+    pub(crate) fn covers(self, other: Self) -> bool {
+        other.less(self) == Self::default() && self.total_tokens() >= other.total_tokens()
+    }
+
     fn with(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         Self {
             input_tokens: combine(self.input_tokens, other.input_tokens),

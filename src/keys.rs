@@ -156,6 +156,13 @@ impl<T> Locked<'_, T> {
     pub(crate) fn key(&self) -> &str {
         &self.shard.entry(self.spot.entry).key
     }
+
+    /// The state and its key.
+    pub(crate) fn parts(&mut self) -> (&mut T, &str) {
+        let entry = self.shard.entries[self.spot.entry as usize].as_mut();
+        let Entry { key, state } = entry.expect(HELD);
+        (state, key)
+    }
 }
 
 impl<T> Deref for Locked<'_, T> {
@@ -183,7 +190,11 @@ impl<T> Shard<T> {
     }
 
     fn find(&self, key: &str, hash: u64) -> Option<u32> {
-        let is_key = |entry: &u32| &*self.entry(*entry).key == key;
+        // Comparing nothing to nothing takes some processors 100 ns: the address of an empty text is no address.
+        let is_key = |entry: &u32| {
+            let other = &*self.entry(*entry).key;
+            other.len() == key.len() && (key.is_empty() || other == key)
+        };
         self.index.find(hash, is_key).copied()
     }
 

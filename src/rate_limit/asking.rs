@@ -1,10 +1,12 @@
 //! A request as the limiters see it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{decision::Asked, epoch::Epoch, limiters::Limiters};
+use super::{decision::Asked, epoch::Nanos, limiters::Limiters};
 use crate::{
-    request::{AttemptDeadline, Cost, Deadline, Priority, RequestHead},
+    cost::Cost,
+    money::Money,
+    request::{AttemptDeadline, Deadline, Priority, RequestHead},
     upstream::Upstream,
 };
 
@@ -15,47 +17,58 @@ pub(super) struct Asking {
     /// Where its tokens have a price.
     pub(super) upstream: Option<Upstream>,
     priority: Priority,
-    pub(super) at: Instant,
-    /// The latest time at which being admitted is still of use.
-    pub(super) patience_ends: Option<Instant>,
+    pub(super) asked: Instant,
 }
 
 impl Asking {
     pub(super) fn read(head: &RequestHead<'_>, limiters: &Limiters, now: Instant) -> Self {
-        let extensions = head.extensions;
-        let mut cost: Cost = extensions.get().copied().unwrap_or_default();
+        let mut asking = Self {
+            cost: Cost::default(),
+            upstream: None,
+            priority: Priority::Normal,
+            asked: now,
+        };
+        if !head.extensions.is_empty() {
+            asking.cost = head.extensions.get().copied().unwrap_or_default();
+            asking.priority = head.extensions.get().copied().unwrap_or_default();
+        }
         let upstream = head.upstream();
-        if cost.money == Default::default()
+        if asking.cost.money == Money::default()
             && let Some(price) = limiters.price(upstream)
         {
-            cost = cost.with_money(price.of(cost));
+            asking.cost = asking.cost.with_money(price.of(asking.cost));
+            asking.upstream = upstream.cloned();
         }
-        let longest = limiters
-            .iter()
-            .filter_map(|limiter| limiter.settings().patience_ends(now));
-        let deadline = extensions.get().map(|Deadline(at)| *at);
-        let attempt_ends = extensions.get().map(|AttemptDeadline(at)| *at);
-        Self {
-            cost,
-            upstream: upstream
-                .filter(|upstream| upstream.own_price().is_some())
-                .cloned(),
-            priority: extensions.get().copied().unwrap_or_default(),
-            at: now,
-            patience_ends: longest.chain(deadline).chain(attempt_ends).min(),
-        }
+        asking
     }
 
-    /// How it asks a limiter of this epoch.
-    pub(super) fn of(&self, epoch: Epoch) -> Asked {
+    /// How it asks a limiter by whose time it came at this moment.
+    pub(super) fn at(&self, at: Nanos) -> Asked {
         Asked {
             cost: self.cost,
             priority: self.priority,
-            at: epoch.nanos(self.at),
+            at,
         }
     }
+}
 
-    pub(super) fn is_out_of_patience(&self, until: Instant) -> bool {
-        self.patience_ends.is_some_and(|latest| until > latest)
+/// How long being admitted is still of use to a request that asks now.
+pub(super) fn longest_wait(
+    head: &RequestHead<'_>,
+    limiters: &Limiters,
+    now: Instant,
+) -> Option<Duration> {
+    let of_limiters = limiters
+        .all()
+        .iter()
+        .filter_map(|limiter| limiter.settings().max_wait);
+    let longest = of_limiters.min();
+    if head.extensions.is_empty() {
+        return longest;
     }
+    let deadline = head.extensions.get().map(|Deadline(at)| *at);
+    let attempt_ends = head.extensions.get().map(|AttemptDeadline(at)| *at);
+    let ends = deadline.into_iter().chain(attempt_ends).min();
+    let left = ends.map(|ends| ends.saturating_duration_since(now));
+    longest.into_iter().chain(left).min()
 }

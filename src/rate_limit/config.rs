@@ -24,6 +24,7 @@ pub struct Quota {
     pub(super) limits: Vec<Limit>,
     pub(super) max_concurrent: Option<u32>,
     pub(super) max_tokens_per_request: Option<u64>,
+    pub(super) has_shadow: bool,
     margin: Duration,
 }
 
@@ -37,6 +38,7 @@ impl Quota {
     #[must_use]
     pub fn limit(mut self, mut limit: Limit) -> Self {
         limit.set_margin(self.margin);
+        self.has_shadow |= limit.is_shadow;
         self.limits.push(limit);
         self
     }
@@ -79,10 +81,6 @@ impl Quota {
             limit.set_margin(margin);
         }
         self
-    }
-
-    pub(super) fn has_shadows(&self) -> bool {
-        self.limits.iter().any(|limit| limit.is_shadow)
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {

@@ -45,11 +45,22 @@ impl Counts {
 
     /// The first moment, not before `from`, at which the cost fits every limit.
     pub(super) fn earliest(&self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
-        let fits = self
-            .each(quota)
-            .filter(|(limit, ..)| !limit.is_shadow)
-            .map(|(limit, window, elsewhere)| earliest(limit, window, elsewhere, cost, from));
-        fits.fold(from, Nanos::max)
+        let mut earliest = from;
+        if self.learned.is_none() {
+            for (limit, window) in quota.limits.iter().zip(self.windows.as_slice()) {
+                if !limit.is_shadow {
+                    earliest = earliest.max(window.earliest(limit, amount(limit, cost), from));
+                }
+            }
+            return earliest;
+        }
+        for (limit, window, elsewhere) in self.each(quota) {
+            if !limit.is_shadow {
+                let fits = elsewhere.earliest(limit, window, amount(limit, cost), from);
+                earliest = earliest.max(fits);
+            }
+        }
+        earliest
     }
 
     /// The shadow limit that would hold the cost back for the longest now.
@@ -58,7 +69,7 @@ impl Counts {
         let shadows = shadows.filter(|(_, (limit, ..))| limit.is_shadow);
         let waits = shadows.map(|(index, (limit, window, elsewhere))| Shadow {
             limit: index,
-            until: earliest(limit, window, elsewhere, cost, now),
+            until: elsewhere.earliest(limit, window, amount(limit, cost), now),
         });
         waits
             .filter(|shadow| shadow.until > now)
@@ -164,7 +175,7 @@ impl Counts {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn change(&mut self, quota: &Quota, mut change: impl FnMut(&Limit, &mut Window)) {
         for (limit, window) in quota.limits.iter().zip(self.windows.as_mut_slice()) {
             change(limit, window);
@@ -201,12 +212,6 @@ impl FromIterator<Window> for Windows {
             (first, second) => Self::Many(first.into_iter().chain(second).chain(windows).collect()),
         }
     }
-}
-
-/// The first moment at which the cost fits one limit.
-#[inline]
-fn earliest(limit: &Limit, window: &Window, elsewhere: Elsewhere, cost: Cost, now: Nanos) -> Nanos {
-    elsewhere.earliest(limit, window, amount(limit, cost), now)
 }
 
 /// Whether one limit counts the same thing as another, over the same period and in the same way.

@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use smallvec::SmallVec;
-
 use super::{
-    asking::Asking,
+    asking::{Asking, longest_wait},
     decision::Look,
-    limiters::{Limiters, States},
+    epoch::Nanos,
+    handle::Found,
+    limiters::Limiters,
     permit::Permit,
     state::State,
     waiter::Waiter,
@@ -19,119 +19,119 @@ use super::{
 use crate::{
     error::{Error, RefusalReason},
     observe::Event,
-    request::{Key, RequestHead},
+    request::RequestHead,
 };
 
 /// What a request that asked holds.
 pub(super) enum Entry {
     Admitted(Permit),
-    Queued(Waiter),
+    Queued(Box<Waiter>),
 }
 
-/// Which limiter holds a request back the longest, and until when.
-struct Wait {
-    limiter: usize,
-    until: Instant,
-}
-
-/// Which limiter refuses a request, and why.
-struct Refusal {
-    limiter: usize,
-    reason: RefusalReason,
-    until: Option<Instant>,
-    limit: Arc<str>,
+/// What becomes of a request, and which limiter says so.
+enum Outcome {
+    Pass,
+    Wait { limiter: usize, wait: Duration },
+    TooLarge { limiter: usize, limit: Arc<str> },
 }
 
 /// Admits, queues or refuses a request. What is refused has taken nothing.
 pub(super) fn enter(limiters: &Limiters, head: &RequestHead<'_>) -> Result<Entry, Error> {
     let now = limiters.clock().now();
-    let asking = Asking::read(head, limiters, now);
-    let mut states = States::new();
-    let mut keys = SmallVec::<[Key<'_>; 1]>::new();
-    let mut wakers = SmallVec::<[Waker; 0]>::new();
-    for limiter in limiters.iter() {
-        let found = limiter.find(head, now);
-        states.push(found.state);
-        keys.push(found.key);
-        wakers.extend(found.waker);
-    }
-    match look(limiters, &mut states, &asking) {
-        Ok(None) => {
-            let (permit, tales) = Permit::take(limiters, states, &asking, now);
-            wakers.into_iter().for_each(Waker::wake);
-            tales.iter().for_each(|tale| tale.tell(Duration::ZERO));
-            Ok(Entry::Admitted(permit))
-        }
-        Ok(Some(Wait { limiter, until })) => {
-            let waiter = Waiter::join(limiters, &mut states, limiter, asking);
-            drop(states);
-            wakers.into_iter().for_each(Waker::wake);
-            let wait = until.saturating_duration_since(now);
-            let key = &*keys[limiter];
-            limiters[limiter]
-                .settings()
-                .events
-                .tell(&Event::Queued { key, wait });
-            Ok(Entry::Queued(waiter))
-        }
-        Err(refusal) => {
-            drop(states);
-            wakers.into_iter().for_each(Waker::wake);
-            let wait = refusal
-                .until
-                .map(|until| until.saturating_duration_since(now));
-            let key = keys.swap_remove(refusal.limiter).into();
-            let settings = limiters[refusal.limiter].settings();
-            Err(settings.refuse(key, refusal.reason, wait, refusal.limit))
+    match limiters.all() {
+        // Nearly always there is one, and no list is made of it.
+        [limiter] => decide(limiters, head, now, [limiter.find(head, now)]),
+        all => {
+            let found = all.iter().map(|limiter| limiter.find(head, now));
+            decide(limiters, head, now, found.collect::<Vec<_>>())
         }
     }
 }
 
-fn look(
-    limiters: &Limiters,
-    states: &mut States<'_>,
-    asking: &Asking,
-) -> Result<Option<Wait>, Refusal> {
-    let mut longest: Option<Wait> = None;
-    for (index, (limiter, state)) in limiters.iter().zip(states.iter_mut()).enumerate() {
-        let asked = asking.of(limiter.epoch());
-        match state.look(&asked, asked.at) {
+#[inline(always)]
+fn decide<'a>(
+    limiters: &'a Limiters,
+    head: &RequestHead<'a>,
+    now: Instant,
+    mut found: impl AsMut<[Found<'a>]>,
+) -> Result<Entry, Error> {
+    let asking = Asking::read(head, limiters, now);
+    let states = found.as_mut();
+    let wakers: Vec<_> = states
+        .iter_mut()
+        .filter_map(|found| found.waker.take())
+        .collect();
+    let (limiter, reason, wait, limit) = match look(states, &asking) {
+        Outcome::Pass => {
+            let states = states.iter_mut().map(|found| (&mut found.state, found.now));
+            let (permit, tales) = Permit::take(limiters, states, &asking);
+            drop(found);
+            wakers.into_iter().for_each(Waker::wake);
+            tales.iter().for_each(|tale| tale.tell(Duration::ZERO));
+            return Ok(Entry::Admitted(permit));
+        }
+        Outcome::Wait { limiter, wait } => {
+            let longest = longest_wait(head, limiters, now);
+            let capacity = limiters.all()[limiter].settings().queue_capacity;
+            if longest.is_some_and(|longest| wait > longest) {
+                (
+                    limiter,
+                    RefusalReason::WaitTooLong,
+                    Some(wait),
+                    Arc::default(),
+                )
+            } else if states[limiter].state.queued() >= capacity {
+                (
+                    limiter,
+                    RefusalReason::QueueFull,
+                    Some(wait),
+                    Arc::default(),
+                )
+            } else {
+                let key = states[limiter].key.clone();
+                let states = states.iter_mut().map(|found| &mut found.state);
+                let waiter = Waiter::join(limiters, states, limiter, asking, longest);
+                drop(found);
+                wakers.into_iter().for_each(Waker::wake);
+                let events = &limiters.all()[limiter].settings().events;
+                events.tell(&Event::Queued { key: &key, wait });
+                return Ok(Entry::Queued(Box::new(waiter)));
+            }
+        }
+        Outcome::TooLarge { limiter, limit } => (limiter, RefusalReason::TooLarge, None, limit),
+    };
+    let key = states[limiter].key.clone().into();
+    drop(found);
+    wakers.into_iter().for_each(Waker::wake);
+    let settings = limiters.all()[limiter].settings();
+    Err(settings.refuse(key, reason, wait, limit))
+}
+
+#[inline(always)]
+fn look(found: &mut [Found<'_>], asking: &Asking) -> Outcome {
+    let mut longest: Option<(usize, Nanos)> = None;
+    for (limiter, found) in found.iter_mut().enumerate() {
+        match found.state.look(&asking.at(found.now), found.now) {
             Look::Pass => {}
             Look::Wait { until } => {
-                let until = limiter.epoch().instant(until);
-                if longest.as_ref().is_none_or(|wait| until > wait.until) {
-                    longest = Some(Wait {
-                        limiter: index,
-                        until,
-                    });
+                let wait = until.saturating_sub(found.now);
+                if longest.is_none_or(|(_, longest)| wait > longest) {
+                    longest = Some((limiter, wait));
                 }
             }
             Look::TooLarge { limit } => {
-                return Err(Refusal {
-                    limiter: index,
-                    reason: RefusalReason::TooLarge,
-                    until: None,
-                    limit: in_words(state, limit),
-                });
+                let limit = in_words(&found.state, limit);
+                return Outcome::TooLarge { limiter, limit };
             }
         }
     }
-    let Some(Wait { limiter, until }) = longest else {
-        return Ok(None);
-    };
-    let refused = |reason| Refusal {
-        limiter,
-        reason,
-        until: Some(until),
-        limit: Arc::default(),
-    };
-    if asking.is_out_of_patience(until) {
-        return Err(refused(RefusalReason::WaitTooLong));
+    match longest {
+        None => Outcome::Pass,
+        Some((limiter, wait)) => Outcome::Wait {
+            limiter,
+            wait: Duration::from_nanos(wait),
+        },
     }
-    if states[limiter].queued() >= limiters[limiter].settings().queue_capacity {
-        return Err(refused(RefusalReason::QueueFull));
-    }
-    Ok(longest)
 }
 
 /// The limit that a request is too large for.

@@ -44,7 +44,9 @@ impl Epoch {
 
 /// What does not fit, some 584 years, is as long as can be told.
 pub(super) fn nanos(duration: Duration) -> Nanos {
-    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
+    let seconds = duration.as_secs().checked_mul(1_000_000_000);
+    let nanos = seconds.and_then(|nanos| nanos.checked_add(duration.subsec_nanos().into()));
+    nanos.unwrap_or(Nanos::MAX)
 }
 
 /// A time of day from 1677 to 2262; what lies outside is its end.

@@ -47,7 +47,7 @@ pin_project! {
 
 /// A request on its way through the queue, and then to a service that is made ready only now.
 struct Wait<S, B> {
-    waiter: Waiter,
+    waiter: Box<Waiter>,
     sleep: Option<Sleep>,
     service: S,
     request: Option<Request<B>>,
@@ -64,7 +64,7 @@ where
         }
     }
 
-    pub(super) fn queued(waiter: Waiter, service: S, request: Request<B>) -> Self {
+    pub(super) fn queued(waiter: Box<Waiter>, service: S, request: Request<B>) -> Self {
         let wait = Wait {
             waiter,
             sleep: None,

@@ -51,6 +51,8 @@ struct Shared {
 pub(super) struct Found<'a> {
     pub(super) state: Locked<'a, State>,
     pub(super) key: Key<'a>,
+    /// The time as the limiter counts it.
+    pub(super) now: Nanos,
     /// The first of the queue, where another quota has just become the key's: he may pass earlier for it.
     pub(super) waker: Option<Waker>,
 }
@@ -272,7 +274,12 @@ impl RateLimiter {
             state.change_quota(own.clone(), now, self.epoch().wall());
             waker = state.first_waker();
         }
-        Found { state, key, waker }
+        Found {
+            state,
+            key,
+            now,
+            waker,
+        }
     }
 
     /// The state at a spot that somebody holds on to.

@@ -2,15 +2,8 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
-use super::{handle::RateLimiter, state::State};
-use crate::{
-    clock::Clock,
-    cost::Price,
-    keys::{Locked, Spot},
-    upstream::Upstream,
-};
+use super::handle::RateLimiter;
+use crate::{clock::Clock, cost::Price, upstream::Upstream};
 
 /// The limiters that a request must pass all at once, in the order in which they are locked.
 #[derive(Clone, Debug)]
@@ -19,9 +12,6 @@ pub(super) struct Limiters {
     /// Which of them heeds what answers say: the first that goes by upstreams, else the first.
     learner: usize,
 }
-
-/// The states that a request falls under, one of each limiter.
-pub(super) type States<'a> = SmallVec<[Locked<'a, State>; 1]>;
 
 impl Limiters {
     pub(super) fn one(limiter: RateLimiter) -> Self {
@@ -54,18 +44,12 @@ impl Limiters {
         }
     }
 
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, RateLimiter> {
-        self.all.iter()
+    pub(super) fn all(&self) -> &[RateLimiter] {
+        &self.all
     }
 
     pub(super) fn learner(&self) -> usize {
         self.learner
-    }
-
-    /// The states at these spots, all locked at once.
-    pub(super) fn lock(&self, spots: impl IntoIterator<Item = Spot>) -> States<'_> {
-        let limiters = self.iter().zip(spots);
-        limiters.map(|(limiter, spot)| limiter.lock(spot)).collect()
     }
 
     /// They all go by the first one's clock.
@@ -77,18 +61,11 @@ impl Limiters {
     pub(super) fn price<'a>(&'a self, upstream: Option<&'a Upstream>) -> Option<&'a Price> {
         let own = upstream.and_then(Upstream::own_price);
         let first = || {
-            self.iter()
+            self.all
+                .iter()
                 .find_map(|limiter| limiter.settings().price.as_ref())
         };
         own.or_else(first)
-    }
-}
-
-impl std::ops::Index<usize> for Limiters {
-    type Output = RateLimiter;
-
-    fn index(&self, index: usize) -> &RateLimiter {
-        &self.all[index]
     }
 }
 

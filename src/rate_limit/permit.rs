@@ -1,33 +1,23 @@
 //! The right to have one request under way.
 
-use std::{
-    fmt,
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::{fmt, task::Waker, time::Duration};
 
 use http::{HeaderMap, Response};
-use smallvec::SmallVec;
 use tracing::Level;
 
 use super::{
-    asking::Asking,
-    counts::Shadow,
-    decision::Admitted,
-    epoch::Nanos,
-    handle::RateLimiter,
-    learned::Told,
-    limiters::{Limiters, States},
-    state::State,
+    asking::Asking, counts::Shadow, decision::Admitted, epoch::Nanos, handle::RateLimiter,
+    learned::Told, limiters::Limiters, state::State,
 };
 use crate::{
     body::Guard,
     classify,
+    clock::Clock,
+    cost::Cost,
     error::Error,
     keys::{Locked, Spot},
     observe::Event,
     outcome::{FailureKind, UsageCell, Window},
-    request::Cost,
     signal::{self, QuotaReading},
     upstream::Upstream,
 };
@@ -38,8 +28,10 @@ use crate::{
 /// stands, for the upstream has counted it. When nothing was sent, everything is given back.
 #[must_use]
 pub struct Permit {
-    limiters: Limiters,
-    shares: SmallVec<[Share; 1]>,
+    first: Share,
+    others: Box<[Share]>,
+    /// The index of the share whose limiter heeds what the answer says.
+    learner: usize,
     cost: Cost,
     /// Where its tokens have a price.
     upstream: Option<Upstream>,
@@ -48,8 +40,8 @@ pub struct Permit {
 }
 
 /// What was taken from one limiter.
-#[derive(Debug)]
 struct Share {
+    limiter: RateLimiter,
     spot: Spot,
     at: Nanos,
 }
@@ -57,23 +49,27 @@ struct Share {
 impl Permit {
     /// Takes what a request costs from all limiters. What there is to tell of it is told by whoever holds the permit, so
     /// that an observer that panics leaks nothing.
-    pub(super) fn take<'a>(
-        limiters: &'a Limiters,
-        mut states: States<'_>,
+    #[inline(always)]
+    pub(super) fn take<'a, 'b: 'a>(
+        limiters: &'b Limiters,
+        states: impl Iterator<Item = (&'a mut Locked<'b, State>, Nanos)>,
         asking: &Asking,
-        now: Instant,
-    ) -> (Self, Tales<'a>) {
-        let mut tales = Tales::new();
-        let taken = limiters.iter().zip(&mut states).map(|(limiter, state)| {
+    ) -> (Self, Vec<Tale<'b>>) {
+        let mut tales = Vec::new();
+        let mut shares = limiters.all().iter().zip(states).map(|(limiter, (state, now))| {
             state.hold();
-            let Admitted { at, shadow } = state.admit(asking.cost, limiter.epoch().nanos(now));
+            let Admitted { at, shadow } = state.admit(asking.cost, now);
             tales.extend(Tale::of(limiter, state, shadow, at));
-            let spot = state.spot();
-            Share { spot, at }
+            Share {
+                limiter: limiter.clone(),
+                spot: state.spot(),
+                at,
+            }
         });
         let permit = Self {
-            shares: taken.collect(),
-            limiters: limiters.clone(),
+            first: shares.next().expect("a layer has a limiter"),
+            others: shares.collect(),
+            learner: limiters.learner(),
             cost: asking.cost,
             upstream: asking.upstream.clone(),
             usage: None,
@@ -105,12 +101,12 @@ impl Permit {
 
     /// A rate limit that names a wait holds back everybody under this key: they would only be refused as well.
     fn heed_failure<B>(&self, response: &Response<B>) {
-        if let Some(failure) = classify::failure_of_response(response, self.limiters.clock())
+        if let Some(failure) = classify::failure_of_response(response, self.clock())
             && failure.kind == FailureKind::RateLimited
             && let Some(wait) = failure.retry_after
         {
-            let (limiter, share) = self.learner();
-            limiter.pause_at(share.spot, wait);
+            let Share { limiter, spot, .. } = self.learner();
+            limiter.pause_at(*spot, wait);
         }
     }
 
@@ -120,59 +116,69 @@ impl Permit {
         if !signal::tells_quotas(headers) {
             return;
         }
-        let clock = self.limiters.clock();
+        let clock = self.clock();
         let (quotas, now) = (signal::quotas(headers, clock.wall()), clock.now());
-        let (limiter, share) = self.learner();
-        let mut state = limiter.lock(share.spot);
+        let Share { limiter, spot, .. } = self.learner();
+        let mut state = limiter.lock(*spot);
         let now = limiter.epoch().nanos(now);
         for told in quotas.iter().filter_map(told) {
             state.heed(self.cost, told, now, limiter.epoch().wall());
         }
     }
 
-    fn learner(&self) -> (&RateLimiter, &Share) {
-        let learner = self.limiters.learner();
-        (&self.limiters[learner], &self.shares[learner])
+    fn learner(&self) -> &Share {
+        self.shares().nth(self.learner).unwrap_or(&self.first)
+    }
+
+    #[inline(always)]
+    fn shares(&self) -> impl Iterator<Item = &Share> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.first.limiter.settings().clock
     }
 
     /// What the request really cost, where its answer has told.
     fn used(&self) -> Option<Cost> {
-        let usage = self.usage.as_ref().and_then(UsageCell::get)?;
+        let usage = self.usage.as_ref()?.get()?;
         let used = self.cost.settled(usage);
-        let price = self.limiters.price(self.upstream.as_ref());
-        let money = price.map(|price| price.of_usage(&usage, self.cost));
+        let own = self.upstream.as_ref().and_then(Upstream::own_price);
+        let first = || {
+            self.shares()
+                .find_map(|share| share.limiter.settings().price.as_ref())
+        };
+        let money = own
+            .or_else(first)
+            .map(|price| price.of_usage(&usage, self.cost));
         Some(used.with_money(money.unwrap_or(used.money)))
     }
 
     /// Ends the request; everything of it is accounted for once.
     fn end(&mut self) {
-        let reserved = self.cost;
         let used = self.used().filter(|_| self.is_sent);
-        let settles = !self.is_sent || used.is_some_and(|used| used != reserved);
-        // Where nothing is given back there is no need to know the time.
-        let now = settles.then(|| self.limiters.clock().now());
-        let mut keys = SmallVec::<[(&RateLimiter, Box<str>); 0]>::new();
-        for (limiter, share) in self.limiters.iter().zip(&self.shares) {
-            let mut state = limiter.lock(share.spot);
-            if used.is_some() && limiter.settings().events.are_heard(Level::DEBUG) {
-                keys.push((limiter, state.key().into()));
-            }
-            state.release();
-            let mut may_pass = state.finish(reserved);
-            if let Some(now) = now {
-                let now = limiter.epoch().nanos(now);
+        if used.is_none() && self.is_sent {
+            // Nothing is given back, and there is no need to know the time.
+            self.shares()
+                .for_each(|share| share.end(self.cost, |_, _| false));
+            return;
+        }
+        let (now, reserved) = (self.clock().now(), self.cost);
+        let mut keys = Vec::new();
+        for share in self.shares() {
+            let now = share.limiter.epoch().nanos(now);
+            share.end(reserved, |state, key| {
+                if used.is_some() && share.limiter.settings().events.are_heard(Level::DEBUG) {
+                    keys.push((share, Box::<str>::from(key)));
+                }
                 match used {
                     Some(used) => state.settle(share.at, reserved, used, now),
                     None => state.refund(share.at, reserved, now),
                 }
-                may_pass = true;
-            }
-            let waker = may_pass.then(|| state.first_waker()).flatten();
-            drop(state);
-            waker.into_iter().for_each(Waker::wake);
+            });
         }
-        for (limiter, key) in keys {
-            limiter.settings().events.tell(&Event::Settled {
+        for (share, key) in keys {
+            share.limiter.settings().events.tell(&Event::Settled {
                 key: &key,
                 reserved,
                 used: used.unwrap_or(reserved),
@@ -181,10 +187,22 @@ impl Permit {
     }
 }
 
-/// What is to be told of an admission, once the locks are free.
-pub(super) type Tales<'a> = SmallVec<[Tale<'a>; 0]>;
+impl Share {
+    /// Ends it, and wakes the first of the queue if the end, or the settlement, may let him pass earlier.
+    fn end(&self, reserved: Cost, settle: impl FnOnce(&mut State, &str) -> bool) {
+        let mut state = self.limiter.lock(self.spot);
+        state.release();
+        let may_pass = state.finish(reserved);
+        let (state_of_key, key) = state.parts();
+        let may_pass = settle(state_of_key, key) || may_pass;
+        let waker = may_pass.then(|| state.first_waker()).flatten();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
 
-/// What one limiter has to tell. Where nobody listens there is none: the key has to be copied.
+/// What a limiter has to tell of an admission, once the locks are free. Where nobody listens there is none: the key has to
+/// be copied.
 pub(super) struct Tale<'a> {
     limiter: &'a RateLimiter,
     key: Box<str>,

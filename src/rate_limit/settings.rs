@@ -1,16 +1,12 @@
 //! What a limiter is set to.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use super::config::Quota;
 use crate::{
     clock::{Clock, TokioClock},
     cost::Price,
     error::{Error, RateLimited, RefusalReason},
-    instant::after,
     observe::{Event, Events},
     request::Scope,
 };
@@ -40,11 +36,6 @@ impl Settings {
             clock: Arc::new(TokioClock),
             events: Events::default(),
         }
-    }
-
-    /// The latest time at which being admitted is still of use to a request that asks now.
-    pub(super) fn patience_ends(&self, now: Instant) -> Option<Instant> {
-        self.max_wait.map(|wait| after(now, wait))
     }
 
     /// The error of a refusal, told.

@@ -61,27 +61,24 @@ impl State {
         if let Some(TooLarge { limit }) = too_large(&self.quota, asked.cost) {
             return Look::TooLarge { limit };
         }
-        let place = Place::of(asked);
-        let is_next = self.first().is_none_or(|first| place < first);
         let from = now.max(self.paused());
-        if is_next && !self.is_full() && self.counts.earliest(&self.quota, asked.cost, from) <= now
-        {
-            return Look::Pass;
-        }
-        let until = match &mut self.rare {
-            Some(rare) => {
+        let fits = self.counts.earliest(&self.quota, asked.cost, from);
+        let (place, is_full) = (Place::of(asked), self.is_full());
+        match &mut self.rare {
+            Some(rare) if rare.line.first().is_some_and(|first| first < place) => {
                 let counts = (&*self.quota, &self.counts);
-                rare.line.predict(counts, asked.cost, place, from)
+                let until = rare.line.predict(counts, asked.cost, place, from);
+                Look::Wait { until }
             }
-            None => self.counts.earliest(&self.quota, asked.cost, from),
-        };
-        Look::Wait { until }
+            _ if fits > now || is_full => Look::Wait { until: fits },
+            _ => Look::Pass,
+        }
     }
 
     /// Takes what a request costs.
     pub(super) fn admit(&mut self, cost: Cost, now: Nanos) -> Admitted {
         let now = self.move_to(now);
-        let shadow = match self.quota.has_shadows() {
+        let shadow = match self.quota.has_shadow {
             true => self.counts.shadow(&self.quota, cost, now),
             false => None,
         };
@@ -132,18 +129,25 @@ impl State {
         was_full && !self.is_full()
     }
 
-    /// Corrects what a request took at the moment `at` to what it really used.
-    pub(super) fn settle(&mut self, at: Nanos, reserved: Cost, used: Cost, now: Nanos) {
+    /// Corrects what a request took at the moment `at` to what it really used. Returns whether the first of the queue may
+    /// pass earlier for it.
+    pub(super) fn settle(&mut self, at: Nanos, reserved: Cost, used: Cost, now: Nanos) -> bool {
+        if used == reserved {
+            return false;
+        }
         let now = self.move_to(now);
         self.counts.settle(&self.quota, at, reserved, used, now);
         self.heed_change();
+        !used.covers(reserved)
     }
 
-    /// A request was never sent: everything that it took is given back.
-    pub(super) fn refund(&mut self, at: Nanos, cost: Cost, now: Nanos) {
+    /// A request was never sent: everything that it took is given back. Returns whether the first of the queue may pass
+    /// earlier for it.
+    pub(super) fn refund(&mut self, at: Nanos, cost: Cost, now: Nanos) -> bool {
         let now = self.move_to(now);
         self.counts.give_back(&self.quota, at, cost, now);
         self.heed_change();
+        true
     }
 
     /// Admits nobody before `until`. A pause is only ever extended. Returns whether it was.

@@ -1,13 +1,15 @@
 //! A place in the queue.
 
-use std::{sync::Arc, task::Waker, time::Instant};
-
-use smallvec::SmallVec;
+use std::{
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use super::{
     asking::Asking,
-    decision::{Look, Turn},
-    limiters::{Limiters, States},
+    decision::{Asked, Look, Turn},
+    limiters::Limiters,
     permit::Permit,
     queue::Place,
     state::State,
@@ -15,6 +17,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Error, RefusalReason},
+    instant::after,
     keys::{Locked, Spot},
 };
 
@@ -24,13 +27,15 @@ use crate::{
 /// another holds it back by then, it goes over to that one's queue, to the place that its time of arrival gives it.
 pub(super) struct Waiter {
     limiters: Limiters,
-    spots: SmallVec<[Spot; 1]>,
+    spots: Vec<Spot>,
     asking: Asking,
+    /// The latest time at which being admitted is still of use.
+    patience_ends: Option<Instant>,
     /// In whose queue it stands, and where.
     line: usize,
     place: Place,
     /// The keys that it falls under, for a refusal.
-    keys: SmallVec<[Arc<str>; 1]>,
+    keys: Vec<Arc<str>>,
     is_waiting: bool,
 }
 
@@ -45,29 +50,38 @@ pub(super) enum Wake {
 /// Wakers are foreign code: they are woken, and dropped, after the locks are free.
 #[derive(Default)]
 struct Foreign {
-    to_wake: SmallVec<[Waker; 1]>,
-    to_drop: SmallVec<[Waker; 1]>,
+    to_wake: Vec<Waker>,
+    to_drop: Vec<Waker>,
 }
 
 impl Waiter {
     /// Joins the queue of the limiter with this index.
-    pub(super) fn join(
-        limiters: &Limiters,
-        states: &mut States<'_>,
+    pub(super) fn join<'a, 'b: 'a>(
+        limiters: &'b Limiters,
+        states: impl Iterator<Item = &'a mut Locked<'b, State>>,
         line: usize,
         asking: Asking,
+        longest_wait: Option<Duration>,
     ) -> Self {
-        states.iter_mut().for_each(|state| state.hold());
-        let place = states[line].join(&asking.of(limiters[line].epoch()));
-        Self {
+        let mut waiter = Self {
             limiters: limiters.clone(),
-            spots: states.iter().map(Locked::spot).collect(),
-            keys: states.iter().map(|state| state.key().into()).collect(),
+            spots: Vec::new(),
+            keys: Vec::new(),
+            place: Place::default(),
+            patience_ends: longest_wait.map(|longest| after(asking.asked, longest)),
             asking,
             line,
-            place,
             is_waiting: true,
+        };
+        for (index, state) in states.enumerate() {
+            state.hold();
+            if index == line {
+                waiter.place = state.join(&waiter.asks(index));
+            }
+            waiter.spots.push(state.spot());
+            waiter.keys.push(state.key().into());
         }
+        waiter
     }
 
     /// Passes if it is its turn, or says when to wake.
@@ -75,17 +89,25 @@ impl Waiter {
         let (now, waker) = (self.clock().now(), waker.clone());
         let limiters = self.limiters.clone();
         let mut foreign = Foreign::default();
-        let mut states = limiters.lock(self.spots.iter().copied());
+        let mut states = lock(&limiters, &self.spots);
         let until = match self.take_turn(&mut states, now, &mut foreign) {
             Turn::Pass => {
                 self.leave(&mut states, &mut foreign);
-                let (permit, tales) = Permit::take(&limiters, states, &self.asking, now);
+                let epochs = limiters
+                    .all()
+                    .iter()
+                    .map(|limiter| limiter.epoch().nanos(now));
+                let taken = Permit::take(&limiters, states.iter_mut().zip(epochs), &self.asking);
+                let (permit, tales) = taken;
+                drop(states);
                 foreign.settle();
-                let waited = now.saturating_duration_since(self.asking.at);
+                let waited = now.saturating_duration_since(self.asking.asked);
                 tales.iter().for_each(|tale| tale.tell(waited));
                 return Wake::Admitted(permit);
             }
-            Turn::Wait { until } => until.map(|until| limiters[self.line].epoch().instant(until)),
+            Turn::Wait { until } => {
+                until.map(|until| limiters.all()[self.line].epoch().instant(until))
+            }
         };
         let refused = self.is_out_of_patience(until, now);
         if refused {
@@ -99,14 +121,19 @@ impl Waiter {
         foreign.settle();
         match refused {
             true => Wake::Refused(self.refusal(until, now)),
-            false => Wake::Sleep(until.into_iter().chain(self.asking.patience_ends).min()),
+            false => Wake::Sleep(until.into_iter().chain(self.patience_ends).min()),
         }
     }
 
     /// Whether it is its turn, in whatever queue it stands then.
-    fn take_turn(&mut self, states: &mut States<'_>, now: Instant, foreign: &mut Foreign) -> Turn {
+    fn take_turn(
+        &mut self,
+        states: &mut [Locked<'_, State>],
+        now: Instant,
+        foreign: &mut Foreign,
+    ) -> Turn {
         loop {
-            let here = self.limiters[self.line].epoch();
+            let here = self.limiters.all()[self.line].epoch();
             let turn = states[self.line].turn(self.place, self.asking.cost, here.nanos(now));
             let next = match turn {
                 Turn::Pass => self.held_back_by(states, now),
@@ -115,17 +142,17 @@ impl Waiter {
             let Some(next) = next else { return Turn::Pass };
             self.leave_line(&mut states[self.line], foreign);
             self.line = next;
-            self.place = states[next].join(&self.asking.of(self.limiters[next].epoch()));
+            self.place = states[next].join(&self.asks(next));
         }
     }
 
     /// The other limiter that would hold it back the longest.
-    fn held_back_by(&self, states: &mut States<'_>, now: Instant) -> Option<usize> {
-        let others = self.limiters.iter().zip(states).enumerate();
+    fn held_back_by(&self, states: &mut [Locked<'_, State>], now: Instant) -> Option<usize> {
+        let others = self.limiters.all().iter().zip(states).enumerate();
         let others = others.filter(|(index, _)| *index != self.line);
         let waits = others.filter_map(|(index, (limiter, state))| {
             let epoch = limiter.epoch();
-            match state.look(&self.asking.of(epoch), epoch.nanos(now)) {
+            match state.look(&self.asks(index), epoch.nanos(now)) {
                 Look::Pass => None,
                 Look::Wait { until } => Some((epoch.instant(until), index)),
                 // Its quota has changed meanwhile. What does not fit any more is refused when patience ends.
@@ -133,6 +160,12 @@ impl Waiter {
             }
         });
         waits.max().map(|(_, index)| index)
+    }
+
+    /// How it asks the limiter with this index.
+    fn asks(&self, index: usize) -> Asked {
+        let epoch = self.limiters.all()[index].epoch();
+        self.asking.at(epoch.nanos(self.asking.asked))
     }
 
     /// Leaves the queue it stands in; whoever is the first now may pass.
@@ -145,7 +178,7 @@ impl Waiter {
     }
 
     /// Waits no more.
-    fn leave(&mut self, states: &mut States<'_>, foreign: &mut Foreign) {
+    fn leave(&mut self, states: &mut [Locked<'_, State>], foreign: &mut Foreign) {
         self.is_waiting = false;
         self.leave_line(&mut states[self.line], foreign);
         states.iter_mut().for_each(|state| state.release());
@@ -153,12 +186,12 @@ impl Waiter {
 
     /// Whether patience is over, or will be before the time at which the request could be admitted.
     fn is_out_of_patience(&self, until: Option<Instant>, now: Instant) -> bool {
-        let latest = self.asking.patience_ends;
+        let latest = self.patience_ends;
         latest.is_some_and(|latest| now >= latest || until.is_some_and(|until| until > latest))
     }
 
     fn refusal(&self, until: Option<Instant>, now: Instant) -> Error {
-        let settings = self.limiters[self.line].settings();
+        let settings = self.limiters.all()[self.line].settings();
         let wait = until.map(|until| until.saturating_duration_since(now));
         let reason = RefusalReason::WaitTooLong;
         settings.refuse(self.keys[self.line].clone(), reason, wait, Arc::default())
@@ -169,12 +202,20 @@ impl Waiter {
     }
 }
 
+/// The states at these spots, all locked at once.
+fn lock<'a>(limiters: &'a Limiters, spots: &[Spot]) -> Vec<Locked<'a, State>> {
+    let limiters = limiters.all().iter().zip(spots);
+    limiters
+        .map(|(limiter, spot)| limiter.lock(*spot))
+        .collect()
+}
+
 impl Drop for Waiter {
     fn drop(&mut self) {
         if self.is_waiting {
             let limiters = self.limiters.clone();
             let mut foreign = Foreign::default();
-            let mut states = limiters.lock(self.spots.iter().copied());
+            let mut states = lock(&limiters, &self.spots);
             self.leave(&mut states, &mut foreign);
             drop(states);
             foreign.settle();

@@ -39,15 +39,21 @@ const EXACT: usize = 128;
 impl Sliding {
     pub(super) fn earliest(&self, limit: &Limit, amount: u64, now: Nanos) -> Nanos {
         let most = limit.amount.saturating_sub(amount);
-        let mut left = self.used;
-        if left <= most {
+        if self.used <= most {
             return now;
         }
-        let leaves = self.slots().find_map(|slot| {
-            left = left.saturating_sub(slot.amount);
-            (left <= most).then(|| leaves(limit, slot))
-        });
-        leaves.map_or(now, |leaves| leaves.max(now))
+        let last = match &self.slots {
+            Slots::One { last, .. } => Some(*last),
+            Slots::Many(slots) => {
+                let mut left = self.used;
+                let fits = slots.iter().find(|slot| {
+                    left = left.saturating_sub(slot.amount);
+                    left <= most
+                });
+                fits.map(|slot| slot.last)
+            }
+        };
+        last.map_or(now, |last| last.saturating_add(stay(limit)).max(now))
     }
 
     pub(super) fn take(&mut self, limit: &Limit, amount: u64, now: Nanos) {
