@@ -56,10 +56,10 @@ pub(crate) struct Client(pub(crate) Rc<World>);
 pub(crate) struct Answer {
     ends: Option<Sleep>,
     usage: Option<(UsageCell, Usage)>,
-    _listener: Option<Listener>,
+    listener: Option<Listener>,
 }
 
-/// Tells the upstream, when it is dropped, that nobody listens to the answer any more.
+/// Tells the upstream when the answer has come to its end, or that nobody listens to it any more.
 struct Listener {
     world: Rc<World>,
     to: usize,
@@ -106,7 +106,7 @@ impl World {
                 let mut response = Response::new(Answer {
                     ends: Some(self.sleep_until(begins + settings.body)),
                     usage: settings.tells_usage.then_some(usage),
-                    _listener: Some(listener),
+                    listener: Some(listener),
                 });
                 *response.headers_mut() = headers;
                 response.extensions_mut().insert(cell);
@@ -116,12 +116,18 @@ impl World {
     }
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
+impl Listener {
+    fn tell(&self, what: impl FnOnce(&mut Upstream, AnswerKey, Duration)) {
         // At the end of the simulation the upstreams are gone before their listeners.
         if let Some(upstream) = self.world.upstreams.borrow_mut().get_mut(self.to) {
-            upstream.give_up(self.answer, self.world.now());
+            what(upstream, self.answer, self.world.now());
         }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.tell(Upstream::give_up);
     }
 }
 
@@ -152,6 +158,9 @@ impl Body for Answer {
         if let Some(sleep) = &mut self.ends {
             ready!(sleep.as_mut().poll(cx));
             self.ends = None;
+        }
+        if let Some(listener) = self.listener.take() {
+            listener.tell(Upstream::end);
         }
         if let Some((cell, usage)) = self.usage.take() {
             cell.set(usage);

@@ -12,7 +12,6 @@ pub(crate) struct Ledger {
     records: Vec<Record>,
     /// The numbers of those that were sent, in order.
     sent: Vec<usize>,
-    wakeups: u64,
 }
 
 /// What became of one request.
@@ -25,6 +24,8 @@ pub(crate) struct Record {
     /// When it was sent, refused or given up.
     left: Option<Duration>,
     has_waited: bool,
+    /// How often it was woken while it waited.
+    wakeups: u64,
     is_sent: bool,
     pub(crate) ending: Option<Ending>,
 }
@@ -59,6 +60,7 @@ impl Ledger {
             asked: now,
             left: None,
             has_waited: false,
+            wakeups: 0,
             is_sent: false,
             ending: None,
         });
@@ -67,7 +69,8 @@ impl Ledger {
 
     /// The request is looked at by the executor: if it waits, it was woken.
     pub(crate) fn polled(&mut self, number: usize) {
-        self.wakeups += u64::from(self.records[number].is_waiting());
+        let record = &mut self.records[number];
+        record.wakeups += u64::from(record.is_waiting());
     }
 
     /// The request has nothing to do for now: if it was not sent, it waits.
@@ -96,13 +99,19 @@ impl Ledger {
         self.sent.len()
     }
 
-    /// How often a request that waited was woken, for each that was admitted after it had waited.
+    /// How often a request was woken until it was admitted, on average over those that waited.
     pub(crate) fn wakeups_per_admission(&self) -> f64 {
-        let waited = self
-            .sent
-            .iter()
-            .filter(|number| self.records[**number].has_waited);
-        self.wakeups as f64 / (waited.count() as f64).max(1.0)
+        let admitted = self.sent.iter().map(|number| &self.records[*number]);
+        let waited = admitted.filter(|record| record.has_waited);
+        let (wakeups, count) = waited.fold((0, 0_u32), |(wakeups, count), record| {
+            (wakeups + record.wakeups, count + 1)
+        });
+        wakeups as f64 / f64::from(count.max(1))
+    }
+
+    /// How often requests that waited were woken in all.
+    pub(crate) fn wakeups(&self) -> u64 {
+        self.records.iter().map(|record| record.wakeups).sum()
     }
 
     /// How many requests were sent after one to the same upstream, of the same priority, that had come later.

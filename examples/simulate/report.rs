@@ -37,8 +37,9 @@ pub(crate) struct Report {
     pub(crate) order_inversions: usize,
     /// By how much an upstream's count was above its limit at most, in the units of that limit.
     pub(crate) largest_overrun: u64,
-    /// How often waiting requests were woken, for each that was admitted after a wait.
+    /// How often a request was woken until it was admitted, on average over those that waited.
     pub(crate) wakeups_per_admission: f64,
+    wakeups: u64,
     waits: Map<String, Value>,
     upstreams: Vec<Value>,
     simulated: Duration,
@@ -70,6 +71,7 @@ impl Report {
             order_inversions: ledger.order_inversions(),
             largest_overrun: 0,
             wakeups_per_admission: ledger.wakeups_per_admission(),
+            wakeups: ledger.wakeups(),
             waits: waits(ledger),
             upstreams: Vec::new(),
             simulated: scenario.duration,
@@ -130,6 +132,7 @@ impl Report {
             "order_inversions": self.order_inversions,
             "largest_overrun": self.largest_overrun,
             "wakeups_per_admission": rounded(self.wakeups_per_admission),
+            "wakeups": self.wakeups,
             "upstreams": self.upstreams,
             "simulated_seconds": rounded(self.simulated.as_secs_f64()),
             "real_seconds": rounded(real.as_secs_f64()),

@@ -140,6 +140,14 @@ impl Upstream {
         }
     }
 
+    /// The answer ends now, if it has not before: of things that happen at the very same moment, the client tells the order.
+    pub(crate) fn end(&mut self, answer: AnswerKey, now: Duration) {
+        self.move_to(now);
+        if let Some(ended) = self.under_way.remove(&answer) {
+            self.count_end(&ended, now);
+        }
+    }
+
     /// The caller has gone: if the answer has not ended, it does so now. What was counted on arrival stays.
     pub(crate) fn give_up(&mut self, answer: AnswerKey, now: Duration) {
         self.move_to(now);
@@ -169,7 +177,7 @@ impl Upstream {
         }
     }
 
-    /// Plays what happens up to now, in order: answers that end, and before what comes at that very moment.
+    /// Plays what happens before now, and the arrivals of others that happen now, in order.
     fn move_to(&mut self, now: Duration) {
         loop {
             let end = self.under_way.keys().next().map(|(end, _)| *end);
@@ -178,8 +186,10 @@ impl Upstream {
                 .filter_map(|(index, other)| Some((*other.arrivals.peek()?, index)))
                 .min();
             match (end, other) {
-                (Some(end), other) if end <= now && other.is_none_or(|(at, _)| end <= at) => {
-                    self.end_next();
+                (Some(end), other) if end < now && other.is_none_or(|(at, _)| end <= at) => {
+                    if let Some((_, ended)) = self.under_way.pop_first() {
+                        self.count_end(&ended, end);
+                    }
                 }
                 (_, Some((at, index))) if at <= now => {
                     let other = &mut self.others[index];
@@ -226,17 +236,15 @@ impl Upstream {
         Ok(answer)
     }
 
-    fn end_next(&mut self) {
-        let Some(((now, _), UnderWay { load, tickets })) = self.under_way.pop_first() else {
-            return;
-        };
+    fn count_end(&mut self, ended: &UnderWay, now: Duration) {
+        let UnderWay { load, tickets } = ended;
         self.note_concurrency(now);
-        self.count_late(load, &tickets, now);
+        self.count_late(*load, tickets, now);
         if self.tokens == TokenCounting::Corrected {
-            for (limit, ticket) in self.limits.iter_mut().zip(tickets.into_iter().flatten()) {
+            for (limit, ticket) in self.limits.iter_mut().zip(tickets.iter().flatten()) {
                 let counted = limit.settings.amount_of(load.estimate);
                 let really = limit.settings.amount_of(load.real);
-                limit.counter.correct(ticket, counted, really, now);
+                limit.counter.correct(*ticket, counted, really, now);
             }
         }
     }
