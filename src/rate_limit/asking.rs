@@ -21,25 +21,31 @@ pub(super) struct Asking {
 }
 
 impl Asking {
+    #[inline]
     pub(super) fn read(head: &RequestHead<'_>, limiters: &Limiters, now: Instant) -> Self {
-        let mut asking = Self {
+        let plain = Self {
             cost: Cost::default(),
             upstream: None,
             priority: Priority::Normal,
             asked: now,
         };
-        if !head.extensions.is_empty() {
-            asking.cost = head.extensions.get().copied().unwrap_or_default();
-            asking.priority = head.extensions.get().copied().unwrap_or_default();
+        match head.extensions.is_empty() {
+            true => plain,
+            false => plain.with_extensions(head, limiters),
         }
+    }
+
+    fn with_extensions(mut self, head: &RequestHead<'_>, limiters: &Limiters) -> Self {
+        self.cost = head.extensions.get().copied().unwrap_or_default();
+        self.priority = head.extensions.get().copied().unwrap_or_default();
         let upstream = head.upstream();
-        if asking.cost.money == Money::default()
+        if self.cost.money == Money::default()
             && let Some(price) = limiters.price(upstream)
         {
-            asking.cost = asking.cost.with_money(price.of(asking.cost));
-            asking.upstream = upstream.cloned();
+            self.cost = self.cost.with_money(price.of(self.cost));
+            self.upstream = upstream.cloned();
         }
-        asking
+        self
     }
 
     /// How it asks a limiter by whose time it came at this moment.

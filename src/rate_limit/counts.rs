@@ -44,16 +44,24 @@ impl Counts {
     }
 
     /// The first moment, not before `from`, at which the cost fits every limit.
+    #[inline]
     pub(super) fn earliest(&self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
-        let mut earliest = from;
-        if self.learned.is_none() {
-            for (limit, window) in quota.limits.iter().zip(self.windows.as_slice()) {
-                if !limit.is_shadow {
-                    earliest = earliest.max(window.earliest(limit, amount(limit, cost), from));
-                }
-            }
-            return earliest;
+        if self.learned.is_some() {
+            return self.earliest_of_learned(quota, cost, from);
         }
+        let mut earliest = from;
+        for (limit, window) in quota.limits.iter().zip(self.windows.as_slice()) {
+            if !limit.is_shadow {
+                earliest = earliest.max(window.earliest(limit, amount(limit, cost), from));
+            }
+        }
+        earliest
+    }
+
+    // Apart, so that what nearly all keys need is small.
+    #[inline(never)]
+    fn earliest_of_learned(&self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
+        let mut earliest = from;
         for (limit, window, elsewhere) in self.each(quota) {
             if !limit.is_shadow {
                 let fits = elsewhere.earliest(limit, window, amount(limit, cost), from);
@@ -76,6 +84,7 @@ impl Counts {
             .max_by_key(|shadow| shadow.until)
     }
 
+    #[inline]
     pub(super) fn take(&mut self, quota: &Quota, cost: Cost, now: Nanos) {
         self.change(quota, |limit, window| {
             window.take(limit, amount(limit, cost), now);
@@ -225,7 +234,12 @@ pub(super) struct TooLarge {
     pub(super) limit: Option<usize>,
 }
 
+#[inline]
 pub(super) fn too_large(quota: &Quota, cost: Cost) -> Option<TooLarge> {
+    // One request fits every limit.
+    if cost == Cost::default() {
+        return None;
+    }
     let is_above = |most| cost.total_tokens() > most;
     if quota.max_tokens_per_request.is_some_and(is_above) {
         return Some(TooLarge { limit: None });

@@ -1,10 +1,6 @@
 //! The way in: a request asks all limiters at once, and passes, waits or is refused.
 
-use std::{
-    sync::Arc,
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::{slice, sync::Arc, task::Waker, time::Duration};
 
 use super::{
     asking::{Asking, longest_wait},
@@ -12,20 +8,38 @@ use super::{
     epoch::Nanos,
     handle::Found,
     limiters::Limiters,
-    permit::Permit,
+    permit::{Permit, Tale},
     state::State,
     waiter::Waiter,
 };
 use crate::{
     error::{Error, RefusalReason},
     observe::Event,
-    request::RequestHead,
+    request::{Key, RequestHead},
 };
 
-/// What a request that asked holds.
+/// What becomes of a request that asked.
 pub(super) enum Entry {
-    Admitted(Permit),
+    Admitted,
     Queued(Box<Waiter>),
+    Refused(Error),
+}
+
+/// What is decided of a request while the locks are held, and told when they are free.
+enum Decision<'a> {
+    Admitted,
+    Queued {
+        waiter: Box<Waiter>,
+        key: Key<'a>,
+        wait: Duration,
+    },
+    Refused {
+        limiter: usize,
+        key: Key<'a>,
+        reason: RefusalReason,
+        wait: Option<Duration>,
+        limit: Arc<str>,
+    },
 }
 
 /// What becomes of a request, and which limiter says so.
@@ -35,76 +49,115 @@ enum Outcome {
     TooLarge { limiter: usize, limit: Arc<str> },
 }
 
-/// Admits, queues or refuses a request. What is refused has taken nothing.
-pub(super) fn enter(limiters: &Limiters, head: &RequestHead<'_>) -> Result<Entry, Error> {
+/// Admits, queues or refuses a request. What is refused has taken nothing. The permit of one that is admitted is put where it
+/// is to stay, for moves of it are a good part of what a call costs.
+pub(super) fn enter(
+    limiters: &Limiters,
+    head: &RequestHead<'_>,
+    permit: &mut Option<Permit>,
+) -> Entry {
     let now = limiters.clock().now();
-    match limiters.all() {
+    let asking = Asking::read(head, limiters, now);
+    let (mut wakers, mut tales) = (Vec::new(), Vec::new());
+    let decision = match limiters.all() {
         // Nearly always there is one, and no list is made of it.
-        [limiter] => decide(limiters, head, now, [limiter.find(head, now)]),
+        [limiter] => {
+            let mut found = limiter.find(head, now, &mut wakers);
+            let found = slice::from_mut(&mut found);
+            decide(limiters, head, &asking, found, permit, &mut tales)
+        }
         all => {
-            let found = all.iter().map(|limiter| limiter.find(head, now));
-            decide(limiters, head, now, found.collect::<Vec<_>>())
+            let found = all
+                .iter()
+                .map(|limiter| limiter.find(head, now, &mut wakers));
+            let mut found: Vec<_> = found.collect();
+            decide(limiters, head, &asking, &mut found, permit, &mut tales)
+        }
+    };
+    if !wakers.is_empty() {
+        wakers.into_iter().for_each(Waker::wake);
+    }
+    match decision {
+        Decision::Admitted => {
+            tales.iter().for_each(|tale| tale.tell(Duration::ZERO));
+            Entry::Admitted
+        }
+        Decision::Queued { waiter, key, wait } => {
+            let event = Event::Queued { key: &key, wait };
+            waiter.events().tell(&event);
+            Entry::Queued(waiter)
+        }
+        Decision::Refused {
+            limiter,
+            key,
+            reason,
+            wait,
+            limit,
+        } => {
+            let settings = limiters.all()[limiter].settings();
+            Entry::Refused(settings.refuse(key.into(), reason, wait, limit))
         }
     }
 }
 
-#[inline(always)]
+#[inline]
 fn decide<'a>(
     limiters: &'a Limiters,
     head: &RequestHead<'a>,
-    now: Instant,
-    mut found: impl AsMut<[Found<'a>]>,
-) -> Result<Entry, Error> {
-    let asking = Asking::read(head, limiters, now);
-    let states = found.as_mut();
-    let wakers: Vec<_> = states
-        .iter_mut()
-        .filter_map(|found| found.waker.take())
-        .collect();
-    let (limiter, reason, wait, limit) = match look(states, &asking) {
+    asking: &Asking,
+    found: &mut [Found<'a>],
+    permit: &mut Option<Permit>,
+    tales: &mut Vec<Tale<'a>>,
+) -> Decision<'a> {
+    match look(found, asking) {
         Outcome::Pass => {
-            let states = states.iter_mut().map(|found| (&mut found.state, found.now));
-            let (permit, tales) = Permit::take(limiters, states, &asking);
-            drop(found);
-            wakers.into_iter().for_each(Waker::wake);
-            tales.iter().for_each(|tale| tale.tell(Duration::ZERO));
-            return Ok(Entry::Admitted(permit));
+            let states = found.iter_mut();
+            let states = states.map(|found| (found.limiter, &mut found.state, found.now));
+            *permit = Some(Permit::take(limiters, states, asking, tales));
+            Decision::Admitted
         }
         Outcome::Wait { limiter, wait } => {
-            let longest = longest_wait(head, limiters, now);
-            let capacity = limiters.all()[limiter].settings().queue_capacity;
-            if longest.is_some_and(|longest| wait > longest) {
-                (
-                    limiter,
-                    RefusalReason::WaitTooLong,
-                    Some(wait),
-                    Arc::default(),
-                )
-            } else if states[limiter].state.queued() >= capacity {
-                (
-                    limiter,
-                    RefusalReason::QueueFull,
-                    Some(wait),
-                    Arc::default(),
-                )
-            } else {
-                let key = states[limiter].key.clone();
-                let states = states.iter_mut().map(|found| &mut found.state);
-                let waiter = Waiter::join(limiters, states, limiter, asking, longest);
-                drop(found);
-                wakers.into_iter().for_each(Waker::wake);
-                let events = &limiters.all()[limiter].settings().events;
-                events.tell(&Event::Queued { key: &key, wait });
-                return Ok(Entry::Queued(Box::new(waiter)));
-            }
+            hold_back(limiters, head, asking, found, (limiter, wait))
         }
-        Outcome::TooLarge { limiter, limit } => (limiter, RefusalReason::TooLarge, None, limit),
+        Outcome::TooLarge { limiter, limit } => Decision::Refused {
+            limiter,
+            key: found[limiter].key.clone(),
+            reason: RefusalReason::TooLarge,
+            wait: None,
+            limit,
+        },
+    }
+}
+
+/// Queues a request, or refuses it, where it would wait too long or too many wait.
+#[inline(never)]
+fn hold_back<'a>(
+    limiters: &'a Limiters,
+    head: &RequestHead<'a>,
+    asking: &Asking,
+    found: &mut [Found<'a>],
+    (limiter, wait): (usize, Duration),
+) -> Decision<'a> {
+    let key = found[limiter].key.clone();
+    let capacity = limiters.all()[limiter].settings().queue_capacity;
+    let longest = longest_wait(head, limiters, asking.asked);
+    let reason = if longest.is_some_and(|longest| wait > longest) {
+        RefusalReason::WaitTooLong
+    } else if found[limiter].state.queued() >= capacity {
+        RefusalReason::QueueFull
+    } else {
+        let states = found.iter_mut().map(|found| &mut found.state);
+        let waiter = Waiter::join(limiters, states, limiter, asking.clone(), longest);
+        let waiter = Box::new(waiter);
+        return Decision::Queued { waiter, key, wait };
     };
-    let key = states[limiter].key.clone().into();
-    drop(found);
-    wakers.into_iter().for_each(Waker::wake);
-    let settings = limiters.all()[limiter].settings();
-    Err(settings.refuse(key, reason, wait, limit))
+    Decision::Refused {
+        limiter,
+        key,
+        reason,
+        wait: Some(wait),
+        limit: Arc::default(),
+    }
 }
 
 #[inline(always)]

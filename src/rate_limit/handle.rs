@@ -49,12 +49,11 @@ struct Shared {
 
 /// The state of a key that a request falls under.
 pub(super) struct Found<'a> {
+    pub(super) limiter: &'a RateLimiter,
     pub(super) state: Locked<'a, State>,
     pub(super) key: Key<'a>,
     /// The time as the limiter counts it.
     pub(super) now: Nanos,
-    /// The first of the queue, where another quota has just become the key's: he may pass earlier for it.
-    pub(super) waker: Option<Waker>,
 }
 
 impl RateLimiter {
@@ -259,8 +258,15 @@ impl RateLimiter {
         self.epoch().nanos(self.settings().clock.now())
     }
 
-    /// The state of the key that a request falls under. An upstream's own quota takes the place of the limiter's.
-    pub(super) fn find<'a>(&'a self, head: &RequestHead<'a>, now: Instant) -> Found<'a> {
+    /// The state of the key that a request falls under. An upstream's own quota takes the place of the limiter's: the first
+    /// of the queue may pass earlier for it, and is to be woken when the lock is free.
+    #[inline]
+    pub(super) fn find<'a>(
+        &'a self,
+        head: &RequestHead<'a>,
+        now: Instant,
+        wakers: &mut Vec<Waker>,
+    ) -> Found<'a> {
         let scope = &self.settings().scope;
         let key = scope.key(head);
         let now = self.epoch().nanos(now);
@@ -269,16 +275,15 @@ impl RateLimiter {
         let is_other =
             |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && !state.is_quota_set();
         let own = upstream.and_then(Upstream::own_quota).filter(is_other);
-        let mut waker = None;
         if let Some(own) = own {
             state.change_quota(own.clone(), now, self.epoch().wall());
-            waker = state.first_waker();
+            wakers.extend(state.first_waker());
         }
         Found {
+            limiter: self,
             state,
             key,
             now,
-            waker,
         }
     }
 

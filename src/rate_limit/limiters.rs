@@ -5,67 +5,72 @@ use std::sync::Arc;
 use super::handle::RateLimiter;
 use crate::{clock::Clock, cost::Price, upstream::Upstream};
 
-/// The limiters that a request must pass all at once, in the order in which they are locked.
+/// The limiters that a request must pass all at once, in the order in which they are locked. A small handle, for every permit
+/// holds a clone.
 #[derive(Clone, Debug)]
 pub(super) struct Limiters {
-    all: Arc<[RateLimiter]>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    all: Box<[RateLimiter]>,
     /// Which of them heeds what answers say: the first that goes by upstreams, else the first.
     learner: usize,
+    /// What tokens cost where an upstream has no price of its own.
+    price: Option<Price>,
 }
 
 impl Limiters {
     pub(super) fn one(limiter: RateLimiter) -> Self {
+        Self::new([limiter].into(), 0)
+    }
+
+    fn new(all: Box<[RateLimiter]>, learner: usize) -> Self {
+        let price = all.iter().find_map(|limiter| limiter.settings().price);
         Self {
-            all: [limiter].into(),
-            learner: 0,
+            shared: Arc::new(Shared {
+                all,
+                learner,
+                price,
+            }),
         }
     }
 
     /// One more; a limiter that is there already counts once.
     pub(super) fn and(&self, limiter: RateLimiter) -> Self {
+        let (all, learner) = (self.all(), self.learner());
         let place = limiter.lock_order();
-        let Err(index) = self
-            .all
-            .binary_search_by_key(&place, RateLimiter::lock_order)
-        else {
+        let Err(index) = all.binary_search_by_key(&place, RateLimiter::lock_order) else {
             return self.clone();
         };
         let is_of_upstreams = |limiter: &RateLimiter| limiter.settings().scope.is_of_upstreams();
-        let learns = is_of_upstreams(&limiter) && !is_of_upstreams(&self.all[self.learner]);
-        let learner = match learns {
+        let learner = match is_of_upstreams(&limiter) && !is_of_upstreams(&all[learner]) {
             true => index,
-            false => self.learner + usize::from(index <= self.learner),
+            false => learner + usize::from(index <= learner),
         };
-        let mut all = self.all.to_vec();
+        let mut all = all.to_vec();
         all.insert(index, limiter);
-        Self {
-            all: all.into(),
-            learner,
-        }
+        Self::new(all.into(), learner)
     }
 
     pub(super) fn all(&self) -> &[RateLimiter] {
-        &self.all
+        &self.shared.all
     }
 
     pub(super) fn learner(&self) -> usize {
-        self.learner
+        self.shared.learner
     }
 
     /// They all go by the first one's clock.
     pub(super) fn clock(&self) -> &dyn Clock {
-        &*self.all[0].settings().clock
+        &*self.all()[0].settings().clock
     }
 
     /// What tokens cost at this upstream, as far as that is known.
     pub(super) fn price<'a>(&'a self, upstream: Option<&'a Upstream>) -> Option<&'a Price> {
         let own = upstream.and_then(Upstream::own_price);
-        let first = || {
-            self.all
-                .iter()
-                .find_map(|limiter| limiter.settings().price.as_ref())
-        };
-        own.or_else(first)
+        own.or(self.shared.price.as_ref())
     }
 }
 

@@ -37,6 +37,7 @@ const HEED_ONE_IN: usize = 64;
 
 impl Line {
     /// When a request at this place would be admitted; nobody is admitted before `from`.
+    #[inline(never)]
     pub(super) fn predict(
         &mut self,
         (quota, counts): (&Quota, &Counts),

@@ -12,12 +12,11 @@ use super::{
 use crate::{
     body::Guard,
     classify,
-    clock::Clock,
     cost::Cost,
     error::Error,
     keys::{Locked, Spot},
     observe::Event,
-    outcome::{FailureKind, UsageCell, Window},
+    outcome::{Failure, FailureKind, UsageCell, Window},
     signal::{self, QuotaReading},
     upstream::Upstream,
 };
@@ -28,22 +27,27 @@ use crate::{
 /// stands, for the upstream has counted it. When nothing was sent, everything is given back.
 #[must_use]
 pub struct Permit {
-    first: Share,
-    others: Box<[Share]>,
-    /// The index of the share whose limiter heeds what the answer says.
-    learner: usize,
+    limiters: Limiters,
+    first: Taken,
     cost: Cost,
-    /// Where its tokens have a price.
-    upstream: Option<Upstream>,
     usage: Option<UsageCell>,
+    rare: Option<Box<Rare>>,
     is_sent: bool,
 }
 
-/// What was taken from one limiter.
-struct Share {
-    limiter: RateLimiter,
+/// What was taken from one limiter: under which key, and when.
+#[derive(Clone, Copy)]
+struct Taken {
     spot: Spot,
     at: Nanos,
+}
+
+/// What most permits do without.
+struct Rare {
+    /// What was taken from the limiters after the first.
+    others: Vec<Taken>,
+    /// Where the request's tokens have a price.
+    upstream: Option<Upstream>,
 }
 
 impl Permit {
@@ -52,30 +56,40 @@ impl Permit {
     #[inline(always)]
     pub(super) fn take<'a, 'b: 'a>(
         limiters: &'b Limiters,
-        states: impl Iterator<Item = (&'a mut Locked<'b, State>, Nanos)>,
+        states: impl ExactSizeIterator<Item = (&'b RateLimiter, &'a mut Locked<'b, State>, Nanos)>,
         asking: &Asking,
-    ) -> (Self, Vec<Tale<'b>>) {
-        let mut tales = Vec::new();
-        let mut shares = limiters.all().iter().zip(states).map(|(limiter, (state, now))| {
+        tales: &mut Vec<Tale<'b>>,
+    ) -> Self {
+        let mut taken = states.map(|(limiter, locked, now)| {
+            let spot = locked.spot();
+            let (state, key) = locked.parts();
             state.hold();
             let Admitted { at, shadow } = state.admit(asking.cost, now);
-            tales.extend(Tale::of(limiter, state, shadow, at));
-            Share {
-                limiter: limiter.clone(),
-                spot: state.spot(),
-                at,
+            let level = match shadow {
+                Some(_) => Level::INFO,
+                None => Level::DEBUG,
+            };
+            if limiter.settings().events.are_heard(level) {
+                tales.push(Tale::of(limiter, (state, key), shadow, at));
             }
+            Taken { spot, at }
         });
-        let permit = Self {
-            first: shares.next().expect("a layer has a limiter"),
-            others: shares.collect(),
-            learner: limiters.learner(),
+        let first = taken.next().expect("a layer has a limiter");
+        let is_plain = taken.len() == 0 && asking.upstream.is_none();
+        let rare = (!is_plain).then(|| {
+            Box::new(Rare {
+                others: taken.collect(),
+                upstream: asking.upstream.clone(),
+            })
+        });
+        Self {
+            limiters: limiters.clone(),
+            first,
             cost: asking.cost,
-            upstream: asking.upstream.clone(),
             usage: None,
+            rare,
             is_sent: false,
-        };
-        (permit, tales)
+        }
     }
 
     /// The request goes out: from here on the upstream may have counted it.
@@ -83,102 +97,92 @@ impl Permit {
         self.is_sent = true;
     }
 
-    /// Looks at what came back, and rides on if there is a body to wait for.
-    pub(super) fn ride<B>(mut self, result: &Result<Response<B>, Error>) -> Option<Self> {
-        match result {
-            Ok(response) => {
-                self.usage = response.extensions().get().cloned();
-                self.heed_quotas(response.headers());
-                self.heed_failure(response);
-                Some(self)
-            }
-            Err(error) => {
-                self.is_sent = !error.is_unsent();
-                None
-            }
+    /// The request has failed, and there is no body to wait for.
+    pub(super) fn fail(mut self, error: &Error) {
+        self.is_sent = !error.is_unsent();
+    }
+
+    /// Looks at what came back.
+    #[inline]
+    pub(super) fn heed<B>(&mut self, response: &Response<B>) {
+        self.usage = response.extensions().get().cloned();
+        // The time is read only where it is needed: most answers tell nothing.
+        let headers = response.headers();
+        if !headers.is_empty() && signal::tells_quotas(headers) {
+            self.heed_quotas(headers);
+        }
+        if let Some(failure) = classify::failure_of_response(response, self.limiters.clock()) {
+            self.heed_failure(&failure);
         }
     }
 
     /// A rate limit that names a wait holds back everybody under this key: they would only be refused as well.
-    fn heed_failure<B>(&self, response: &Response<B>) {
-        if let Some(failure) = classify::failure_of_response(response, self.clock())
-            && failure.kind == FailureKind::RateLimited
-            && let Some(wait) = failure.retry_after
-        {
-            let Share { limiter, spot, .. } = self.learner();
-            limiter.pause_at(*spot, wait);
+    fn heed_failure(&self, failure: &Failure) {
+        if let (FailureKind::RateLimited, Some(wait)) = (failure.kind, failure.retry_after) {
+            let (limiter, taken) = self.learner();
+            limiter.pause_at(taken.spot, wait);
         }
     }
 
     /// Where the upstream says what is left, that is all that is left.
     fn heed_quotas(&self, headers: &HeaderMap) {
-        // The time is read only where it is needed: most answers tell nothing.
-        if !signal::tells_quotas(headers) {
-            return;
-        }
-        let clock = self.clock();
+        let clock = self.limiters.clock();
         let (quotas, now) = (signal::quotas(headers, clock.wall()), clock.now());
-        let Share { limiter, spot, .. } = self.learner();
-        let mut state = limiter.lock(*spot);
+        let (limiter, taken) = self.learner();
+        let mut state = limiter.lock(taken.spot);
         let now = limiter.epoch().nanos(now);
         for told in quotas.iter().filter_map(told) {
             state.heed(self.cost, told, now, limiter.epoch().wall());
         }
     }
 
-    fn learner(&self) -> &Share {
-        self.shares().nth(self.learner).unwrap_or(&self.first)
+    fn learner(&self) -> (&RateLimiter, Taken) {
+        let learner = self.shares().nth(self.limiters.learner());
+        learner.expect("the learner is one of the limiters")
     }
 
-    #[inline(always)]
-    fn shares(&self) -> impl Iterator<Item = &Share> {
-        std::iter::once(&self.first).chain(&self.others)
-    }
-
-    fn clock(&self) -> &dyn Clock {
-        &*self.first.limiter.settings().clock
+    /// The limiters, and what was taken from each.
+    fn shares(&self) -> impl Iterator<Item = (&RateLimiter, Taken)> {
+        let others = self.rare.as_ref().map_or(&[][..], |rare| &rare.others);
+        let taken = std::iter::once(&self.first).chain(others).copied();
+        self.limiters.all().iter().zip(taken)
     }
 
     /// What the request really cost, where its answer has told.
     fn used(&self) -> Option<Cost> {
         let usage = self.usage.as_ref()?.get()?;
         let used = self.cost.settled(usage);
-        let own = self.upstream.as_ref().and_then(Upstream::own_price);
-        let first = || {
-            self.shares()
-                .find_map(|share| share.limiter.settings().price.as_ref())
-        };
-        let money = own
-            .or_else(first)
-            .map(|price| price.of_usage(&usage, self.cost));
+        let upstream = self.rare.as_ref().and_then(|rare| rare.upstream.as_ref());
+        let price = self.limiters.price(upstream);
+        let money = price.map(|price| price.of_usage(&usage, self.cost));
         Some(used.with_money(money.unwrap_or(used.money)))
     }
 
-    /// Ends the request; everything of it is accounted for once.
-    fn end(&mut self) {
-        let used = self.used().filter(|_| self.is_sent);
-        if used.is_none() && self.is_sent {
-            // Nothing is given back, and there is no need to know the time.
-            self.shares()
-                .for_each(|share| share.end(self.cost, |_, _| false));
-            return;
+    /// Ends the request, of which nothing is given back: there is no need to know the time.
+    fn end(&self) {
+        for (limiter, taken) in self.shares() {
+            end(limiter, taken, self.cost, |_, _| false);
         }
-        let (now, reserved) = (self.clock().now(), self.cost);
+    }
+
+    /// Ends the request, and corrects what was taken to what was used: nothing, where it was not sent.
+    fn settle(&self, used: Option<Cost>) {
+        let (now, reserved) = (self.limiters.clock().now(), self.cost);
         let mut keys = Vec::new();
-        for share in self.shares() {
-            let now = share.limiter.epoch().nanos(now);
-            share.end(reserved, |state, key| {
-                if used.is_some() && share.limiter.settings().events.are_heard(Level::DEBUG) {
-                    keys.push((share, Box::<str>::from(key)));
+        for (limiter, taken) in self.shares() {
+            let now = limiter.epoch().nanos(now);
+            end(limiter, taken, reserved, |state, key| {
+                if used.is_some() && limiter.settings().events.are_heard(Level::DEBUG) {
+                    keys.push((limiter, Box::<str>::from(key)));
                 }
                 match used {
-                    Some(used) => state.settle(share.at, reserved, used, now),
-                    None => state.refund(share.at, reserved, now),
+                    Some(used) => state.settle(taken.at, reserved, used, now),
+                    None => state.refund(taken.at, reserved, now),
                 }
             });
         }
-        for (share, key) in keys {
-            share.limiter.settings().events.tell(&Event::Settled {
+        for (limiter, key) in keys {
+            limiter.settings().events.tell(&Event::Settled {
                 key: &key,
                 reserved,
                 used: used.unwrap_or(reserved),
@@ -187,18 +191,23 @@ impl Permit {
     }
 }
 
-impl Share {
-    /// Ends it, and wakes the first of the queue if the end, or the settlement, may let him pass earlier.
-    fn end(&self, reserved: Cost, settle: impl FnOnce(&mut State, &str) -> bool) {
-        let mut state = self.limiter.lock(self.spot);
-        state.release();
-        let may_pass = state.finish(reserved);
-        let (state_of_key, key) = state.parts();
-        let may_pass = settle(state_of_key, key) || may_pass;
-        let waker = may_pass.then(|| state.first_waker()).flatten();
-        drop(state);
-        waker.into_iter().for_each(Waker::wake);
-    }
+/// Ends what one limiter let through, and wakes the first of its queue if the end, or the settlement, may let him pass
+/// earlier.
+#[inline]
+fn end(
+    limiter: &RateLimiter,
+    taken: Taken,
+    reserved: Cost,
+    settle: impl FnOnce(&mut State, &str) -> bool,
+) {
+    let mut locked = limiter.lock(taken.spot);
+    let (state, key) = locked.parts();
+    state.release();
+    let may_pass = state.finish(reserved);
+    let may_pass = settle(state, key) || may_pass;
+    let waker = may_pass.then(|| state.first_waker()).flatten();
+    drop(locked);
+    waker.into_iter().for_each(Waker::wake);
 }
 
 /// What a limiter has to tell of an admission, once the locks are free. Where nobody listens there is none: the key has to
@@ -211,24 +220,21 @@ pub(super) struct Tale<'a> {
 }
 
 impl<'a> Tale<'a> {
+    #[cold]
     fn of(
         limiter: &'a RateLimiter,
-        state: &Locked<'_, State>,
+        (state, key): (&State, &str),
         shadow: Option<Shadow>,
         at: Nanos,
-    ) -> Option<Self> {
-        let level = match shadow {
-            Some(_) => Level::INFO,
-            None => Level::DEBUG,
-        };
-        limiter.settings().events.are_heard(level).then(|| Self {
+    ) -> Self {
+        Self {
             limiter,
-            key: state.key().into(),
+            key: key.into(),
             shadow: shadow.and_then(|shadow| {
                 let wait = Duration::from_nanos(shadow.until.saturating_sub(at));
                 Some((state.shadowed(shadow)?.to_string(), wait))
             }),
-        })
+        }
     }
 
     pub(super) fn tell(&self, waited: Duration) {
@@ -268,7 +274,10 @@ impl Guard for Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.end();
+        match self.used() {
+            None if self.is_sent => self.end(),
+            used => self.settle(used.filter(|_| self.is_sent)),
+        }
     }
 }
 

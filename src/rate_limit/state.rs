@@ -56,6 +56,7 @@ impl State {
     }
 
     /// Whether a request that asks now would pass. Nothing is taken.
+    #[inline]
     pub(super) fn look(&mut self, asked: &Asked, now: Nanos) -> Look {
         let now = self.move_to(now);
         if let Some(TooLarge { limit }) = too_large(&self.quota, asked.cost) {
@@ -63,19 +64,24 @@ impl State {
         }
         let from = now.max(self.paused());
         let fits = self.counts.earliest(&self.quota, asked.cost, from);
-        let (place, is_full) = (Place::of(asked), self.is_full());
-        match &mut self.rare {
-            Some(rare) if rare.line.first().is_some_and(|first| first < place) => {
-                let counts = (&*self.quota, &self.counts);
-                let until = rare.line.predict(counts, asked.cost, place, from);
-                Look::Wait { until }
-            }
-            _ if fits > now || is_full => Look::Wait { until: fits },
-            _ => Look::Pass,
+        match self.predict(asked, from) {
+            Some(until) => Look::Wait { until },
+            None if fits > now || self.is_full() => Look::Wait { until: fits },
+            None => Look::Pass,
         }
     }
 
+    /// When those are through who wait ahead of a request; none where nobody does.
+    fn predict(&mut self, asked: &Asked, from: Nanos) -> Option<Nanos> {
+        let line = &mut self.rare.as_mut()?.line;
+        let place = Place::of(asked);
+        line.first().filter(|first| *first < place)?;
+        let counts = (&*self.quota, &self.counts);
+        Some(line.predict(counts, asked.cost, place, from))
+    }
+
     /// Takes what a request costs.
+    #[inline]
     pub(super) fn admit(&mut self, cost: Cost, now: Nanos) -> Admitted {
         let now = self.move_to(now);
         let shadow = match self.quota.has_shadow {
@@ -120,6 +126,7 @@ impl State {
     }
 
     /// A request has ended. Returns whether the first of the queue may pass earlier for it.
+    #[inline]
     pub(super) fn finish(&mut self, cost: Cost) -> bool {
         let was_full = self.is_full();
         self.in_flight = self.in_flight.saturating_sub(1);

@@ -19,6 +19,7 @@ use crate::{
     error::{Error, RefusalReason},
     instant::after,
     keys::{Locked, Spot},
+    observe::Events,
 };
 
 /// A request that waits. Dropped, it leaves the queue.
@@ -93,12 +94,11 @@ impl Waiter {
         let until = match self.take_turn(&mut states, now, &mut foreign) {
             Turn::Pass => {
                 self.leave(&mut states, &mut foreign);
-                let epochs = limiters
-                    .all()
-                    .iter()
-                    .map(|limiter| limiter.epoch().nanos(now));
-                let taken = Permit::take(&limiters, states.iter_mut().zip(epochs), &self.asking);
-                let (permit, tales) = taken;
+                let locked = limiters.all().iter().zip(&mut states);
+                let locked =
+                    locked.map(|(limiter, state)| (limiter, state, limiter.epoch().nanos(now)));
+                let mut tales = Vec::new();
+                let permit = Permit::take(&limiters, locked, &self.asking, &mut tales);
                 drop(states);
                 foreign.settle();
                 let waited = now.saturating_duration_since(self.asking.asked);
@@ -195,6 +195,11 @@ impl Waiter {
         let wait = until.map(|until| until.saturating_duration_since(now));
         let reason = RefusalReason::WaitTooLong;
         settings.refuse(self.keys[self.line].clone(), reason, wait, Arc::default())
+    }
+
+    /// Who is told of it.
+    pub(super) fn events(&self) -> &Events {
+        &self.limiters.all()[self.line].settings().events
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {

@@ -33,6 +33,7 @@ impl Window {
 
     /// The first moment, not before `now`, at which so much fits if nothing else is taken. More than the limit's capacity
     /// never fits; it is given the moment at which everything is free.
+    #[inline]
     pub(super) fn earliest(&self, limit: &Limit, amount: u64, now: Nanos) -> Nanos {
         if amount == 0 {
             return now;
@@ -50,6 +51,7 @@ impl Window {
     }
 
     /// Takes so much, whether it fits or not.
+    #[inline]
     pub(super) fn take(&mut self, limit: &Limit, amount: u64, now: Nanos) {
         if amount == 0 {
             return;

@@ -47,7 +47,7 @@ impl Bucket {
 
     pub(super) fn take(&mut self, limit: &Limit, burst: u64, amount: u64, now: Nanos) {
         self.move_to(limit, burst, now);
-        let margin = i128::from(limit.margin()).saturating_mul(i128::from(limit.amount));
+        let margin = product(limit.margin(), limit.amount);
         let level = self
             .level
             .0
@@ -84,8 +84,7 @@ impl Bucket {
     }
 
     fn level_at(&self, limit: &Limit, burst: u64, now: Nanos) -> i128 {
-        let passed = i128::from(now.saturating_sub(self.at));
-        let refill = passed.saturating_mul(i128::from(limit.amount));
+        let refill = product(now.saturating_sub(self.at), limit.amount);
         self.level
             .0
             .saturating_add(refill)
@@ -95,5 +94,10 @@ impl Bucket {
 
 // The longest period that a limit may have is below 2^59 ns, so what saturates here is no real amount.
 fn scaled(limit: &Limit, amount: u64) -> i128 {
-    i128::from(amount).saturating_mul(i128::from(limit.period()))
+    product(amount, limit.period())
+}
+
+// One multiplication; that of two `i128` that saturates is a dozen.
+fn product(one: u64, other: u64) -> i128 {
+    i128::try_from(u128::from(one) * u128::from(other)).unwrap_or(i128::MAX)
 }
