@@ -20,7 +20,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// not idle, a new one shares the state of [`OTHERS`]: nobody is refused, and nobody gets more by making up keys.
 #[derive(Debug)]
 pub(crate) struct Keys<T> {
-    shards: Box<[Mutex<Shard<T>>]>,
+    shards: [Mutex<Shard<T>>; SHARDS],
     hasher: DefaultHashBuilder,
     len: AtomicUsize,
     max: usize,
@@ -62,6 +62,9 @@ pub(crate) const OTHERS: &str = "(others)";
 /// So many that threads seldom meet in one, so few that an empty limiter is small.
 const SHARDS: usize = 32;
 
+/// The entry of a key that has none.
+const NOWHERE: u32 = u32::MAX;
+
 /// Below this many entries a shard is not worth sweeping.
 const SMALL: usize = 32;
 
@@ -69,7 +72,7 @@ impl<T> Keys<T> {
     /// No keys yet, and never more than `max` that are not idle.
     pub(crate) fn new(max: usize) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: std::array::from_fn(|_| Mutex::default()),
             hasher: DefaultHashBuilder::default(),
             len: AtomicUsize::new(0),
             max,
@@ -77,34 +80,25 @@ impl<T> Keys<T> {
     }
 
     /// The state of this key, made if it is new. `is_idle` says which would look the same if they were made anew.
+    #[inline(always)]
     pub(crate) fn enter(
         &self,
         key: &str,
         make: impl FnOnce() -> T,
         is_idle: impl Fn(&mut T) -> bool,
     ) -> Locked<'_, T> {
-        let (hash, mut locked) = match self.look_up(key) {
-            Ok(locked) => return locked,
-            Err(missing) => missing,
-        };
-        let shard = &mut *locked.shard;
-        shard.turned_away += usize::from(self.is_full());
-        if shard.len() >= shard.sweep_at || shard.turned_away > shard.len() / 4 {
-            let gone = shard.sweep(&self.hasher, &is_idle);
-            self.len.fetch_sub(gone, Ordering::Relaxed);
+        let hash = self.hasher.hash_one(key);
+        let mut locked = self.look_up(key, hash);
+        if !locked.is_there() {
+            locked = self.add(locked, key, hash, make, is_idle);
         }
-        if self.is_full() && key != OTHERS {
-            drop(locked);
-            return self.enter(OTHERS, make, is_idle);
-        }
-        locked.spot.entry = shard.insert(key, hash, make(), &self.hasher);
-        self.len.fetch_add(1, Ordering::Relaxed);
         locked
     }
 
     /// The state of this key, where it has one.
     pub(crate) fn find(&self, key: &str) -> Option<Locked<'_, T>> {
-        self.look_up(key).ok()
+        let locked = self.look_up(key, self.hasher.hash_one(key));
+        locked.is_there().then_some(locked)
     }
 
     /// The state at this spot, which somebody holds on to.
@@ -125,22 +119,43 @@ impl<T> Keys<T> {
         }
     }
 
-    /// The state of a key, or, with its hash, the shard that does not have it.
-    fn look_up(&self, key: &str) -> Result<Locked<'_, T>, (u64, Locked<'_, T>)> {
-        let hash = self.hasher.hash_one(key);
+    /// The state of a key, or the shard that does not have it.
+    #[inline(always)]
+    fn look_up(&self, key: &str, hash: u64) -> Locked<'_, T> {
         // The lower bits choose the place within a shard, and the highest seven are kept there.
         let number = (hash >> 40) as usize % SHARDS;
         let shard = lock(&self.shards[number]);
-        let found = shard.find(key, hash);
+        let entry = shard.find(key, hash).unwrap_or(NOWHERE);
         let spot = Spot {
             shard: number as u32,
-            entry: found.unwrap_or_default(),
+            entry,
         };
-        let locked = Locked { shard, spot };
-        match found {
-            Some(_) => Ok(locked),
-            None => Err((hash, locked)),
+        Locked { shard, spot }
+    }
+
+    /// Makes the state of a key in the shard that does not have it.
+    #[cold]
+    fn add<'a>(
+        &'a self,
+        mut locked: Locked<'a, T>,
+        key: &str,
+        hash: u64,
+        make: impl FnOnce() -> T,
+        is_idle: impl Fn(&mut T) -> bool,
+    ) -> Locked<'a, T> {
+        let shard = &mut *locked.shard;
+        shard.turned_away += usize::from(self.is_full());
+        if shard.len() >= shard.sweep_at || shard.turned_away > shard.len() / 4 {
+            let gone = shard.sweep(&self.hasher, &is_idle);
+            self.len.fetch_sub(gone, Ordering::Relaxed);
         }
+        if self.is_full() && key != OTHERS {
+            drop(locked);
+            return self.enter(OTHERS, make, is_idle);
+        }
+        locked.spot.entry = shard.insert(key, hash, make(), &self.hasher);
+        self.len.fetch_add(1, Ordering::Relaxed);
+        locked
     }
 
     fn is_full(&self) -> bool {
@@ -149,6 +164,10 @@ impl<T> Keys<T> {
 }
 
 impl<T> Locked<'_, T> {
+    fn is_there(&self) -> bool {
+        self.spot.entry != NOWHERE
+    }
+
     pub(crate) fn spot(&self) -> Spot {
         self.spot
     }
@@ -158,6 +177,7 @@ impl<T> Locked<'_, T> {
     }
 
     /// The state and its key.
+    #[inline]
     pub(crate) fn parts(&mut self) -> (&mut T, &str) {
         let entry = self.shard.entries[self.spot.entry as usize].as_mut();
         let Entry { key, state } = entry.expect(HELD);
@@ -326,9 +346,7 @@ mod tests {
         *keys.lock(enter(&keys, "first", 1)) = 0;
         // Only the shard that the new key falls into is swept.
         let same = (0..).map(|n| n.to_string()).find(|key| {
-            let spot = keys
-                .look_up(key)
-                .map_or_else(|(_, locked)| locked.spot, |locked| locked.spot);
+            let spot = keys.look_up(key, keys.hasher.hash_one(key)).spot;
             spot.shard == keys.find("first").map_or(0, |locked| locked.spot.shard)
         });
         let spot = enter(&keys, &same.unwrap(), 1);

@@ -112,6 +112,7 @@ impl Scope {
     }
 
     /// The key of this request. Only a host in capitals allocates here, and [`Scope::By`] as it likes.
+    #[inline]
     pub(crate) fn key<'a>(&self, head: &RequestHead<'a>) -> Key<'a> {
         let upstream = || head.upstream().map(Upstream::shared_id);
         match self {

@@ -44,7 +44,7 @@ impl Counts {
     }
 
     /// The first moment, not before `from`, at which the cost fits every limit.
-    #[inline]
+    #[inline(always)]
     pub(super) fn earliest(&self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
         if self.learned.is_some() {
             return self.earliest_of_learned(quota, cost, from);

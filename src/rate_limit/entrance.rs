@@ -26,20 +26,26 @@ pub(super) enum Entry {
 }
 
 /// What is decided of a request while the locks are held, and told when they are free.
-enum Decision<'a> {
+enum Decision {
     Admitted,
     Queued {
-        waiter: Box<Waiter>,
-        key: Key<'a>,
+        limiter: usize,
         wait: Duration,
+        waiter: Box<Waiter>,
     },
     Refused {
         limiter: usize,
-        key: Key<'a>,
-        reason: RefusalReason,
         wait: Option<Duration>,
+        reason: RefusalReason,
         limit: Arc<str>,
     },
+}
+
+/// What there is to wake and to tell when the locks are free.
+#[derive(Default)]
+struct News {
+    wakers: Vec<Waker>,
+    tales: Vec<Tale>,
 }
 
 /// What becomes of a request, and which limiter says so.
@@ -58,62 +64,51 @@ pub(super) fn enter(
 ) -> Entry {
     let now = limiters.clock().now();
     let asking = Asking::read(head, limiters, now);
-    let (mut wakers, mut tales) = (Vec::new(), Vec::new());
-    let decision = match limiters.all() {
+    let mut news = News::default();
+    match limiters.all() {
         // Nearly always there is one, and no list is made of it.
         [limiter] => {
-            let mut found = limiter.find(head, now, &mut wakers);
-            let found = slice::from_mut(&mut found);
-            decide(limiters, head, &asking, found, permit, &mut tales)
+            let key = limiter.key(head);
+            let decision = {
+                let now = limiter.epoch().nanos(now);
+                let mut locked = limiter.find(head, &key, now, &mut news.wakers);
+                let found = &mut [Found::new(limiter, &mut locked, now)];
+                decide(limiters, head, &asking, found, permit, &mut news)
+            };
+            news.tell(limiters, slice::from_ref(&key), decision)
         }
         all => {
-            let found = all
-                .iter()
-                .map(|limiter| limiter.find(head, now, &mut wakers));
-            let mut found: Vec<_> = found.collect();
-            decide(limiters, head, &asking, &mut found, permit, &mut tales)
-        }
-    };
-    if !wakers.is_empty() {
-        wakers.into_iter().for_each(Waker::wake);
-    }
-    match decision {
-        Decision::Admitted => {
-            tales.iter().for_each(|tale| tale.tell(Duration::ZERO));
-            Entry::Admitted
-        }
-        Decision::Queued { waiter, key, wait } => {
-            let event = Event::Queued { key: &key, wait };
-            waiter.events().tell(&event);
-            Entry::Queued(waiter)
-        }
-        Decision::Refused {
-            limiter,
-            key,
-            reason,
-            wait,
-            limit,
-        } => {
-            let settings = limiters.all()[limiter].settings();
-            Entry::Refused(settings.refuse(key.into(), reason, wait, limit))
+            let keys: Vec<_> = all.iter().map(|limiter| limiter.key(head)).collect();
+            let decision = {
+                let all = all.iter().zip(&keys);
+                let locked = all.map(|(limiter, key)| {
+                    let now = limiter.epoch().nanos(now);
+                    let locked = limiter.find(head, key, now, &mut news.wakers);
+                    (limiter, locked, now)
+                });
+                let mut locked: Vec<_> = locked.collect();
+                let found = locked.iter_mut();
+                let found = found.map(|(limiter, locked, now)| Found::new(limiter, locked, *now));
+                let mut found: Vec<_> = found.collect();
+                decide(limiters, head, &asking, &mut found, permit, &mut news)
+            };
+            news.tell(limiters, &keys, decision)
         }
     }
 }
 
-#[inline]
-fn decide<'a>(
-    limiters: &'a Limiters,
-    head: &RequestHead<'a>,
+#[inline(always)]
+fn decide(
+    limiters: &Limiters,
+    head: &RequestHead<'_>,
     asking: &Asking,
-    found: &mut [Found<'a>],
+    found: &mut [Found<'_>],
     permit: &mut Option<Permit>,
-    tales: &mut Vec<Tale<'a>>,
-) -> Decision<'a> {
+    news: &mut News,
+) -> Decision {
     match look(found, asking) {
         Outcome::Pass => {
-            let states = found.iter_mut();
-            let states = states.map(|found| (found.limiter, &mut found.state, found.now));
-            *permit = Some(Permit::take(limiters, states, asking, tales));
+            *permit = Some(Permit::take(limiters, found, asking, &mut news.tales));
             Decision::Admitted
         }
         Outcome::Wait { limiter, wait } => {
@@ -121,9 +116,8 @@ fn decide<'a>(
         }
         Outcome::TooLarge { limiter, limit } => Decision::Refused {
             limiter,
-            key: found[limiter].key.clone(),
-            reason: RefusalReason::TooLarge,
             wait: None,
+            reason: RefusalReason::TooLarge,
             limit,
         },
     }
@@ -131,14 +125,13 @@ fn decide<'a>(
 
 /// Queues a request, or refuses it, where it would wait too long or too many wait.
 #[inline(never)]
-fn hold_back<'a>(
-    limiters: &'a Limiters,
-    head: &RequestHead<'a>,
+fn hold_back(
+    limiters: &Limiters,
+    head: &RequestHead<'_>,
     asking: &Asking,
-    found: &mut [Found<'a>],
+    found: &mut [Found<'_>],
     (limiter, wait): (usize, Duration),
-) -> Decision<'a> {
-    let key = found[limiter].key.clone();
+) -> Decision {
     let capacity = limiters.all()[limiter].settings().queue_capacity;
     let longest = longest_wait(head, limiters, asking.asked);
     let reason = if longest.is_some_and(|longest| wait > longest) {
@@ -146,17 +139,52 @@ fn hold_back<'a>(
     } else if found[limiter].state.queued() >= capacity {
         RefusalReason::QueueFull
     } else {
-        let states = found.iter_mut().map(|found| &mut found.state);
-        let waiter = Waiter::join(limiters, states, limiter, asking.clone(), longest);
-        let waiter = Box::new(waiter);
-        return Decision::Queued { waiter, key, wait };
+        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), longest);
+        return Decision::Queued {
+            limiter,
+            wait,
+            waiter: Box::new(waiter),
+        };
     };
     Decision::Refused {
         limiter,
-        key,
-        reason,
         wait: Some(wait),
+        reason,
         limit: Arc::default(),
+    }
+}
+
+impl News {
+    #[inline(always)]
+    fn tell(self, limiters: &Limiters, keys: &[Key<'_>], decision: Decision) -> Entry {
+        if !self.wakers.is_empty() {
+            self.wakers.into_iter().for_each(Waker::wake);
+        }
+        match decision {
+            Decision::Admitted => {
+                self.tales.iter().for_each(|tale| tale.tell(Duration::ZERO));
+                Entry::Admitted
+            }
+            Decision::Queued {
+                limiter,
+                wait,
+                waiter,
+            } => {
+                let (settings, key) = (limiters.all()[limiter].settings(), &keys[limiter]);
+                settings.events.tell(&Event::Queued { key, wait });
+                Entry::Queued(waiter)
+            }
+            Decision::Refused {
+                limiter,
+                wait,
+                reason,
+                limit,
+            } => {
+                let settings = limiters.all()[limiter].settings();
+                let key = keys[limiter].clone().into();
+                Entry::Refused(settings.refuse(key, reason, wait, limit))
+            }
+        }
     }
 }
 
@@ -173,7 +201,7 @@ fn look(found: &mut [Found<'_>], asking: &Asking) -> Outcome {
                 }
             }
             Look::TooLarge { limit } => {
-                let limit = in_words(&found.state, limit);
+                let limit = in_words(found.state, limit);
                 return Outcome::TooLarge { limiter, limit };
             }
         }

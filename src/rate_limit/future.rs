@@ -122,6 +122,9 @@ where
                     permit.heed(&response);
                 }
                 let (head, body) = response.into_parts();
+                if body.is_end_stream() {
+                    *this.permit = None;
+                }
                 let body = Tracked::guarded(body, this.permit);
                 Poll::Ready(Ok(Response::from_parts(head, body)))
             }

@@ -1,11 +1,6 @@
 //! [`RateLimiter`]: the windows and queues of all keys, shared by whoever holds a clone.
 
-use std::{
-    fmt,
-    sync::Arc,
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
 use super::{
     config::Quota,
@@ -47,13 +42,33 @@ struct Shared {
     keys: Keys<State>,
 }
 
-/// The state of a key that a request falls under.
+/// The state of a key that a request falls under, while it is locked.
 pub(super) struct Found<'a> {
     pub(super) limiter: &'a RateLimiter,
-    pub(super) state: Locked<'a, State>,
-    pub(super) key: Key<'a>,
+    pub(super) state: &'a mut State,
+    pub(super) key: &'a str,
+    pub(super) spot: Spot,
     /// The time as the limiter counts it.
     pub(super) now: Nanos,
+}
+
+impl<'a> Found<'a> {
+    #[inline(always)]
+    pub(super) fn new(
+        limiter: &'a RateLimiter,
+        locked: &'a mut Locked<'_, State>,
+        now: Nanos,
+    ) -> Self {
+        let spot = locked.spot();
+        let (state, key) = locked.parts();
+        Self {
+            limiter,
+            state,
+            key,
+            spot,
+            now,
+        }
+    }
 }
 
 impl RateLimiter {
@@ -242,6 +257,7 @@ impl RateLimiter {
     }
 
     /// The state of this key, made if it is new.
+    #[inline(always)]
     fn enter(&self, key: &str, now: Nanos) -> Locked<'_, State> {
         let is_idle = |state: &mut State| state.is_idle(now);
         self.shared.keys.enter(key, || self.fresh(now), is_idle)
@@ -258,33 +274,32 @@ impl RateLimiter {
         self.epoch().nanos(self.settings().clock.now())
     }
 
+    /// The key that a request falls under.
+    #[inline]
+    pub(super) fn key<'a>(&self, head: &RequestHead<'a>) -> Key<'a> {
+        self.settings().scope.key(head)
+    }
+
     /// The state of the key that a request falls under. An upstream's own quota takes the place of the limiter's: the first
     /// of the queue may pass earlier for it, and is to be woken when the lock is free.
-    #[inline]
-    pub(super) fn find<'a>(
-        &'a self,
-        head: &RequestHead<'a>,
-        now: Instant,
+    #[inline(always)]
+    pub(super) fn find(
+        &self,
+        head: &RequestHead<'_>,
+        key: &str,
+        now: Nanos,
         wakers: &mut Vec<Waker>,
-    ) -> Found<'a> {
-        let scope = &self.settings().scope;
-        let key = scope.key(head);
-        let now = self.epoch().nanos(now);
-        let mut state = self.enter(&key, now);
-        let upstream = head.upstream().filter(|_| scope.is_of_upstreams());
-        let is_other =
-            |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && !state.is_quota_set();
-        let own = upstream.and_then(Upstream::own_quota).filter(is_other);
-        if let Some(own) = own {
+    ) -> Locked<'_, State> {
+        let mut state = self.enter(key, now);
+        if let Some(own) = head.upstream().and_then(Upstream::own_quota)
+            && self.settings().scope.is_of_upstreams()
+            && !Arc::ptr_eq(own, state.quota())
+            && !state.is_quota_set()
+        {
             state.change_quota(own.clone(), now, self.epoch().wall());
             wakers.extend(state.first_waker());
         }
-        Found {
-            limiter: self,
-            state,
-            key,
-            now,
-        }
+        state
     }
 
     /// The state at a spot that somebody holds on to.

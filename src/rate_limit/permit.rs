@@ -6,15 +6,21 @@ use http::{HeaderMap, Response};
 use tracing::Level;
 
 use super::{
-    asking::Asking, counts::Shadow, decision::Admitted, epoch::Nanos, handle::RateLimiter,
-    learned::Told, limiters::Limiters, state::State,
+    asking::Asking,
+    counts::Shadow,
+    decision::Admitted,
+    epoch::Nanos,
+    handle::{Found, RateLimiter},
+    learned::Told,
+    limiters::Limiters,
+    state::State,
 };
 use crate::{
     body::Guard,
     classify,
     cost::Cost,
     error::Error,
-    keys::{Locked, Spot},
+    keys::Spot,
     observe::Event,
     outcome::{Failure, FailureKind, UsageCell, Window},
     signal::{self, QuotaReading},
@@ -54,31 +60,20 @@ impl Permit {
     /// Takes what a request costs from all limiters. What there is to tell of it is told by whoever holds the permit, so
     /// that an observer that panics leaks nothing.
     #[inline(always)]
-    pub(super) fn take<'a, 'b: 'a>(
-        limiters: &'b Limiters,
-        states: impl ExactSizeIterator<Item = (&'b RateLimiter, &'a mut Locked<'b, State>, Nanos)>,
+    pub(super) fn take(
+        limiters: &Limiters,
+        found: &mut [Found<'_>],
         asking: &Asking,
-        tales: &mut Vec<Tale<'b>>,
+        tales: &mut Vec<Tale>,
     ) -> Self {
-        let mut taken = states.map(|(limiter, locked, now)| {
-            let spot = locked.spot();
-            let (state, key) = locked.parts();
-            state.hold();
-            let Admitted { at, shadow } = state.admit(asking.cost, now);
-            let level = match shadow {
-                Some(_) => Level::INFO,
-                None => Level::DEBUG,
-            };
-            if limiter.settings().events.are_heard(level) {
-                tales.push(Tale::of(limiter, (state, key), shadow, at));
-            }
-            Taken { spot, at }
-        });
-        let first = taken.next().expect("a layer has a limiter");
-        let is_plain = taken.len() == 0 && asking.upstream.is_none();
+        let (first, others) = found.split_first_mut().expect("a layer has a limiter");
+        let first = Taken::from(first, asking.cost, tales);
+        let is_plain = others.is_empty() && asking.upstream.is_none();
         let rare = (!is_plain).then(|| {
+            let others = others.iter_mut();
+            let others = others.map(|found| Taken::from(found, asking.cost, tales));
             Box::new(Rare {
-                others: taken.collect(),
+                others: others.collect(),
                 upstream: asking.upstream.clone(),
             })
         });
@@ -191,6 +186,25 @@ impl Permit {
     }
 }
 
+impl Taken {
+    #[inline(always)]
+    fn from(found: &mut Found<'_>, cost: Cost, tales: &mut Vec<Tale>) -> Self {
+        found.state.hold();
+        let Admitted { at, shadow } = found.state.admit(cost, found.now);
+        let level = match shadow {
+            Some(_) => Level::INFO,
+            None => Level::DEBUG,
+        };
+        if found.limiter.settings().events.are_heard(level) {
+            tales.push(Tale::of(found, shadow, at));
+        }
+        Self {
+            spot: found.spot,
+            at,
+        }
+    }
+}
+
 /// Ends what one limiter let through, and wakes the first of its queue if the end, or the settlement, may let him pass
 /// earlier.
 #[inline]
@@ -212,27 +226,22 @@ fn end(
 
 /// What a limiter has to tell of an admission, once the locks are free. Where nobody listens there is none: the key has to
 /// be copied.
-pub(super) struct Tale<'a> {
-    limiter: &'a RateLimiter,
+pub(super) struct Tale {
+    limiter: RateLimiter,
     key: Box<str>,
     /// The shadow limit that would have held the request back, in words, and for how long.
     shadow: Option<(String, Duration)>,
 }
 
-impl<'a> Tale<'a> {
+impl Tale {
     #[cold]
-    fn of(
-        limiter: &'a RateLimiter,
-        (state, key): (&State, &str),
-        shadow: Option<Shadow>,
-        at: Nanos,
-    ) -> Self {
+    fn of(found: &Found<'_>, shadow: Option<Shadow>, at: Nanos) -> Self {
         Self {
-            limiter,
-            key: key.into(),
+            limiter: found.limiter.clone(),
+            key: found.key.into(),
             shadow: shadow.and_then(|shadow| {
                 let wait = Duration::from_nanos(shadow.until.saturating_sub(at));
-                Some((state.shadowed(shadow)?.to_string(), wait))
+                Some((found.state.shadowed(shadow)?.to_string(), wait))
             }),
         }
     }
@@ -267,8 +276,10 @@ fn told(reading: &QuotaReading<'_>) -> Option<Told> {
 
 // However the body ends, what the answer told of its usage is better than the estimate.
 impl Guard for Permit {
+    #[inline]
     fn complete(self) {}
 
+    #[inline]
     fn fail(self) {}
 }
 

@@ -56,7 +56,7 @@ impl State {
     }
 
     /// Whether a request that asks now would pass. Nothing is taken.
-    #[inline]
+    #[inline(always)]
     pub(super) fn look(&mut self, asked: &Asked, now: Nanos) -> Look {
         let now = self.move_to(now);
         if let Some(TooLarge { limit }) = too_large(&self.quota, asked.cost) {
@@ -64,7 +64,8 @@ impl State {
         }
         let from = now.max(self.paused());
         let fits = self.counts.earliest(&self.quota, asked.cost, from);
-        match self.predict(asked, from) {
+        let behind = self.rare.is_some().then(|| self.predict(asked, from));
+        match behind.flatten() {
             Some(until) => Look::Wait { until },
             None if fits > now || self.is_full() => Look::Wait { until: fits },
             None => Look::Pass,
@@ -72,6 +73,7 @@ impl State {
     }
 
     /// When those are through who wait ahead of a request; none where nobody does.
+    #[inline(never)]
     fn predict(&mut self, asked: &Asked, from: Nanos) -> Option<Nanos> {
         let line = &mut self.rare.as_mut()?.line;
         let place = Place::of(asked);
@@ -81,7 +83,7 @@ impl State {
     }
 
     /// Takes what a request costs.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(&mut self, cost: Cost, now: Nanos) -> Admitted {
         let now = self.move_to(now);
         let shadow = match self.quota.has_shadow {

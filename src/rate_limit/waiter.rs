@@ -9,6 +9,7 @@ use std::{
 use super::{
     asking::Asking,
     decision::{Asked, Look, Turn},
+    handle::Found,
     limiters::Limiters,
     permit::Permit,
     queue::Place,
@@ -19,7 +20,6 @@ use crate::{
     error::{Error, RefusalReason},
     instant::after,
     keys::{Locked, Spot},
-    observe::Events,
 };
 
 /// A request that waits. Dropped, it leaves the queue.
@@ -57,9 +57,9 @@ struct Foreign {
 
 impl Waiter {
     /// Joins the queue of the limiter with this index.
-    pub(super) fn join<'a, 'b: 'a>(
-        limiters: &'b Limiters,
-        states: impl Iterator<Item = &'a mut Locked<'b, State>>,
+    pub(super) fn join(
+        limiters: &Limiters,
+        found: &mut [Found<'_>],
         line: usize,
         asking: Asking,
         longest_wait: Option<Duration>,
@@ -74,13 +74,13 @@ impl Waiter {
             line,
             is_waiting: true,
         };
-        for (index, state) in states.enumerate() {
-            state.hold();
+        for (index, found) in found.iter_mut().enumerate() {
+            found.state.hold();
             if index == line {
-                waiter.place = state.join(&waiter.asks(index));
+                waiter.place = found.state.join(&waiter.asks(index));
             }
-            waiter.spots.push(state.spot());
-            waiter.keys.push(state.key().into());
+            waiter.spots.push(found.spot);
+            waiter.keys.push(found.key.into());
         }
         waiter
     }
@@ -94,11 +94,12 @@ impl Waiter {
         let until = match self.take_turn(&mut states, now, &mut foreign) {
             Turn::Pass => {
                 self.leave(&mut states, &mut foreign);
-                let locked = limiters.all().iter().zip(&mut states);
-                let locked =
-                    locked.map(|(limiter, state)| (limiter, state, limiter.epoch().nanos(now)));
+                let found = limiters.all().iter().zip(&mut states);
+                let found = found
+                    .map(|(limiter, state)| Found::new(limiter, state, limiter.epoch().nanos(now)));
+                let mut found: Vec<_> = found.collect();
                 let mut tales = Vec::new();
-                let permit = Permit::take(&limiters, locked, &self.asking, &mut tales);
+                let permit = Permit::take(&limiters, &mut found, &self.asking, &mut tales);
                 drop(states);
                 foreign.settle();
                 let waited = now.saturating_duration_since(self.asking.asked);
@@ -195,11 +196,6 @@ impl Waiter {
         let wait = until.map(|until| until.saturating_duration_since(now));
         let reason = RefusalReason::WaitTooLong;
         settings.refuse(self.keys[self.line].clone(), reason, wait, Arc::default())
-    }
-
-    /// Who is told of it.
-    pub(super) fn events(&self) -> &Events {
-        &self.limiters.all()[self.line].settings().events
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {
