@@ -39,17 +39,9 @@ impl Cost {
         self.input_tokens.saturating_add(self.output_tokens)
     }
 
-    pub(crate) fn plus(self, other: Self) -> Self {
-        self.with(other, u64::saturating_add)
-    }
-
-    pub(crate) fn less(self, other: Self) -> Self {
-        self.with(other, u64::saturating_sub)
-    }
-
-    /// Whether it is nowhere less than another.
-    pub(crate) fn covers(self, other: Self) -> bool {
-        other.less(self) == Self::default() && self.total_tokens() >= other.total_tokens()
+    /// Of everything the more.
+    pub(crate) fn max(self, other: Self) -> Self {
+        self.with(other, u64::max)
     }
 
     fn with(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {

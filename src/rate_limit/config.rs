@@ -25,6 +25,7 @@ pub struct Quota {
     pub(super) max_concurrent: Option<u32>,
     pub(super) max_tokens_per_request: Option<u64>,
     pub(super) has_shadow: bool,
+    pub(super) keeps_estimates: bool,
     margin: Duration,
 }
 
@@ -65,6 +66,17 @@ impl Quota {
     #[must_use]
     pub fn max_tokens_per_request(mut self, tokens: u64) -> Self {
         self.max_tokens_per_request = Some(tokens);
+        self
+    }
+
+    /// Keeps what was reserved where an answer used less; what it used more is taken all the same. By default what was not
+    /// used is given back.
+    ///
+    /// For upstreams that count what a request may use, and do not correct it afterwards, as OpenAI does with the maximum
+    /// of an answer ([source](https://platform.openai.com/docs/guides/rate-limits)).
+    #[must_use]
+    pub fn keep_estimates(mut self) -> Self {
+        self.keeps_estimates = true;
         self
     }
 

@@ -108,13 +108,12 @@ impl Counts {
         &mut self,
         quota: &Quota,
         told: Told,
-        pending: (u64, Cost),
+        known: (Option<&[u64]>, (u64, Cost)),
         now: Nanos,
         wall: WallNanos,
     ) {
         let learned = self.learned.get_or_insert_default();
-        let known = (quota, self.windows.as_slice());
-        learned.heed(known, told, pending, now, wall);
+        learned.heed((quota, self.windows.as_slice()), told, known, now, wall);
     }
 
     /// Goes over to another quota. What is taken of a limit that only changes its amount stays taken, as does what the
@@ -149,6 +148,15 @@ impl Counts {
             let free = elsewhere.earliest(limit, window, limit.capacity(), now);
             (limit, used, free)
         })
+    }
+
+    /// How much went through here of each limit, where the upstream tells of limits.
+    pub(super) fn used_if_learned(&self, quota: &Quota, now: Nanos) -> Option<Box<[u64]>> {
+        self.learned.as_ref()?;
+        let used = self
+            .each(quota)
+            .map(|(limit, window, _)| window.used(limit, now));
+        Some(used.collect())
     }
 
     pub(super) fn is_empty(&self, quota: &Quota, now: Nanos) -> bool {

@@ -85,6 +85,7 @@ mod learned;
 mod limit;
 mod limiters;
 mod line;
+mod mark;
 mod permit;
 mod queue;
 mod service;

@@ -115,7 +115,7 @@ impl Bench {
     /// Returns whether somebody may pass for it.
     fn finish(&mut self, taken: Taken, used: Option<u64>, at: u64) -> bool {
         self.state.release();
-        let may_pass = self.state.finish(taken.cost);
+        let may_pass = self.state.finish();
         if let Some(used) = used {
             let used = Cost::tokens(used, 0);
             self.state.settle(taken.at, taken.cost, used, ms(at));
@@ -125,7 +125,7 @@ impl Bench {
 
     fn refund(&mut self, taken: Taken, at: u64) {
         self.state.release();
-        self.state.finish(taken.cost);
+        self.state.finish();
         self.state.refund(taken.at, taken.cost, ms(at));
     }
 }
