@@ -35,6 +35,7 @@
 //! assert_eq!(failure.limit.as_ref().unwrap().limit, Some(6000.0));
 //! ```
 
+mod answer;
 mod dialect;
 mod failure;
 mod headers;
@@ -45,45 +46,11 @@ pub mod sse;
 pub mod usage;
 mod words;
 
-use std::time::SystemTime;
-
-use http::{HeaderMap, StatusCode};
-
 pub(crate) use self::headers::tells_quotas;
 pub use self::{
+    answer::Answer,
     dialect::Dialect,
     failure::{outcome_by_rules, outcome_of, outcome_of_head},
     headers::{QuotaReading, quotas},
     rules::FailureRule,
 };
-
-/// An upstream's answer, as far as it is known: all that [`outcome_of`] looks at.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Answer<'a> {
-    /// The status.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: &'a HeaderMap,
-    /// The body, or its beginning: JSON, an event stream, HTML or plain text. It may be cut anywhere and may be empty.
-    pub body: &'a [u8],
-    /// The time of arrival. Dates are read against the answer's own `Date` header, and against this only without one.
-    pub now: SystemTime,
-}
-
-impl<'a> Answer<'a> {
-    /// An answer of these parts.
-    pub fn new(
-        status: StatusCode,
-        headers: &'a HeaderMap,
-        body: &'a [u8],
-        now: SystemTime,
-    ) -> Self {
-        Self {
-            status,
-            headers,
-            body,
-            now,
-        }
-    }
-}

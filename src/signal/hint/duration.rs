@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{MAX_HINT, round_up};
+use super::wait::from_secs;
 
 /// Reads a duration: `22m46.848s`, `1h2m3.5s`, `579ms`, `6m0s`, `34.07s`, `1d2h`, `20 seconds`, `1 hour and 5 minutes`,
 /// and protobuf's `3.000000001s`.
 ///
 /// A bare number has no unit and is none of these. Negative or malformed: `None`. Rounded up to a millisecond, cut to
-/// [`MAX_HINT`].
+/// [`MAX_HINT`](super::MAX_HINT).
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (wait, rest) = leading_duration(text)?;
@@ -54,15 +54,6 @@ fn leading_units(text: &str) -> Option<(Duration, &str)> {
         return None;
     }
     Some((from_secs(seconds)?, rest))
-}
-
-/// A duration of these seconds, rounded up to a millisecond and cut to [`MAX_HINT`]; none if negative or not a number.
-pub(crate) fn from_secs(seconds: f64) -> Option<Duration> {
-    if seconds.is_nan() || seconds.is_sign_negative() && seconds != 0.0 {
-        return None;
-    }
-    let seconds = seconds.abs().min(MAX_HINT.as_secs_f64());
-    Duration::try_from_secs_f64(seconds).ok().map(round_up)
 }
 
 /// The number that the text begins with, and the text after it. No sign, no exponent.

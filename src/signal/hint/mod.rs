@@ -10,19 +10,18 @@ mod duration;
 mod prose;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
 
-pub use self::{date::parse_date, duration::parse_duration, prose::find_wait};
+pub use self::{date::parse_date, duration::parse_duration, prose::find_wait, wait::MAX_HINT};
 pub(crate) use self::{
-    duration::{from_secs, leading_duration},
+    duration::leading_duration,
     prose::find_wait_in,
+    wait::{EPOCH_SECONDS, from_secs, until, until_epoch},
 };
-
-/// The longest hint that is believed, 366 days; longer ones are cut to it.
-pub const MAX_HINT: Duration = Duration::from_secs(366 * 86_400);
 
 /// The wait that the headers ask for.
 ///
@@ -75,38 +74,6 @@ pub(crate) fn server_time(headers: &HeaderMap, now: SystemTime) -> SystemTime {
         .unwrap_or(now)
 }
 
-/// The wait until a Unix time, in seconds or, from 10^12 on, in milliseconds.
-pub(crate) fn until_epoch(epoch: f64, server_time: SystemTime) -> Duration {
-    let seconds = if epoch >= EPOCH_MILLIS {
-        epoch / 1e3
-    } else {
-        epoch
-    };
-    let since_epoch = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    match SystemTime::UNIX_EPOCH.checked_add(since_epoch) {
-        Some(then) => until(then, server_time),
-        None => MAX_HINT,
-    }
-}
-
-/// The wait until a time; zero where it has passed.
-pub(crate) fn until(then: SystemTime, server_time: SystemTime) -> Duration {
-    round_up(then.duration_since(server_time).unwrap_or_default())
-}
-
-/// Rounds up to a millisecond and cuts to [`MAX_HINT`].
-pub(crate) fn round_up(wait: Duration) -> Duration {
-    let wait = wait.min(MAX_HINT);
-    // A microsecond is forgiven: "97d2h10m8.583s" in floating point is a little more than that.
-    let nanos = wait.subsec_nanos().saturating_sub(1_000);
-    let millis = nanos.div_ceil(1_000_000);
-    Duration::from_secs(wait.as_secs()) + Duration::from_millis(u64::from(millis))
-}
-
-/// Seconds at and above which a number is a point in time rather than a duration: 2001-09-09, and 31 years.
-pub(crate) const EPOCH_SECONDS: f64 = 1e9;
-const EPOCH_MILLIS: f64 = 1e12;
-
 const RETRY_HEADERS: [(&str, Unit); 3] = [
     ("retry-after-ms", Unit::Millis),
     ("x-ms-retry-after-ms", Unit::Millis),
@@ -127,12 +94,12 @@ fn retry_value(
 ) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     match (unit, text.parse::<f64>()) {
-        (Unit::Millis, Ok(millis)) => duration::from_secs(millis / 1e3),
+        (Unit::Millis, Ok(millis)) => from_secs(millis / 1e3),
         (Unit::Millis, Err(_)) => None,
         (Unit::Seconds, Ok(number)) if number >= EPOCH_SECONDS => {
             Some(until_epoch(number, server_time(headers, now)))
         }
-        (Unit::Seconds, Ok(seconds)) => duration::from_secs(seconds),
+        (Unit::Seconds, Ok(seconds)) => from_secs(seconds),
         (Unit::Seconds, Err(_)) => parse_duration(text).or_else(|| {
             let server_time = server_time(headers, now);
             Some(until(parse_date(text, server_time)?, server_time))

@@ -1,6 +1,6 @@
 //! Many rules, asked in one pass over the text.
 
-use super::{Code, FailureRule, Verdict};
+use super::rule::{Code, FailureRule, Verdict};
 use crate::signal::words::{Phrases, Words};
 
 /// Rules in the order they are asked.
