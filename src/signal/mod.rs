@@ -13,7 +13,7 @@
 //! 3. **Figures** overrule words: a limit of 0 is a quota that waiting cannot cure; a request larger than the whole
 //!    limit never fits; a limit per day that names no credible end is exhausted.
 //! 4. **The wait** is the longest that the answer asks for: in `retry-after-ms`, `x-ms-retry-after-ms` and
-//!    `retry-after`, in fields of the body (`google.rpc.RetryInfo` and its kin) or in its prose ("try again in
+//!    `retry-after` (which counts for nothing where it only rounds the milliseconds up), in fields of the body (`google.rpc.RetryInfo` and its kin) or in its prose ("try again in
 //!    22m46.848s"). Reset headers of the exhausted quota stand in where nothing else says how long. See [`hint`].
 //! 5. **`x-should-retry`** has the last word on whether the same request may be sent again.
 //!

@@ -45,14 +45,25 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 /// The longest wait that the headers ask for, where they contradict each other.
+///
+/// `retry-after: 2` beside `retry-after-ms: 1500` is no contradiction: it is the same hint, rounded up.
 pub(crate) fn longest_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let waits = headers.iter().filter_map(|(name, value)| {
-        let (_, unit) = RETRY_HEADERS
+    let [mut millis, mut seconds] = [None; 2];
+    for (name, value) in headers {
+        let known = RETRY_HEADERS
             .iter()
-            .find(|(known, _)| *known == name.as_str())?;
-        retry_value(value, *unit, headers, now)
-    });
-    waits.max()
+            .find(|(known, _)| *known == name.as_str());
+        let Some((_, unit)) = known else { continue };
+        let longest = match unit {
+            Unit::Millis => &mut millis,
+            Unit::Seconds => &mut seconds,
+        };
+        *longest = (*longest).max(retry_value(value, *unit, headers, now));
+    }
+    if seconds == millis.map(whole_seconds) {
+        return millis;
+    }
+    millis.max(seconds)
 }
 
 /// Whether the upstream says that the same request may be sent again: `x-should-retry: true` or `false`, as OpenAI's
@@ -84,6 +95,12 @@ const RETRY_HEADERS: [(&str, Unit); 3] = [
 enum Unit {
     Millis,
     Seconds,
+}
+
+/// The wait as `retry-after` can say it without asking for too little.
+fn whole_seconds(wait: Duration) -> Duration {
+    let begun = u64::from(wait.subsec_nanos() > 0);
+    Duration::from_secs(wait.as_secs() + begun)
 }
 
 fn retry_value(
