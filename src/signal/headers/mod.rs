@@ -203,10 +203,7 @@ impl Reset {
                 Some(Self::Wait(hint::until_epoch(epoch, server_time)))
             }
             Ok(number) => (number >= 0.0).then_some(Self::Bare(number)),
-            Err(_) => hint::parse_duration(value).map(Self::Wait).or_else(|| {
-                let date = hint::parse_date(value, server_time)?;
-                Some(Self::Wait(hint::until(date, server_time)))
-            }),
+            Err(_) => hint::parse_wait(value, server_time).map(Self::Wait),
         }
     }
 

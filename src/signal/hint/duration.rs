@@ -29,31 +29,28 @@ fn leading_clock(text: &str) -> Option<(Duration, &str)> {
 }
 
 fn leading_units(text: &str) -> Option<(Duration, &str)> {
-    let mut seconds = 0.0;
-    let mut rest = text;
-    let mut coarser = f64::INFINITY;
-    while let Some((number, after)) = leading_number(rest) {
-        let Some((unit, after)) = leading_unit(after) else {
-            break;
-        };
-        // Units fall: in "5m 3 minutes", the second figure belongs to something else.
-        if unit >= coarser {
-            break;
-        }
+    let (mut seconds, mut coarser, mut rest) = leading_amount(text)?;
+    // Units fall: in "5m 3 minutes", the second figure belongs to something else.
+    while let Some((more, unit, after)) = leading_amount(behind_joint(rest))
+        && unit < coarser
+    {
+        seconds += more;
         coarser = unit;
-        seconds += number * unit;
         rest = after;
-        let next = after.trim_start_matches([' ', ',']);
-        let next = next.strip_prefix("and ").unwrap_or(next);
-        if leading_number(next).is_none_or(|(_, after)| leading_unit(after).is_none()) {
-            break;
-        }
-        rest = next;
-    }
-    if coarser.is_infinite() {
-        return None;
     }
     Some((from_secs(seconds)?, rest))
+}
+
+/// The seconds of the number and unit that the text begins with, those of the unit, and the text after it.
+fn leading_amount(text: &str) -> Option<(f64, f64, &str)> {
+    let (number, rest) = leading_number(text)?;
+    let (unit, rest) = leading_unit(rest)?;
+    Some((number * unit, unit, rest))
+}
+
+fn behind_joint(text: &str) -> &str {
+    let text = text.trim_start_matches([' ', ',']);
+    text.strip_prefix("and ").unwrap_or(text)
 }
 
 /// The number that the text begins with, and the text after it. No sign, no exponent.

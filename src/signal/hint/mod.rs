@@ -14,7 +14,7 @@ mod wait;
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use self::{date::parse_date, duration::parse_duration, prose::find_wait, wait::MAX_HINT};
 pub(crate) use self::{
@@ -69,11 +69,19 @@ pub(crate) fn longest_retry_after(headers: &HeaderMap, now: SystemTime) -> Optio
 /// Whether the upstream says that the same request may be sent again: `x-should-retry: true` or `false`, as OpenAI's
 /// and Anthropic's servers send it and their clients obey it.
 pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
-    match headers.get("x-should-retry")?.as_bytes() {
+    static NAME: HeaderName = HeaderName::from_static("x-should-retry");
+    match headers.get(&NAME)?.as_bytes() {
         b"true" => Some(true),
         b"false" => Some(false),
         _ => None,
     }
+}
+
+/// The wait that a text tells by a date or a duration. No text is both.
+pub(crate) fn parse_wait(text: &str, server_time: SystemTime) -> Option<Duration> {
+    let date = parse_date(text, server_time);
+    date.map(|date| until(date, server_time))
+        .or_else(|| parse_duration(text))
 }
 
 /// The time by the upstream's clock: its `Date` header, else `now`.
@@ -117,9 +125,6 @@ fn retry_value(
             Some(until_epoch(number, server_time(headers, now)))
         }
         (Unit::Seconds, Ok(seconds)) => from_secs(seconds),
-        (Unit::Seconds, Err(_)) => parse_duration(text).or_else(|| {
-            let server_time = server_time(headers, now);
-            Some(until(parse_date(text, server_time)?, server_time))
-        }),
+        (Unit::Seconds, Err(_)) => parse_wait(text, server_time(headers, now)),
     }
 }
