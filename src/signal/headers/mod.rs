@@ -33,7 +33,11 @@ pub fn quotas(headers: &HeaderMap, now: SystemTime) -> Vec<QuotaReading<'_>> {
     if !tells_quotas(headers) {
         return Vec::new();
     }
-    let server_time = hint::server_time(headers, now);
+    quotas_at(headers, hint::server_time(headers, now))
+}
+
+/// [`quotas`], where the time by the upstream's clock is known.
+pub(super) fn quotas_at(headers: &HeaderMap, server_time: SystemTime) -> Vec<QuotaReading<'_>> {
     let mut drafts = Drafts::default();
     for (name, value) in headers {
         if is_quota_name(name.as_str()) {
