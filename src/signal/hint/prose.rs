@@ -22,10 +22,11 @@ pub fn find_wait(text: &str, server_time: SystemTime) -> Option<Duration> {
 }
 
 pub(crate) fn find_wait_in(words: &Words, server_time: SystemTime) -> Option<Duration> {
-    let waits = CUES
-        .find(words)
-        .filter_map(|(end, unit)| wait_behind(&words.text()[end..], unit, server_time));
-    waits.max().max(epoch_behind_bar(words.text(), server_time))
+    let mut longest = epoch_behind_bar(words.text(), server_time);
+    for (end, unit) in CUES.find(words) {
+        longest = longest.max(wait_behind(&words.text()[end..], unit, server_time));
+    }
+    longest
 }
 
 /// What a figure without a unit is.
