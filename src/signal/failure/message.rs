@@ -88,6 +88,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_key_that_begins_where_the_message_is_cut_is_masked() {
+        for before in 190..=200 {
+            let text = ".".repeat(before) + "sk-abcdefgh, sk-ijklmnop and more";
+            let message = shorten(&text, &Words::new(&text)).unwrap();
+            assert!(!message.contains("sk"), "{message}");
+        }
+        let keys = "sk-abcdefgh ".repeat(100);
+        let message = shorten(&keys, &Words::new(&keys)).unwrap();
+        assert_eq!(*message, *"*** ".repeat(50));
+    }
+
     /// It once took a millisecond for 4 KiB, and the square of it for more.
     #[test]
     fn many_keys_without_a_blank_between_them_are_one() {
