@@ -287,9 +287,14 @@ impl RateLimiter {
         self.shared.keys.lock(spot)
     }
 
-    /// Holds back every request of the key at this spot.
-    pub(super) fn pause_at(&self, spot: Spot, wait: Duration) {
-        self.pause_locked(self.lock(spot), wait, self.now());
+    /// The upstream of the key at this spot refused a request, admitted at `sent`, for its rate, and may have named a wait.
+    pub(super) fn refused_at(&self, spot: Spot, sent: Nanos, wait: Option<Duration>) {
+        let now = self.now();
+        let mut state = self.lock(spot);
+        state.refused(sent, now);
+        if let Some(wait) = wait {
+            self.pause_locked(state, wait, now);
+        }
     }
 
     pub(super) fn epoch(&self) -> Epoch {

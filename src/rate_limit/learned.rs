@@ -6,6 +6,7 @@ use super::{
     config::{MOST_LIMITS, Quota},
     epoch::{Nanos, WallNanos, nanos},
     limit::Limit,
+    pace::Pace,
     window::Window,
 };
 use crate::{outcome::Dimension, request::Cost};
@@ -34,6 +35,8 @@ pub(super) struct Learned {
     /// For each limit of the quota, and then for each that was learned; shorter where nothing was told.
     pub(super) elsewhere: Vec<Elsewhere>,
     pub(super) limits: Vec<(Limit, Window)>,
+    /// Where neither the quota nor the upstream has a limit.
+    pub(super) pace: Option<Pace>,
 }
 
 impl Told {
@@ -160,6 +163,7 @@ impl Learned {
         let limit = Limit::learned(told.dimension, amount, period);
         let window = Window::new(&limit, now, wall);
         self.limits.push((limit, window));
+        self.pace = None;
         Some(index)
     }
 
@@ -181,6 +185,8 @@ impl Learned {
             self.limits.push((limit, window));
         }
         self.elsewhere = elsewhere;
+        let adapts = to.adapts() && self.limits.is_empty();
+        self.pace = adapts.then(|| self.pace.take().unwrap_or_default());
     }
 }
 

@@ -86,12 +86,14 @@ mod limit;
 mod limiters;
 mod line;
 mod mark;
+mod pace;
 mod permit;
 mod queue;
 mod service;
 mod settings;
 mod state;
 mod status;
+mod typical;
 mod waiter;
 mod window;
 

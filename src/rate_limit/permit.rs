@@ -109,10 +109,11 @@ impl Permit {
     fn heed_failure<B>(&self, response: &Response<B>) {
         if let Some(failure) = classify::failure_of_response(response, self.clock())
             && failure.kind == FailureKind::RateLimited
-            && let Some(wait) = failure.retry_after
         {
-            let Share { limiter, spot, .. } = self.learner();
-            limiter.pause_at(*spot, wait);
+            let Share {
+                limiter, spot, at, ..
+            } = self.learner();
+            limiter.refused_at(*spot, *at, failure.retry_after);
         }
     }
 
@@ -180,6 +181,9 @@ impl Permit {
             share.end(|state, key| {
                 if used.is_some() && share.limiter.settings().events.are_heard(Level::DEBUG) {
                     keys.push((share, Box::<str>::from(key)));
+                }
+                if let Some(used) = used.filter(|used| used.is_guess) {
+                    state.learn(used);
                 }
                 match used {
                     Some(used) => state.settle(share.at, reserved, used, now),

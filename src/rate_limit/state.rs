@@ -9,7 +9,7 @@ use std::{sync::Arc, task::Waker};
 
 use super::{
     config::Quota,
-    counts::{Counts, Shadow, TooLarge, too_large},
+    counts::{Counts, Shadow, TooLarge, room_for_answer, too_large},
     decision::{Admitted, Asked, Look, Turn},
     epoch::{Nanos, WallNanos},
     learned::{Told, amount},
@@ -17,6 +17,7 @@ use super::{
     line::Line,
     mark::{Admissions, Mark},
     queue::Place,
+    typical::Typical,
 };
 use crate::request::Cost;
 
@@ -38,6 +39,8 @@ pub(super) struct State {
 struct Rare {
     line: Line,
     paused: Nanos,
+    /// What answers use where the request sets no maximum.
+    typical: Option<Typical>,
     /// Whether the quota was set for this key, and gives way to no other.
     is_set: bool,
 }
@@ -73,6 +76,25 @@ impl State {
             }
             _ if fits > now || is_full => Look::Wait { until: fits },
             _ => Look::Pass,
+        }
+    }
+
+    /// What to expect of a request whose cost is a guess. No guess makes a request too large that may turn out not to be.
+    pub(super) fn expect(&self, guess: Cost) -> Cost {
+        let typical = self.rare.as_ref().and_then(|rare| rare.typical);
+        let expected = typical.map_or(guess.output_tokens, Typical::tokens);
+        Cost {
+            output_tokens: expected.min(room_for_answer(&self.quota, guess.input_tokens)),
+            ..guess
+        }
+    }
+
+    /// Learns from what an answer used whose cost was a guess.
+    pub(super) fn learn(&mut self, used: Cost) {
+        let typical = &mut self.rare().typical;
+        match typical {
+            Some(typical) => typical.learn(used.output_tokens),
+            None => *typical = Some(Typical::first(used.output_tokens)),
         }
     }
 
@@ -209,6 +231,13 @@ impl State {
         self.change(now, |counts, quota, now| {
             counts.heed(quota, told, (mark.used.as_deref(), since), now, wall);
         })
+    }
+
+    /// The upstream refused a request, admitted at `sent`, for its rate.
+    pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
+        let now = self.move_to(now);
+        self.counts.refused(sent, now);
+        self.heed_change();
     }
 
     /// Somebody holds on to this state, so that it does not vanish.
