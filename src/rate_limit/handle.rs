@@ -99,13 +99,13 @@ impl RateLimiter {
     }
 
     /// A limiter with the same settings, no state, and this price of tokens, for limits of [money](crate::Limit::money)
-    /// where the request names no upstream with a [price](Upstream::price) of its own. Default: none.
+    /// where the request names no upstream with a [price](crate::Upstream::price) of its own. Default: none.
     #[must_use]
     pub fn price(self, price: Price) -> Self {
         self.with(|settings| settings.price = Some(price))
     }
 
-    /// A limiter with the same settings, no state, and this clock. Default: [`TokioClock`].
+    /// A limiter with the same settings, no state, and this clock. Default: [`TokioClock`](crate::clock::TokioClock).
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         self.with(|settings| settings.clock = Arc::new(clock))
@@ -265,10 +265,16 @@ impl RateLimiter {
         let key = scope.key(head);
         let now = self.epoch().nanos(now);
         let mut state = self.enter(&key, now);
-        let upstream = head.upstream().filter(|_| scope.is_of_upstreams());
         let is_other =
             |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && !state.is_quota_set();
-        let own = upstream.and_then(Upstream::own_quota).filter(is_other);
+        let own = match scope {
+            Scope::Upstream | Scope::Host => head.upstream().and_then(Upstream::own_quota),
+            Scope::Provider => head
+                .upstream()
+                .and_then(|upstream| upstream.provider().own_quota()),
+            Scope::All | Scope::By(_) => None,
+        };
+        let own = own.filter(is_other);
         let mut waker = None;
         if let Some(own) = own {
             state.change_quota(own.clone(), now, self.epoch().wall());

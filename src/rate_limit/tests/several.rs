@@ -89,6 +89,35 @@ async fn what_an_answer_says_is_heeded_by_the_limiter_of_upstreams_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_has_a_quota_over_its_models_which_have_their_own() {
+    let groq = Provider::groq().quota(per_second(3)).unwrap();
+    let of = |model: &str| {
+        let upstream = groq.model(model).quota(per_second(2)).unwrap();
+        let mut request = request();
+        request.extensions_mut().insert(upstream);
+        request
+    };
+    let accounts = RateLimiter::default()
+        .scope(Scope::Provider)
+        .max_wait(ms(0));
+    let layer = RateLimitLayer::new(RateLimiter::default().max_wait(ms(0))).and(accounts.clone());
+    let service = layer.layer(service_fn(|_: Call| async {
+        Ok::<_, BoxError>(answer(200))
+    }));
+    for model in ["small", "small", "large"] {
+        service.clone().oneshot(of(model)).await.unwrap();
+    }
+    let refused = |model| {
+        service
+            .clone()
+            .oneshot(of(model))
+            .map(|result| result.unwrap_err().upstream().unwrap().to_owned())
+    };
+    assert_eq!(refused("large").await, "groq");
+    assert_eq!(accounts.status("groq").limits[0].used, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_limiter_that_is_named_twice_counts_once() {
     let once = limiter(per_second(9)).scope(Scope::All);
     let layer = RateLimitLayer::new(once.clone()).and(once.clone());
