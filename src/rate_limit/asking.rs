@@ -16,6 +16,8 @@ pub(super) struct Asking {
     pub(super) cost: Cost,
     /// Where its tokens have a price.
     pub(super) upstream: Option<Upstream>,
+    /// Whether what it comes to in money was reckoned from its tokens.
+    is_reckoned: bool,
     priority: Priority,
     pub(super) asked: Instant,
 }
@@ -26,6 +28,7 @@ impl Asking {
         let plain = Self {
             cost: Cost::default(),
             upstream: None,
+            is_reckoned: false,
             priority: Priority::Normal,
             asked: now,
         };
@@ -39,13 +42,24 @@ impl Asking {
         self.cost = head.extensions.get().copied().unwrap_or_default();
         self.priority = head.extensions.get().copied().unwrap_or_default();
         let upstream = head.upstream();
-        if self.cost.money == Money::default()
-            && let Some(price) = limiters.price(upstream)
-        {
+        let price = limiters.price(upstream);
+        if let Some(price) = price.filter(|_| self.cost.money == Money::default()) {
             self.cost = self.cost.with_money(price.of(self.cost));
             self.upstream = upstream.cloned();
+            self.is_reckoned = true;
         }
         self
+    }
+
+    /// What it will cost is better known than it was.
+    pub(super) fn expect(&mut self, cost: Cost, limiters: &Limiters) {
+        self.cost = cost;
+        if let Some(price) = limiters
+            .price(self.upstream.as_ref())
+            .filter(|_| self.is_reckoned)
+        {
+            self.cost = cost.with_money(price.of(cost));
+        }
     }
 
     /// How it asks a limiter by whose time it came at this moment.

@@ -5,9 +5,10 @@ use super::{
     epoch::{Nanos, WallNanos},
     learned::{Elsewhere, Learned, Told, amount},
     limit::Limit,
+    pace::Pace,
     window::Window,
 };
-use crate::request::Cost;
+use crate::{cost::Cost, outcome::Dimension};
 
 /// What is taken of a quota. It does not carry the quota: that stands once, whatever the number of keys.
 #[derive(Clone, Debug)]
@@ -37,9 +38,13 @@ impl Counts {
             .limits
             .iter()
             .map(|limit| Window::new(limit, now, wall));
+        let learned = Learned {
+            pace: Some(Pace::default()),
+            ..Learned::default()
+        };
         Self {
             windows: windows.collect(),
-            learned: None,
+            learned: quota.adapts().then(|| Box::new(learned)),
         }
     }
 
@@ -61,7 +66,11 @@ impl Counts {
     // Apart, so that what nearly all keys need is small.
     #[inline(never)]
     fn earliest_of_learned(&self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
-        let mut earliest = from;
+        let pace = self
+            .learned
+            .as_ref()
+            .and_then(|learned| learned.pace.as_ref());
+        let mut earliest = pace.map_or(from, |pace| pace.earliest(from));
         for (limit, window, elsewhere) in self.each(quota) {
             if !limit.is_shadow {
                 let fits = elsewhere.earliest(limit, window, amount(limit, cost), from);
@@ -89,6 +98,24 @@ impl Counts {
         self.change(quota, |limit, window| {
             window.take(limit, amount(limit, cost), now);
         });
+        if let Some(pace) = self
+            .learned
+            .as_mut()
+            .and_then(|learned| learned.pace.as_mut())
+        {
+            pace.take(now);
+        }
+    }
+
+    /// The upstream refused a request that was admitted at `sent`.
+    pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
+        if let Some(pace) = self
+            .learned
+            .as_mut()
+            .and_then(|learned| learned.pace.as_mut())
+        {
+            pace.refused(sent, now);
+        }
     }
 
     /// Corrects what was taken at the moment `at` from `reserved` to `used`.
@@ -117,13 +144,12 @@ impl Counts {
         &mut self,
         quota: &Quota,
         told: Told,
-        pending: (u64, Cost),
+        known: (Option<&[u64]>, (u64, Cost)),
         now: Nanos,
         wall: WallNanos,
     ) {
         let learned = self.learned.get_or_insert_default();
-        let known = (quota, self.windows.as_slice());
-        learned.heed(known, told, pending, now, wall);
+        learned.heed((quota, self.windows.as_slice()), told, known, now, wall);
     }
 
     /// Goes over to another quota. What is taken of a limit that only changes its amount stays taken, as does what the
@@ -142,8 +168,9 @@ impl Counts {
             }
         });
         self.windows = windows.collect();
-        if let Some(learned) = &mut self.learned {
-            learned.carry_over(from, to);
+        match &mut self.learned {
+            Some(learned) => learned.carry_over(from, to),
+            None => self.learned = Self::new(to, now, wall).learned,
         }
     }
 
@@ -158,6 +185,17 @@ impl Counts {
             let free = elsewhere.earliest(limit, window, limit.capacity(), now);
             (limit, used, free)
         })
+    }
+
+    /// How much went through here of each limit, where the upstream tells of limits.
+    pub(super) fn used_if_learned(&self, quota: &Quota, now: Nanos) -> Option<Box<[u64]>> {
+        self.learned
+            .as_ref()
+            .filter(|learned| !learned.elsewhere.is_empty())?;
+        let used = self
+            .each(quota)
+            .map(|(limit, window, _)| window.used(limit, now));
+        Some(used.collect())
     }
 
     pub(super) fn is_empty(&self, quota: &Quota, now: Nanos) -> bool {
@@ -247,4 +285,17 @@ pub(super) fn too_large(quota: &Quota, cost: Cost) -> Option<TooLarge> {
     let never_fits = |limit: &Limit| !limit.is_shadow && amount(limit, cost) > limit.capacity();
     let index = quota.limits.iter().position(never_fits)?;
     Some(TooLarge { limit: Some(index) })
+}
+
+/// The most tokens that the answer to a prompt of this size can have.
+pub(super) fn room_for_answer(quota: &Quota, input_tokens: u64) -> u64 {
+    let binding = quota.limits.iter().filter(|limit| !limit.is_shadow);
+    let of_limits = binding.filter_map(|limit| match limit.dimension {
+        Dimension::Tokens => Some(limit.capacity().saturating_sub(input_tokens)),
+        Dimension::OutputTokens => Some(limit.capacity()),
+        _ => None,
+    });
+    let of_one = quota.max_tokens_per_request;
+    let of_one = of_one.map(|most| most.saturating_sub(input_tokens));
+    of_limits.chain(of_one).min().unwrap_or(u64::MAX)
 }

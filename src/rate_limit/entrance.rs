@@ -63,7 +63,7 @@ pub(super) fn enter(
     permit: &mut Option<Permit>,
 ) -> Entry {
     let now = limiters.clock().now();
-    let asking = Asking::read(head, limiters, now);
+    let mut asking = Asking::read(head, limiters, now);
     let mut news = News::default();
     match limiters.all() {
         // Nearly always there is one, and no list is made of it.
@@ -73,7 +73,7 @@ pub(super) fn enter(
                 let now = limiter.epoch().nanos(now);
                 let mut locked = limiter.find(head, &key, now, &mut news.wakers);
                 let found = &mut [Found::new(limiter, &mut locked, now)];
-                decide(limiters, head, &asking, found, permit, &mut news)
+                decide(limiters, head, &mut asking, found, permit, &mut news)
             };
             news.tell(limiters, slice::from_ref(&key), decision)
         }
@@ -90,7 +90,7 @@ pub(super) fn enter(
                 let found = locked.iter_mut();
                 let found = found.map(|(limiter, locked, now)| Found::new(limiter, locked, *now));
                 let mut found: Vec<_> = found.collect();
-                decide(limiters, head, &asking, &mut found, permit, &mut news)
+                decide(limiters, head, &mut asking, &mut found, permit, &mut news)
             };
             news.tell(limiters, &keys, decision)
         }
@@ -101,11 +101,15 @@ pub(super) fn enter(
 fn decide(
     limiters: &Limiters,
     head: &RequestHead<'_>,
-    asking: &Asking,
+    asking: &mut Asking,
     found: &mut [Found<'_>],
     permit: &mut Option<Permit>,
     news: &mut News,
 ) -> Decision {
+    if asking.cost.is_guess {
+        let expected = found[limiters.learner()].state.expect(asking.cost);
+        asking.expect(expected, limiters);
+    }
     match look(found, asking) {
         Outcome::Pass => {
             *permit = Some(Permit::take(limiters, found, asking, &mut news.tales));

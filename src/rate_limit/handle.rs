@@ -17,7 +17,6 @@ use crate::{
     keys::{Keys, Locked, Spot},
     observe::{Event, Events, Observer},
     request::{Cost, Key, Priority, RequestHead, Scope},
-    upstream::Upstream,
 };
 
 /// The windows and queues of all keys. Cheap to clone; clones share them.
@@ -113,13 +112,13 @@ impl RateLimiter {
     }
 
     /// A limiter with the same settings, no state, and this price of tokens, for limits of [money](crate::Limit::money)
-    /// where the request names no upstream with a [price](Upstream::price) of its own. Default: none.
+    /// where the request names no upstream with a [price](crate::Upstream::price) of its own. Default: none.
     #[must_use]
     pub fn price(self, price: Price) -> Self {
         self.with(|settings| settings.price = Some(price))
     }
 
-    /// A limiter with the same settings, no state, and this clock. Default: [`TokioClock`].
+    /// A limiter with the same settings, no state, and this clock. Default: [`TokioClock`](crate::clock::TokioClock).
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         self.with(|settings| settings.clock = Arc::new(clock))
@@ -291,8 +290,7 @@ impl RateLimiter {
         wakers: &mut Vec<Waker>,
     ) -> Locked<'_, State> {
         let mut state = self.enter(key, now);
-        if let Some(own) = head.upstream().and_then(Upstream::own_quota)
-            && self.settings().scope.is_of_upstreams()
+        if let Some(own) = self.own_quota(head)
             && !Arc::ptr_eq(own, state.quota())
             && !state.is_quota_set()
         {
@@ -302,14 +300,30 @@ impl RateLimiter {
         state
     }
 
+    /// The quota of whom the request is sent to, where the scope goes by that.
+    #[inline]
+    fn own_quota<'a>(&self, head: &RequestHead<'a>) -> Option<&'a Arc<Quota>> {
+        let upstream = head.upstream()?;
+        match self.settings().scope {
+            Scope::Upstream | Scope::Host => upstream.own_quota(),
+            Scope::Provider => upstream.provider().own_quota(),
+            Scope::All | Scope::By(_) => None,
+        }
+    }
+
     /// The state at a spot that somebody holds on to.
     pub(super) fn lock(&self, spot: Spot) -> Locked<'_, State> {
         self.shared.keys.lock(spot)
     }
 
-    /// Holds back every request of the key at this spot.
-    pub(super) fn pause_at(&self, spot: Spot, wait: Duration) {
-        self.pause_locked(self.lock(spot), wait, self.now());
+    /// The upstream of the key at this spot refused a request, admitted at `sent`, for its rate, and may have named a wait.
+    pub(super) fn refused_at(&self, spot: Spot, sent: Nanos, wait: Option<Duration>) {
+        let now = self.now();
+        let mut state = self.lock(spot);
+        state.refused(sent, now);
+        if let Some(wait) = wait {
+            self.pause_locked(state, wait, now);
+        }
     }
 
     pub(super) fn epoch(&self) -> Epoch {

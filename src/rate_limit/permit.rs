@@ -13,6 +13,7 @@ use super::{
     handle::{Found, RateLimiter},
     learned::Told,
     limiters::Limiters,
+    mark::Mark,
     state::State,
 };
 use crate::{
@@ -42,10 +43,10 @@ pub struct Permit {
 }
 
 /// What was taken from one limiter: under which key, and when.
-#[derive(Clone, Copy)]
 struct Taken {
     spot: Spot,
     at: Nanos,
+    mark: Mark,
 }
 
 /// What most permits do without.
@@ -113,9 +114,9 @@ impl Permit {
 
     /// A rate limit that names a wait holds back everybody under this key: they would only be refused as well.
     fn heed_failure(&self, failure: &Failure) {
-        if let (FailureKind::RateLimited, Some(wait)) = (failure.kind, failure.retry_after) {
+        if failure.kind == FailureKind::RateLimited {
             let (limiter, taken) = self.learner();
-            limiter.pause_at(taken.spot, wait);
+            limiter.refused_at(taken.spot, taken.at, failure.retry_after);
         }
     }
 
@@ -126,20 +127,24 @@ impl Permit {
         let (limiter, taken) = self.learner();
         let mut state = limiter.lock(taken.spot);
         let now = limiter.epoch().nanos(now);
+        let mut eased = false;
         for told in quotas.iter().filter_map(told) {
-            state.heed(self.cost, told, now, limiter.epoch().wall());
+            eased |= state.heed(&taken.mark, told, now, limiter.epoch().wall());
         }
+        let waker = eased.then(|| state.first_waker()).flatten();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
     }
 
-    fn learner(&self) -> (&RateLimiter, Taken) {
+    fn learner(&self) -> (&RateLimiter, &Taken) {
         let learner = self.shares().nth(self.limiters.learner());
         learner.expect("the learner is one of the limiters")
     }
 
     /// The limiters, and what was taken from each.
-    fn shares(&self) -> impl Iterator<Item = (&RateLimiter, Taken)> {
+    fn shares(&self) -> impl Iterator<Item = (&RateLimiter, &Taken)> {
         let others = self.rare.as_ref().map_or(&[][..], |rare| &rare.others);
-        let taken = std::iter::once(&self.first).chain(others).copied();
+        let taken = std::iter::once(&self.first).chain(others);
         self.limiters.all().iter().zip(taken)
     }
 
@@ -156,7 +161,7 @@ impl Permit {
     /// Ends the request, of which nothing is given back: there is no need to know the time.
     fn end(&self) {
         for (limiter, taken) in self.shares() {
-            end(limiter, taken, self.cost, |_, _| false);
+            end(limiter, taken, |_, _| false);
         }
     }
 
@@ -166,9 +171,12 @@ impl Permit {
         let mut keys = Vec::new();
         for (limiter, taken) in self.shares() {
             let now = limiter.epoch().nanos(now);
-            end(limiter, taken, reserved, |state, key| {
+            end(limiter, taken, |state, key| {
                 if used.is_some() && limiter.settings().events.are_heard(Level::DEBUG) {
                     keys.push((limiter, Box::<str>::from(key)));
+                }
+                if let Some(used) = used.filter(|used| used.is_guess) {
+                    state.learn(used);
                 }
                 match used {
                     Some(used) => state.settle(taken.at, reserved, used, now),
@@ -190,7 +198,7 @@ impl Taken {
     #[inline(always)]
     fn from(found: &mut Found<'_>, cost: Cost, tales: &mut Vec<Tale>) -> Self {
         found.state.hold();
-        let Admitted { at, shadow } = found.state.admit(cost, found.now);
+        let Admitted { at, mark, shadow } = found.state.admit(cost, found.now);
         let level = match shadow {
             Some(_) => Level::INFO,
             None => Level::DEBUG,
@@ -198,26 +206,19 @@ impl Taken {
         if found.limiter.settings().events.are_heard(level) {
             tales.push(Tale::of(found, shadow, at));
         }
-        Self {
-            spot: found.spot,
-            at,
-        }
+        let spot = found.spot;
+        Self { spot, at, mark }
     }
 }
 
 /// Ends what one limiter let through, and wakes the first of its queue if the end, or the settlement, may let him pass
 /// earlier.
 #[inline]
-fn end(
-    limiter: &RateLimiter,
-    taken: Taken,
-    reserved: Cost,
-    settle: impl FnOnce(&mut State, &str) -> bool,
-) {
+fn end(limiter: &RateLimiter, taken: &Taken, settle: impl FnOnce(&mut State, &str) -> bool) {
     let mut locked = limiter.lock(taken.spot);
     let (state, key) = locked.parts();
     state.release();
-    let may_pass = state.finish(reserved);
+    let may_pass = state.finish();
     let may_pass = settle(state, key) || may_pass;
     let waker = may_pass.then(|| state.first_waker()).flatten();
     drop(locked);

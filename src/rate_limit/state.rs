@@ -9,13 +9,15 @@ use std::{sync::Arc, task::Waker};
 
 use super::{
     config::Quota,
-    counts::{Counts, Shadow, TooLarge, too_large},
+    counts::{Counts, Shadow, TooLarge, room_for_answer, too_large},
     decision::{Admitted, Asked, Look, Turn},
     epoch::{Nanos, WallNanos},
     learned::{Told, amount},
     limit::Limit,
     line::Line,
+    mark::{Admissions, Mark},
     queue::Place,
+    typical::Typical,
 };
 use crate::request::Cost;
 
@@ -25,6 +27,7 @@ pub(super) struct State {
     quota: Arc<Quota>,
     latest: Nanos,
     in_flight: u32,
+    admitted: Admissions,
     /// Permits and waiting requests that will come back to it.
     holders: u32,
     counts: Counts,
@@ -36,8 +39,8 @@ pub(super) struct State {
 struct Rare {
     line: Line,
     paused: Nanos,
-    /// What all that are under way were reckoned with.
-    pending: Cost,
+    /// What answers use where the request sets no maximum.
+    typical: Option<Typical>,
     /// Whether the quota was set for this key, and gives way to no other.
     is_set: bool,
 }
@@ -50,6 +53,7 @@ impl State {
             quota,
             latest: now,
             in_flight: 0,
+            admitted: Admissions::default(),
             holders: 0,
             rare: None,
         }
@@ -76,10 +80,27 @@ impl State {
     #[inline(never)]
     fn predict(&mut self, asked: &Asked, from: Nanos) -> Option<Nanos> {
         let line = &mut self.rare.as_mut()?.line;
-        let place = Place::of(asked);
-        line.first().filter(|first| *first < place)?;
         let counts = (&*self.quota, &self.counts);
-        Some(line.predict(counts, asked.cost, place, from))
+        (!line.is_next(asked)).then(|| line.predict(counts, asked, from))
+    }
+
+    /// What to expect of a request whose cost is a guess. No guess makes a request too large that may turn out not to be.
+    pub(super) fn expect(&self, guess: Cost) -> Cost {
+        let typical = self.rare.as_ref().and_then(|rare| rare.typical);
+        let expected = typical.map_or(guess.output_tokens, Typical::tokens);
+        Cost {
+            output_tokens: expected.min(room_for_answer(&self.quota, guess.input_tokens)),
+            ..guess
+        }
+    }
+
+    /// Learns from what an answer used whose cost was a guess.
+    pub(super) fn learn(&mut self, used: Cost) {
+        let typical = &mut self.rare().typical;
+        match typical {
+            Some(typical) => typical.learn(used.output_tokens),
+            None => *typical = Some(Typical::first(used.output_tokens)),
+        }
     }
 
     /// Takes what a request costs.
@@ -92,12 +113,16 @@ impl State {
         };
         self.counts.take(&self.quota, cost, now);
         self.in_flight = self.in_flight.saturating_add(1);
-        if cost != Cost::default() {
-            let rare = self.rare();
-            rare.pending = rare.pending.plus(cost);
-        }
+        self.admitted.add(cost);
         self.heed_change();
-        Admitted { at: now, shadow }
+        Admitted {
+            at: now,
+            mark: Mark {
+                admitted: self.admitted,
+                used: self.counts.used_if_learned(&self.quota, now),
+            },
+            shadow,
+        }
     }
 
     /// Puts a request into the queue.
@@ -129,34 +154,33 @@ impl State {
 
     /// A request has ended. Returns whether the first of the queue may pass earlier for it.
     #[inline]
-    pub(super) fn finish(&mut self, cost: Cost) -> bool {
+    pub(super) fn finish(&mut self) -> bool {
         let was_full = self.is_full();
         self.in_flight = self.in_flight.saturating_sub(1);
-        if let Some(rare) = &mut self.rare {
-            rare.pending = rare.pending.less(cost);
-        }
         was_full && !self.is_full()
     }
 
     /// Corrects what a request took at the moment `at` to what it really used. Returns whether the first of the queue may
     /// pass earlier for it.
     pub(super) fn settle(&mut self, at: Nanos, reserved: Cost, used: Cost, now: Nanos) -> bool {
+        let used = match self.quota.keeps_estimates {
+            true => used.max(reserved),
+            false => used,
+        };
         if used == reserved {
             return false;
         }
-        let now = self.move_to(now);
-        self.counts.settle(&self.quota, at, reserved, used, now);
-        self.heed_change();
-        !used.covers(reserved)
+        self.change(now, |counts, quota, now| {
+            counts.settle(quota, at, reserved, used, now);
+        })
     }
 
     /// A request was never sent: everything that it took is given back. Returns whether the first of the queue may pass
     /// earlier for it.
     pub(super) fn refund(&mut self, at: Nanos, cost: Cost, now: Nanos) -> bool {
-        let now = self.move_to(now);
-        self.counts.give_back(&self.quota, at, cost, now);
-        self.heed_change();
-        true
+        self.change(now, |counts, quota, now| {
+            counts.give_back(quota, at, cost, now);
+        })
     }
 
     /// Admits nobody before `until`. A pause is only ever extended. Returns whether it was.
@@ -207,19 +231,20 @@ impl State {
         self.rare().is_set = is_set;
     }
 
-    /// Heeds what the answer to a request of this cost says of the upstream's limits.
-    pub(super) fn heed(&mut self, answered: Cost, told: Told, now: Nanos, wall: WallNanos) {
+    /// Heeds what an answer says of the upstream's limits; `mark` is what was known when its request was admitted. Returns
+    /// whether the first of the queue may pass earlier for it.
+    pub(super) fn heed(&mut self, mark: &Mark, told: Told, now: Nanos, wall: WallNanos) -> bool {
+        let since = self.admitted.since(mark.admitted);
+        self.change(now, |counts, quota, now| {
+            counts.heed(quota, told, (mark.used.as_deref(), since), now, wall);
+        })
+    }
+
+    /// The upstream refused a request, admitted at `sent`, for its rate.
+    pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
         let now = self.move_to(now);
-        let others = u64::from(self.in_flight.saturating_sub(1));
-        let pending = self
-            .rare
-            .as_ref()
-            .map_or_else(Cost::default, |rare| rare.pending);
-        let pending = (others, pending.less(answered));
-        self.counts.heed(&self.quota, told, pending, now, wall);
-        if let Some(rare) = &mut self.rare {
-            rare.line.forget_forecast();
-        }
+        self.counts.refused(sent, now);
+        self.heed_change();
     }
 
     /// Somebody holds on to this state, so that it does not vanish.
@@ -286,6 +311,20 @@ impl State {
             && !self.is_quota_set()
             && self.paused() <= now
             && self.counts.is_empty(&self.quota, now)
+    }
+
+    /// Changes what is taken. Returns whether the first of the queue may pass earlier for it: nobody is woken for nothing.
+    fn change(&mut self, now: Nanos, change: impl FnOnce(&mut Counts, &Quota, Nanos)) -> bool {
+        let now = self.move_to(now);
+        let first = self.rare.as_mut().and_then(|rare| {
+            rare.line.heed_change();
+            rare.line.first_cost()
+        });
+        let quota = &*self.quota;
+        let before = first.map(|cost| self.counts.earliest(quota, cost, now));
+        change(&mut self.counts, quota, now);
+        let after = first.map(|cost| self.counts.earliest(quota, cost, now));
+        after < before
     }
 
     fn first(&self) -> Option<Place> {
