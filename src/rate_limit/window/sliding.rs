@@ -115,8 +115,10 @@ impl Sliding {
             Slots::Many(slots) => {
                 let index = slots.partition_point(|slot| slot.last < at);
                 if let Some(slot) = slots.get_mut(index).filter(|slot| slot.first <= at) {
+                    // A limit that is newer than the taking holds less of it than is settled.
+                    let rest = self.used.saturating_sub(slot.amount);
                     slot.amount = settled(slot.amount);
-                    self.used = settled(self.used);
+                    self.used = rest.saturating_add(slot.amount);
                     return;
                 }
             }
