@@ -242,20 +242,25 @@ impl RateLimiter {
             .tell(&Event::Paused { key: &key, wait });
     }
 
+    /// Looks at every key and its state.
+    pub(super) fn for_each(&self, look: impl FnMut(&str, &mut State)) {
+        self.shared.keys.for_each(look);
+    }
+
     /// The state of this key, made if it is new.
-    fn enter(&self, key: &str, now: Nanos) -> Locked<'_, State> {
+    pub(super) fn enter(&self, key: &str, now: Nanos) -> Locked<'_, State> {
         let is_idle = |state: &mut State| state.is_idle(now);
         self.shared.keys.enter(key, || self.fresh(now), is_idle)
     }
 
-    fn fresh(&self, now: Nanos) -> State {
+    pub(super) fn fresh(&self, now: Nanos) -> State {
         let Shared {
             settings, epoch, ..
         } = &*self.shared;
         State::new(settings.quota.clone(), now, epoch.wall())
     }
 
-    fn now(&self) -> Nanos {
+    pub(super) fn now(&self) -> Nanos {
         self.epoch().nanos(self.settings().clock.now())
     }
 
@@ -268,7 +273,11 @@ impl RateLimiter {
         let upstream = head.upstream().filter(|_| scope.is_of_upstreams());
         let is_other =
             |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && !state.is_quota_set();
-        let own = upstream.and_then(Upstream::own_quota).filter(is_other);
+        let own = match upstream.and_then(Upstream::own_quota) {
+            None if state.is_quota_restored() => Some(&self.settings().quota),
+            own => own,
+        };
+        let own = own.filter(is_other);
         let mut waker = None;
         if let Some(own) = own {
             state.change_quota(own.clone(), now, self.epoch().wall());
