@@ -90,6 +90,8 @@ pub enum Scope {
     Upstream,
     /// Each [`Upstream`] its own; requests without one by host and port.
     Host,
+    /// Each [`Provider`](crate::Provider) its own, for limits of a whole account; requests without an upstream together.
+    Provider,
     /// By a key that a closure reads from the request; see [`Scope::by`].
     By(KeyFn),
 }
@@ -121,6 +123,10 @@ impl Scope {
                 Some(id) => Key::Shared(id),
                 None => head.authority().map_or(Key::Text(""), Key::host),
             },
+            Self::Provider => match head.upstream() {
+                Some(upstream) => Key::Shared(upstream.provider().shared_name()),
+                None => Key::Text(""),
+            },
             Self::By(key) => Key::Made((key.0)(head)),
         }
     }
@@ -131,13 +137,14 @@ impl Scope {
             Self::All => "all",
             Self::Upstream => "upstream",
             Self::Host => "host",
+            Self::Provider => "provider",
             Self::By(_) => "by",
         }
     }
 
     /// Whether the key names who the request is sent to.
     pub(crate) fn is_of_upstreams(&self) -> bool {
-        matches!(self, Self::Upstream | Self::Host)
+        matches!(self, Self::Upstream | Self::Host | Self::Provider)
     }
 }
 
@@ -187,6 +194,7 @@ impl fmt::Debug for Scope {
             Self::All => "All",
             Self::Upstream => "Upstream",
             Self::Host => "Host",
+            Self::Provider => "Provider",
             Self::By(_) => "By(..)",
         })
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderName;
-use tower_upstream::{Cost, Limit, outcome::Dimension};
+use tower_upstream::{Cost, Limit, outcome::Dimension, rate_limit::Zone};
 
 use crate::{
     counting::Counter,
@@ -77,9 +77,8 @@ impl LimitSettings {
         Counter::new(self.amount, self.period, self.way, phase)
     }
 
-    /// The limit that a client sets who keeps to it. A window that slides is this much longer: what is sent at its edge may
-    /// be on its way for a longer or a shorter time.
-    pub(crate) fn for_client(&self, margin: Duration) -> Limit {
+    /// The limit that a client sets who keeps to it.
+    pub(crate) fn for_client(&self) -> Limit {
         let amount = match self.dimension {
             Dimension::Requests => Limit::requests(self.amount),
             Dimension::InputTokens => Limit::input_tokens(self.amount),
@@ -87,9 +86,10 @@ impl LimitSettings {
             _ => Limit::tokens(self.amount),
         };
         match self.way {
-            Way::Sliding | Way::FirstUse => amount.per(self.period + margin),
+            Way::Sliding | Way::FirstUse => amount.per(self.period),
             Way::Calendar { utc_offset_minutes } => {
-                amount.per(self.period).calendar(utc_offset_minutes)
+                let zone = Zone::utc_offset(utc_offset_minutes);
+                amount.per(self.period).calendar(zone)
             }
             Way::Bucket { burst } => amount.per(self.period).burst(burst),
         }

@@ -129,7 +129,7 @@ impl UpstreamSettings {
         let (way, way_jitter) = (millis("way_ms")?, millis("way_jitter_ms")?);
         let others = object.find_or("other_clients", Vec::new(), |field| field.list(other))?;
         let quota = match object.find("quota") {
-            None => client_quota(&limits, max_concurrent, Duration::ZERO),
+            None => client_quota(&limits, max_concurrent),
             Some(field) => read_quota(&field, &limits, max_concurrent)?,
         };
         object.end()?;
@@ -230,14 +230,16 @@ fn read_quota(
     let max_concurrent = object.find_or("max_concurrent", max_concurrent, |field| {
         Ok(Some(field.whole(1)?))
     })?;
-    // Once `Quota` has a margin of its own, this is what it is set to.
     let margin = object.find_or("margin_ms", Duration::ZERO, |field| field.millis())?;
-    let mut quota = client_quota(&limits, max_concurrent, margin);
+    let mut quota = client_quota(&limits, max_concurrent).margin(margin);
     if let Some(interval) = object.find("min_interval_ms") {
         quota = quota.min_interval(interval.millis()?);
     }
     if let Some(tokens) = object.find("max_tokens_per_request") {
         quota = quota.max_tokens_per_request(tokens.whole(1)?);
+    }
+    if object.find_or("keep_estimates", false, |field| field.flag())? {
+        quota = quota.keep_estimates();
     }
     object.end()?;
     Ok(quota)
@@ -251,8 +253,8 @@ fn client_limit(field: Field<'_>) -> Result<LimitSettings, ScenarioError> {
     }
 }
 
-fn client_quota(limits: &[LimitSettings], max_concurrent: Option<u64>, margin: Duration) -> Quota {
-    let limits = limits.iter().map(|limit| limit.for_client(margin));
+fn client_quota(limits: &[LimitSettings], max_concurrent: Option<u64>) -> Quota {
+    let limits = limits.iter().map(|limit| limit.for_client());
     let quota = limits.fold(Quota::new(), Quota::limit);
     match max_concurrent {
         Some(most) => quota.max_concurrent(u32::try_from(most).unwrap_or(u32::MAX)),

@@ -52,7 +52,7 @@ fn with_the_right_quota_nobody_sees_a_429_however_the_upstream_counts() {
 
 #[test]
 fn with_another_client_on_the_same_quota_headers_keep_429s_below_one_percent() {
-    let report = play("shared_quota.json", 300);
+    let report = play("shared_quota.json", 900);
     check("shared_quota.json", &report);
     let seen = report.too_many_requests as f64 / report.admitted as f64;
     assert!(seen < 0.01, "{seen}");
@@ -108,7 +108,6 @@ fn without_a_margin_a_way_of_varying_length_is_seen_in_429s() {
 
 // Answers take 4 s, so that up to 12 requests are under way; 80 % of the quota is used.
 #[test]
-#[ignore = "what is under way is subtracted from what headers tell to be left, although the upstream has counted most of it"]
 fn quota_headers_cost_nothing_while_nobody_else_uses_the_quota() {
     let mut scenario = simple();
     let upstream = &mut scenario["upstreams"][0];

@@ -63,6 +63,7 @@ impl Found {
                         model_begins = Some(end - 1);
                     }
                     found.has_stream_options |= depth == 1 && is(key, "stream_options");
+                    found.streams &= depth != 1 || !is(key, "stream");
                     depth += 1;
                 }
                 Token::Leave => {
@@ -84,6 +85,7 @@ impl Found {
                 Token::Word(key, word) if depth == 1 && is(key, "stream") => {
                     found.streams = word == "true";
                 }
+                Token::Text(key, _) if depth == 1 && is(key, "stream") => found.streams = false,
                 _ => {}
             }
         }
@@ -170,6 +172,15 @@ mod tests {
             (
                 r#"{"messages":[{"stream":true}],"model":"x"}"#,
                 r#"{"messages":[{"stream":true}],"model":"m"}"#,
+            ),
+            // Found by fuzzing: of a key that stands there twice the last counts, whatever its value.
+            (
+                r#"{"stream":true,"stream":{"a":1},"model":"x"}"#,
+                r#"{"stream":true,"stream":{"a":1},"model":"m"}"#,
+            ),
+            (
+                r#"{"stream":true,"stream":"yes","model":"x"}"#,
+                r#"{"stream":true,"stream":"yes","model":"m"}"#,
             ),
             (
                 r#"{"stream":true,"model":"x","stream_options":{"include_usage":false}}"#,

@@ -16,6 +16,8 @@ pub(super) struct Asking {
     pub(super) cost: Cost,
     /// Where its tokens have a price.
     pub(super) upstream: Option<Upstream>,
+    /// Whether what it comes to in money was reckoned from its tokens.
+    is_reckoned: bool,
     priority: Priority,
     pub(super) asked: Instant,
 }
@@ -25,6 +27,7 @@ impl Asking {
         let mut asking = Self {
             cost: Cost::default(),
             upstream: None,
+            is_reckoned: false,
             priority: Priority::Normal,
             asked: now,
         };
@@ -32,14 +35,24 @@ impl Asking {
             asking.cost = head.extensions.get().copied().unwrap_or_default();
             asking.priority = head.extensions.get().copied().unwrap_or_default();
         }
-        let upstream = head.upstream();
-        if asking.cost.money == Money::default()
-            && let Some(price) = limiters.price(upstream)
-        {
+        let price = limiters.price(head.upstream());
+        if let Some(price) = price.filter(|_| asking.cost.money == Money::default()) {
             asking.cost = asking.cost.with_money(price.of(asking.cost));
-            asking.upstream = upstream.cloned();
+            asking.upstream = head.upstream().cloned();
+            asking.is_reckoned = true;
         }
         asking
+    }
+
+    /// What it will cost is better known than it was.
+    pub(super) fn expect(&mut self, cost: Cost, limiters: &Limiters) {
+        self.cost = cost;
+        if let Some(price) = limiters
+            .price(self.upstream.as_ref())
+            .filter(|_| self.is_reckoned)
+        {
+            self.cost = cost.with_money(price.of(cost));
+        }
     }
 
     /// How it asks a limiter by whose time it came at this moment.

@@ -5,10 +5,11 @@ use super::{
     epoch::{Anchor, Nanos, WallNanos},
     learned::{Elsewhere, Learned, Told, amount},
     limit::Limit,
+    pace::Pace,
     saved::SavedLimit,
     window::Window,
 };
-use crate::request::Cost;
+use crate::{cost::Cost, outcome::Dimension};
 
 /// What is taken of a quota. It does not carry the quota: that stands once, whatever the number of keys.
 #[derive(Clone, Debug)]
@@ -38,22 +39,29 @@ impl Counts {
             .limits
             .iter()
             .map(|limit| Window::new(limit, now, wall));
+        let learned = Learned {
+            pace: Some(Pace::default()),
+            ..Learned::default()
+        };
         Self {
             windows: windows.collect(),
-            learned: None,
+            learned: quota.adapts().then(|| Box::new(learned)),
         }
     }
 
     /// The first moment, not before `from`, at which the cost fits every limit.
     pub(super) fn earliest(&self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
         let mut earliest = from;
-        if self.learned.is_none() {
+        let Some(learned) = &self.learned else {
             for (limit, window) in quota.limits.iter().zip(self.windows.as_slice()) {
                 if !limit.is_shadow {
                     earliest = earliest.max(window.earliest(limit, amount(limit, cost), from));
                 }
             }
             return earliest;
+        };
+        if let Some(pace) = &learned.pace {
+            earliest = pace.earliest(earliest);
         }
         for (limit, window, elsewhere) in self.each(quota) {
             if !limit.is_shadow {
@@ -81,6 +89,24 @@ impl Counts {
         self.change(quota, |limit, window| {
             window.take(limit, amount(limit, cost), now);
         });
+        if let Some(pace) = self
+            .learned
+            .as_mut()
+            .and_then(|learned| learned.pace.as_mut())
+        {
+            pace.take(now);
+        }
+    }
+
+    /// The upstream refused a request that was admitted at `sent`.
+    pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
+        if let Some(pace) = self
+            .learned
+            .as_mut()
+            .and_then(|learned| learned.pace.as_mut())
+        {
+            pace.refused(sent, now);
+        }
     }
 
     /// Corrects what was taken at the moment `at` from `reserved` to `used`.
@@ -109,13 +135,12 @@ impl Counts {
         &mut self,
         quota: &Quota,
         told: Told,
-        pending: (u64, Cost),
+        known: (Option<&[u64]>, (u64, Cost)),
         now: Nanos,
         wall: WallNanos,
     ) {
         let learned = self.learned.get_or_insert_default();
-        let known = (quota, self.windows.as_slice());
-        learned.heed(known, told, pending, now, wall);
+        learned.heed((quota, self.windows.as_slice()), told, known, now, wall);
     }
 
     /// Goes over to another quota. What is taken of a limit that only changes its amount stays taken, as does what the
@@ -134,8 +159,9 @@ impl Counts {
             }
         });
         self.windows = windows.collect();
-        if let Some(learned) = &mut self.learned {
-            learned.carry_over(from, to);
+        match &mut self.learned {
+            Some(learned) => learned.carry_over(from, to),
+            None => self.learned = Self::new(to, now, wall).learned,
         }
     }
 
@@ -150,6 +176,17 @@ impl Counts {
             let free = elsewhere.earliest(limit, window, limit.capacity(), now);
             (limit, used, free)
         })
+    }
+
+    /// How much went through here of each limit, where the upstream tells of limits.
+    pub(super) fn used_if_learned(&self, quota: &Quota, now: Nanos) -> Option<Box<[u64]>> {
+        self.learned
+            .as_ref()
+            .filter(|learned| !learned.elsewhere.is_empty())?;
+        let used = self
+            .each(quota)
+            .map(|(limit, window, _)| window.used(limit, now));
+        Some(used.collect())
     }
 
     pub(super) fn is_empty(&self, quota: &Quota, now: Nanos) -> bool {
@@ -272,4 +309,17 @@ pub(super) fn too_large(quota: &Quota, cost: Cost) -> Option<TooLarge> {
     let never_fits = |limit: &Limit| !limit.is_shadow && amount(limit, cost) > limit.capacity();
     let index = quota.limits.iter().position(never_fits)?;
     Some(TooLarge { limit: Some(index) })
+}
+
+/// The most tokens that the answer to a prompt of this size can have.
+pub(super) fn room_for_answer(quota: &Quota, input_tokens: u64) -> u64 {
+    let binding = quota.limits.iter().filter(|limit| !limit.is_shadow);
+    let of_limits = binding.filter_map(|limit| match limit.dimension {
+        Dimension::Tokens => Some(limit.capacity().saturating_sub(input_tokens)),
+        Dimension::OutputTokens => Some(limit.capacity()),
+        _ => None,
+    });
+    let of_one = quota.max_tokens_per_request;
+    let of_one = of_one.map(|most| most.saturating_sub(input_tokens));
+    of_limits.chain(of_one).min().unwrap_or(u64::MAX)
 }

@@ -1,6 +1,6 @@
 //! What a state decides.
 
-use super::{counts::Shadow, epoch::Nanos};
+use super::{counts::Shadow, epoch::Nanos, mark::Mark};
 use crate::request::{Cost, Priority};
 
 /// A request that asks.
@@ -40,6 +40,7 @@ pub(super) enum Turn {
 #[must_use]
 pub(super) struct Admitted {
     pub(super) at: Nanos,
+    pub(super) mark: Mark,
     /// What a limit in shadow mode would have done.
     pub(super) shadow: Option<Shadow>,
 }

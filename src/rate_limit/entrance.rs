@@ -55,8 +55,12 @@ fn decide<'a>(
     now: Instant,
     mut found: impl AsMut<[Found<'a>]>,
 ) -> Result<Entry, Error> {
-    let asking = Asking::read(head, limiters, now);
+    let mut asking = Asking::read(head, limiters, now);
     let states = found.as_mut();
+    if asking.cost.is_guess {
+        let expected = states[limiters.learner()].state.expect(asking.cost);
+        asking.expect(expected, limiters);
+    }
     let wakers: Vec<_> = states
         .iter_mut()
         .filter_map(|found| found.waker.take())

@@ -99,13 +99,13 @@ impl RateLimiter {
     }
 
     /// A limiter with the same settings, no state, and this price of tokens, for limits of [money](crate::Limit::money)
-    /// where the request names no upstream with a [price](Upstream::price) of its own. Default: none.
+    /// where the request names no upstream with a [price](crate::Upstream::price) of its own. Default: none.
     #[must_use]
     pub fn price(self, price: Price) -> Self {
         self.with(|settings| settings.price = Some(price))
     }
 
-    /// A limiter with the same settings, no state, and this clock. Default: [`TokioClock`].
+    /// A limiter with the same settings, no state, and this clock. Default: [`TokioClock`](crate::clock::TokioClock).
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         self.with(|settings| settings.clock = Arc::new(clock))
@@ -270,14 +270,19 @@ impl RateLimiter {
         let key = scope.key(head);
         let now = self.epoch().nanos(now);
         let mut state = self.enter(&key, now);
-        let upstream = head.upstream().filter(|_| scope.is_of_upstreams());
         let is_other =
             |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && !state.is_quota_set();
-        let own = match upstream.and_then(Upstream::own_quota) {
-            None if state.is_quota_restored() => Some(&self.settings().quota),
-            own => own,
+        let granted = match scope {
+            Scope::Upstream | Scope::Host => head.upstream().and_then(Upstream::own_quota),
+            Scope::Provider => head
+                .upstream()
+                .and_then(|upstream| upstream.provider().own_quota()),
+            Scope::All | Scope::By(_) => None,
         };
-        let own = own.filter(is_other);
+        let own = match granted {
+            None if state.is_quota_restored() => Some(&self.settings().quota),
+            granted => granted.filter(is_other),
+        };
         let mut waker = None;
         if let Some(own) = own {
             state.change_quota(own.clone(), now, self.epoch().wall());
@@ -296,9 +301,14 @@ impl RateLimiter {
         self.shared.keys.lock(spot)
     }
 
-    /// Holds back every request of the key at this spot.
-    pub(super) fn pause_at(&self, spot: Spot, wait: Duration) {
-        self.pause_locked(self.lock(spot), wait, self.now());
+    /// The upstream of the key at this spot refused a request, admitted at `sent`, for its rate, and may have named a wait.
+    pub(super) fn refused_at(&self, spot: Spot, sent: Nanos, wait: Option<Duration>) {
+        let now = self.now();
+        let mut state = self.lock(spot);
+        state.refused(sent, now);
+        if let Some(wait) = wait {
+            self.pause_locked(state, wait, now);
+        }
     }
 
     pub(super) fn epoch(&self) -> Epoch {

@@ -6,6 +6,7 @@ use super::{
     config::{MOST_LIMITS, Quota},
     epoch::{Anchor, Nanos, WallNanos, nanos},
     limit::Limit,
+    pace::Pace,
     saved::{SavedElsewhere, SavedLimit},
     window::Window,
 };
@@ -35,22 +36,36 @@ pub(super) struct Learned {
     /// For each limit of the quota, and then for each that was learned; shorter where nothing was told.
     pub(super) elsewhere: Vec<Elsewhere>,
     pub(super) limits: Vec<(Limit, Window)>,
+    /// Where neither the quota nor the upstream has a limit.
+    pub(super) pace: Option<Pace>,
+}
+
+impl Told {
+    /// How much is taken elsewhere, by what the upstream had counted when the request came there: that, less what had gone
+    /// through here by then. It never raises what is left above our own count: what the upstream has not counted yet, it
+    /// cannot tell.
+    ///
+    /// What has left our count since then has been renewed, but not for us alone: others have had their share of it, which
+    /// is taken to be their share of the quota. Where it is not known what had gone through here, nothing was renewed.
+    fn elsewhere(&self, limit: &Limit, used_then: Option<u64>, used_now: u64, since: u64) -> u64 {
+        let capacity = limit.capacity();
+        let counted = capacity.saturating_sub(self.remaining);
+        let Some(used_then) = used_then else {
+            return counted.saturating_sub(used_now.saturating_sub(since));
+        };
+        let elsewhere = counted.saturating_sub(used_then);
+        let renewed = used_then.saturating_add(since).saturating_sub(used_now);
+        let share = u128::from(renewed) * u128::from(elsewhere) / u128::from(capacity.max(1));
+        elsewhere.saturating_add(u64::try_from(share).unwrap_or(u64::MAX))
+    }
 }
 
 impl Elsewhere {
-    /// Lowers what is left to `remaining`, until the quota is renewed. It is never raised above what is left by our own
-    /// count: what the upstream has not counted yet, it cannot tell.
-    fn heard(
-        limit: &Limit,
-        used: u64,
-        remaining: u64,
-        reset_after: Option<Duration>,
-        now: Nanos,
-    ) -> Self {
-        let free = limit.capacity().saturating_sub(used);
+    /// What is taken elsewhere, until the upstream renews the quota.
+    fn heard(limit: &Limit, amount: u64, reset_after: Option<Duration>, now: Nanos) -> Self {
         let reset_after = reset_after.unwrap_or(limit.per).min(LONGEST);
         Self {
-            amount: free.saturating_sub(remaining),
+            amount,
             until: now.saturating_add(nanos(reset_after)),
         }
     }
@@ -92,15 +107,15 @@ impl Elsewhere {
 }
 
 impl Learned {
-    /// Heeds what the upstream says of a limit. `pending` are the requests under way that it may not have counted yet, and
-    /// what they were reckoned with.
+    /// Heeds what the upstream says of a limit. `used` is what had gone through here of each limit when the request was
+    /// admitted, where that was noted; `since` is what was admitted after it.
     ///
     /// A limit that the quota does not have is taken up, where the upstream says its amount and period.
     pub(super) fn heed(
         &mut self,
         (quota, windows): (&Quota, &[Window]),
         told: Told,
-        (requests, pending): (u64, Cost),
+        (used, since): (Option<&[u64]>, (u64, Cost)),
         now: Nanos,
         wall: WallNanos,
     ) {
@@ -117,13 +132,14 @@ impl Learned {
                 (limit, window)
             }
         };
-        let pending = match told.dimension {
-            Dimension::Requests => requests,
-            _ => amount(limit, pending),
+        let since = match told.dimension {
+            Dimension::Requests => since.0,
+            _ => amount(limit, since.1),
         };
-        let remaining = told.remaining.saturating_sub(pending);
-        let used = window.used(limit, now);
-        let heard = Elsewhere::heard(limit, used, remaining, told.reset_after, now);
+        let used_now = window.used(limit, now);
+        let used_then = used.and_then(|used| used.get(index)).copied();
+        let elsewhere = told.elsewhere(limit, used_then, used_now, since);
+        let heard = Elsewhere::heard(limit, elsewhere, told.reset_after, now);
         if self.elsewhere.len() <= index {
             self.elsewhere.resize(index + 1, Elsewhere::default());
         }
@@ -163,6 +179,7 @@ impl Learned {
         let limit = Limit::learned(told.dimension, amount, period);
         let window = Window::new(&limit, now, wall);
         self.limits.push((limit, window));
+        self.pace = None;
         Some(index)
     }
 
@@ -190,6 +207,7 @@ impl Learned {
             None => {
                 let window = Window::new(limit, now, wall);
                 self.limits.push((limit.clone(), window));
+                self.pace = None;
                 self.limits.len() - 1
             }
         };
@@ -229,6 +247,8 @@ impl Learned {
             self.limits.push((limit, window));
         }
         self.elsewhere = elsewhere;
+        let adapts = to.adapts() && self.limits.is_empty();
+        self.pace = adapts.then(|| self.pace.take().unwrap_or_default());
     }
 }
 
@@ -275,8 +295,16 @@ mod tests {
         }
 
         fn heed(&mut self, remaining: u64, reset_after: Duration, now: Nanos) {
+            let told = Told {
+                dimension: Dimension::Requests,
+                period: None,
+                limit: None,
+                remaining,
+                reset_after: Some(reset_after),
+            };
             let used = self.window.used(&self.limit, now);
-            self.elsewhere = Elsewhere::heard(&self.limit, used, remaining, Some(reset_after), now);
+            let elsewhere = told.elsewhere(&self.limit, Some(used), used, 0);
+            self.elsewhere = Elsewhere::heard(&self.limit, elsewhere, told.reset_after, now);
         }
 
         fn earliest(&self, amount: u64, now: Nanos) -> Nanos {

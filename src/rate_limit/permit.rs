@@ -7,7 +7,7 @@ use tracing::Level;
 
 use super::{
     asking::Asking, counts::Shadow, decision::Admitted, epoch::Nanos, handle::RateLimiter,
-    learned::Told, limiters::Limiters, state::State,
+    learned::Told, limiters::Limiters, mark::Mark, state::State,
 };
 use crate::{
     body::Guard,
@@ -44,6 +44,7 @@ struct Share {
     limiter: RateLimiter,
     spot: Spot,
     at: Nanos,
+    mark: Mark,
 }
 
 impl Permit {
@@ -56,16 +57,21 @@ impl Permit {
         asking: &Asking,
     ) -> (Self, Vec<Tale<'b>>) {
         let mut tales = Vec::new();
-        let mut shares = limiters.all().iter().zip(states).map(|(limiter, (state, now))| {
-            state.hold();
-            let Admitted { at, shadow } = state.admit(asking.cost, now);
-            tales.extend(Tale::of(limiter, state, shadow, at));
-            Share {
-                limiter: limiter.clone(),
-                spot: state.spot(),
-                at,
-            }
-        });
+        let mut shares = limiters
+            .all()
+            .iter()
+            .zip(states)
+            .map(|(limiter, (state, now))| {
+                state.hold();
+                let Admitted { at, mark, shadow } = state.admit(asking.cost, now);
+                tales.extend(Tale::of(limiter, state, shadow, at));
+                Share {
+                    limiter: limiter.clone(),
+                    spot: state.spot(),
+                    at,
+                    mark,
+                }
+            });
         let permit = Self {
             first: shares.next().expect("a layer has a limiter"),
             others: shares.collect(),
@@ -103,10 +109,11 @@ impl Permit {
     fn heed_failure<B>(&self, response: &Response<B>) {
         if let Some(failure) = classify::failure_of_response(response, self.clock())
             && failure.kind == FailureKind::RateLimited
-            && let Some(wait) = failure.retry_after
         {
-            let Share { limiter, spot, .. } = self.learner();
-            limiter.pause_at(*spot, wait);
+            let Share {
+                limiter, spot, at, ..
+            } = self.learner();
+            limiter.refused_at(*spot, *at, failure.retry_after);
         }
     }
 
@@ -118,12 +125,17 @@ impl Permit {
         }
         let clock = self.clock();
         let (quotas, now) = (signal::quotas(headers, clock.wall()), clock.now());
-        let Share { limiter, spot, .. } = self.learner();
-        let mut state = limiter.lock(*spot);
+        let share = self.learner();
+        let limiter = &share.limiter;
+        let mut state = limiter.lock(share.spot);
         let now = limiter.epoch().nanos(now);
+        let mut eased = false;
         for told in quotas.iter().filter_map(told) {
-            state.heed(self.cost, told, now, limiter.epoch().wall());
+            eased |= state.heed(&share.mark, told, now, limiter.epoch().wall());
         }
+        let waker = eased.then(|| state.first_waker()).flatten();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
     }
 
     fn learner(&self) -> &Share {
@@ -159,17 +171,19 @@ impl Permit {
         let used = self.used().filter(|_| self.is_sent);
         if used.is_none() && self.is_sent {
             // Nothing is given back, and there is no need to know the time.
-            self.shares()
-                .for_each(|share| share.end(self.cost, |_, _| false));
+            self.shares().for_each(|share| share.end(|_, _| false));
             return;
         }
         let (now, reserved) = (self.clock().now(), self.cost);
         let mut keys = Vec::new();
         for share in self.shares() {
             let now = share.limiter.epoch().nanos(now);
-            share.end(reserved, |state, key| {
+            share.end(|state, key| {
                 if used.is_some() && share.limiter.settings().events.are_heard(Level::DEBUG) {
                     keys.push((share, Box::<str>::from(key)));
+                }
+                if let Some(used) = used.filter(|used| used.is_guess) {
+                    state.learn(used);
                 }
                 match used {
                     Some(used) => state.settle(share.at, reserved, used, now),
@@ -189,10 +203,10 @@ impl Permit {
 
 impl Share {
     /// Ends it, and wakes the first of the queue if the end, or the settlement, may let him pass earlier.
-    fn end(&self, reserved: Cost, settle: impl FnOnce(&mut State, &str) -> bool) {
+    fn end(&self, settle: impl FnOnce(&mut State, &str) -> bool) {
         let mut state = self.limiter.lock(self.spot);
         state.release();
-        let may_pass = state.finish(reserved);
+        let may_pass = state.finish();
         let (state_of_key, key) = state.parts();
         let may_pass = settle(state_of_key, key) || may_pass;
         let waker = may_pass.then(|| state.first_waker()).flatten();

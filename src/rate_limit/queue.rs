@@ -31,27 +31,22 @@ struct Waiting {
 
 const AGEING: Nanos = Duration::from_secs(30).as_nanos() as Nanos;
 
-impl Place {
+impl Queue {
     /// The place that a request would get: behind everybody of its order.
-    pub(super) fn of(asked: &Asked) -> Self {
+    pub(super) fn place(&self, asked: &Asked) -> Place {
         let handicap = match asked.priority {
             Priority::High => 0,
             Priority::Normal => AGEING,
             Priority::Low => 2 * AGEING,
         };
-        Self {
+        Place {
             order: asked.at.saturating_add(handicap),
-            number: u64::MAX,
+            number: self.next,
         }
     }
-}
 
-impl Queue {
     pub(super) fn join(&mut self, asked: &Asked) -> Place {
-        let place = Place {
-            number: self.next,
-            ..Place::of(asked)
-        };
+        let place = self.place(asked);
         self.next += 1;
         let waiting = Waiting {
             cost: asked.cost,
@@ -75,26 +70,22 @@ impl Queue {
         self.waiting.first_key_value().map(|(place, _)| *place)
     }
 
+    pub(super) fn first_cost(&self) -> Option<Cost> {
+        Some(self.waiting.first_key_value()?.1.cost)
+    }
+
     pub(super) fn first_waker(&self) -> Option<Waker> {
         self.waiting.first_key_value()?.1.waker.clone()
     }
 
-    /// What waits ahead of this place, in order.
-    pub(super) fn ahead_of(&self, place: Place) -> impl Iterator<Item = Cost> + '_ {
-        self.waiting.range(..place).map(|(_, waiting)| waiting.cost)
-    }
-
-    /// Whether a request at this place would be the last.
-    pub(super) fn is_last(&self, place: Place) -> bool {
-        let last = self.waiting.last_key_value();
-        last.is_none_or(|(last, _)| *last < place)
+    /// What waits from one place on and ahead of another, in order.
+    pub(super) fn between(&self, from: Place, to: Place) -> impl Iterator<Item = Cost> + '_ {
+        self.waiting
+            .range(from..to)
+            .map(|(_, waiting)| waiting.cost)
     }
 
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
     }
 }

@@ -12,6 +12,7 @@ pub(super) struct SavedKey {
     pub(super) quota: Option<SavedQuota>,
     pub(super) paused: Option<WallNanos>,
     pub(super) limits: Vec<SavedLimit>,
+    pub(super) typical: Option<SavedTypical>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -49,9 +50,17 @@ pub(super) struct SavedElsewhere {
     pub(super) until: WallNanos,
 }
 
+/// How many tokens answers use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SavedTypical {
+    pub(super) mean: u64,
+    pub(super) deviation: u64,
+}
+
 impl SavedKey {
+    /// Whether it tells what was learned, and is of use when nothing is taken any more.
     pub(super) fn is_learned(&self) -> bool {
-        self.limits.iter().any(|limit| limit.is_learned)
+        self.typical.is_some() || self.limits.iter().any(|limit| limit.is_learned)
     }
 }
 

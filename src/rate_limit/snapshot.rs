@@ -52,10 +52,11 @@ pub(super) use problem::{Problem, Wrong};
 ///
 /// Times are nanoseconds since 1970, periods nanoseconds. A field that is unknown, missing or of another kind is an error.
 ///
-/// - `scope`: what the keys stand for: `all`, `upstream`, `host`, or `by` a closure.
-/// - `keys[]`: `key`; `paused_until`, where an upstream asked for that; `limits`; `quota`, where it is not the limiter's own.
+/// - `scope`: what the keys stand for: `all`, `upstream`, `host`, `provider`, or `by` a closure.
+/// - `keys[]`: `key`; `paused_until`, where an upstream asked for that; `limits`; `quota`, where it is not the limiter's own;
+///   `answers`, the `mean` of the tokens that they use and its `deviation`, where requests set no maximum.
 /// - `quota`: `set`, if by [`set_quota`](crate::RateLimiter::set_quota), else it is the upstream's own; `max_concurrent`;
-///   `max_tokens_per_request`. Its limits are the `limits` of the key that were not learned.
+///   `max_tokens_per_request`; `keep_estimates`; `steady`. Its limits are the `limits` of the key that were not learned.
 /// - `limits[]`: `dimension`, `amount` and `per`; `burst` of a bucket; `calendar`, with a `zone` by its name or minutes from
 ///   UTC, and `month` for months; `margin`; `shadow`; `spacing` of a minimum interval; `learned`, if the upstream told of it;
 ///   `taken`; and what is taken `elsewhere`, an `amount` `until` the upstream renews it.
@@ -140,8 +141,11 @@ fn check_head(parts: &mut BTreeMap<String, &RawValue>) -> Result<(), Problem> {
 
 fn scope(json: Value) -> Result<Box<str>, Wrong> {
     match json.as_str() {
-        Some(scope @ ("all" | "upstream" | "host" | "by")) => Ok(scope.into()),
-        _ => Err(expected("\"all\", \"upstream\", \"host\" or \"by\"", &json)),
+        Some(scope @ ("all" | "upstream" | "host" | "provider" | "by")) => Ok(scope.into()),
+        _ => Err(expected(
+            "\"all\", \"upstream\", \"host\", \"provider\" or \"by\"",
+            &json,
+        )),
     }
 }
 

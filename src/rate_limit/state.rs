@@ -9,14 +9,16 @@ use std::{sync::Arc, task::Waker};
 
 use super::{
     config::Quota,
-    counts::{Counts, Shadow, TooLarge, too_large},
+    counts::{Counts, Shadow, TooLarge, room_for_answer, too_large},
     decision::{Admitted, Asked, Look, Turn},
     epoch::{Anchor, Nanos, WallNanos},
     learned::{Told, amount},
     limit::Limit,
     line::Line,
+    mark::{Admissions, Mark},
     queue::Place,
     saved::{SavedKey, SavedLimit, SavedQuota},
+    typical::Typical,
 };
 use crate::request::Cost;
 
@@ -26,6 +28,7 @@ pub(super) struct State {
     quota: Arc<Quota>,
     latest: Nanos,
     in_flight: u32,
+    admitted: Admissions,
     /// Permits and waiting requests that will come back to it.
     holders: u32,
     counts: Counts,
@@ -37,8 +40,8 @@ pub(super) struct State {
 struct Rare {
     line: Line,
     paused: Nanos,
-    /// What all that are under way were reckoned with.
-    pending: Cost,
+    /// What answers use where the request sets no maximum.
+    typical: Option<Typical>,
     /// Whether the quota was set for this key, and gives way to no other.
     is_set: bool,
     /// Whether the quota is what an upstream granted before a restart, until a request tells what it grants now.
@@ -53,6 +56,7 @@ impl State {
             quota,
             latest: now,
             in_flight: 0,
+            admitted: Admissions::default(),
             holders: 0,
             rare: None,
         }
@@ -66,15 +70,34 @@ impl State {
         }
         let from = now.max(self.paused());
         let fits = self.counts.earliest(&self.quota, asked.cost, from);
-        let (place, is_full) = (Place::of(asked), self.is_full());
+        let is_full = self.is_full();
         match &mut self.rare {
-            Some(rare) if rare.line.first().is_some_and(|first| first < place) => {
+            Some(rare) if !rare.line.is_next(asked) => {
                 let counts = (&*self.quota, &self.counts);
-                let until = rare.line.predict(counts, asked.cost, place, from);
+                let until = rare.line.predict(counts, asked, from);
                 Look::Wait { until }
             }
             _ if fits > now || is_full => Look::Wait { until: fits },
             _ => Look::Pass,
+        }
+    }
+
+    /// What to expect of a request whose cost is a guess. No guess makes a request too large that may turn out not to be.
+    pub(super) fn expect(&self, guess: Cost) -> Cost {
+        let typical = self.rare.as_ref().and_then(|rare| rare.typical);
+        let expected = typical.map_or(guess.output_tokens, Typical::tokens);
+        Cost {
+            output_tokens: expected.min(room_for_answer(&self.quota, guess.input_tokens)),
+            ..guess
+        }
+    }
+
+    /// Learns from what an answer used whose cost was a guess.
+    pub(super) fn learn(&mut self, used: Cost) {
+        let typical = &mut self.rare().typical;
+        match typical {
+            Some(typical) => typical.learn(used.output_tokens),
+            None => *typical = Some(Typical::first(used.output_tokens)),
         }
     }
 
@@ -87,12 +110,16 @@ impl State {
         };
         self.counts.take(&self.quota, cost, now);
         self.in_flight = self.in_flight.saturating_add(1);
-        if cost != Cost::default() {
-            let rare = self.rare();
-            rare.pending = rare.pending.plus(cost);
-        }
+        self.admitted.add(cost);
         self.heed_change();
-        Admitted { at: now, shadow }
+        Admitted {
+            at: now,
+            mark: Mark {
+                admitted: self.admitted,
+                used: self.counts.used_if_learned(&self.quota, now),
+            },
+            shadow,
+        }
     }
 
     /// Puts a request into the queue.
@@ -123,34 +150,33 @@ impl State {
     }
 
     /// A request has ended. Returns whether the first of the queue may pass earlier for it.
-    pub(super) fn finish(&mut self, cost: Cost) -> bool {
+    pub(super) fn finish(&mut self) -> bool {
         let was_full = self.is_full();
         self.in_flight = self.in_flight.saturating_sub(1);
-        if let Some(rare) = &mut self.rare {
-            rare.pending = rare.pending.less(cost);
-        }
         was_full && !self.is_full()
     }
 
     /// Corrects what a request took at the moment `at` to what it really used. Returns whether the first of the queue may
     /// pass earlier for it.
     pub(super) fn settle(&mut self, at: Nanos, reserved: Cost, used: Cost, now: Nanos) -> bool {
+        let used = match self.quota.keeps_estimates {
+            true => used.max(reserved),
+            false => used,
+        };
         if used == reserved {
             return false;
         }
-        let now = self.move_to(now);
-        self.counts.settle(&self.quota, at, reserved, used, now);
-        self.heed_change();
-        !used.covers(reserved)
+        self.change(now, |counts, quota, now| {
+            counts.settle(quota, at, reserved, used, now);
+        })
     }
 
     /// A request was never sent: everything that it took is given back. Returns whether the first of the queue may pass
     /// earlier for it.
     pub(super) fn refund(&mut self, at: Nanos, cost: Cost, now: Nanos) -> bool {
-        let now = self.move_to(now);
-        self.counts.give_back(&self.quota, at, cost, now);
-        self.heed_change();
-        true
+        self.change(now, |counts, quota, now| {
+            counts.give_back(quota, at, cost, now);
+        })
     }
 
     /// Admits nobody before `until`. A pause is only ever extended. Returns whether it was.
@@ -213,7 +239,9 @@ impl State {
         let paused = Some(self.paused()).filter(|until| *until > now);
         let mut limits = self.counts.save(&self.quota, anchor, now);
         let is_set = self.is_quota_set();
-        if !is_set && paused.is_none() && !limits.iter().any(SavedLimit::is_worth_keeping) {
+        let typical = self.rare.as_ref().and_then(|rare| rare.typical);
+        let is_known = is_set || paused.is_some() || typical.is_some();
+        if !is_known && !limits.iter().any(SavedLimit::is_worth_keeping) {
             return None;
         }
         let quota = (is_set || !Arc::ptr_eq(own, &self.quota)).then(|| SavedQuota {
@@ -228,6 +256,7 @@ impl State {
             quota,
             paused: paused.map(|until| anchor.wall_of(until)),
             limits,
+            typical: typical.map(Typical::save),
         })
     }
 
@@ -247,7 +276,7 @@ impl State {
         (rare.is_set, rare.is_restored) = (saved.is_set, !saved.is_set);
     }
 
-    /// Adds what was taken, and holds everybody back for as long as was asked.
+    /// Adds what was taken and learned, and holds everybody back for as long as was asked.
     pub(super) fn restore(&mut self, saved: &SavedKey, anchor: Anchor, wall: WallNanos) {
         let now = self.move_to(anchor.now);
         self.counts
@@ -255,24 +284,29 @@ impl State {
         if let Some(until) = saved.paused {
             self.pause(anchor.nanos_of(until), now);
         }
+        if let Some(typical) = saved.typical {
+            let known = &mut self.rare().typical;
+            known.get_or_insert_with(|| Typical::restored(typical));
+        }
         if let Some(rare) = &mut self.rare {
             rare.line.forget_forecast();
         }
     }
 
-    /// Heeds what the answer to a request of this cost says of the upstream's limits.
-    pub(super) fn heed(&mut self, answered: Cost, told: Told, now: Nanos, wall: WallNanos) {
+    /// Heeds what an answer says of the upstream's limits; `mark` is what was known when its request was admitted. Returns
+    /// whether the first of the queue may pass earlier for it.
+    pub(super) fn heed(&mut self, mark: &Mark, told: Told, now: Nanos, wall: WallNanos) -> bool {
+        let since = self.admitted.since(mark.admitted);
+        self.change(now, |counts, quota, now| {
+            counts.heed(quota, told, (mark.used.as_deref(), since), now, wall);
+        })
+    }
+
+    /// The upstream refused a request, admitted at `sent`, for its rate.
+    pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
         let now = self.move_to(now);
-        let others = u64::from(self.in_flight.saturating_sub(1));
-        let pending = self
-            .rare
-            .as_ref()
-            .map_or_else(Cost::default, |rare| rare.pending);
-        let pending = (others, pending.less(answered));
-        self.counts.heed(&self.quota, told, pending, now, wall);
-        if let Some(rare) = &mut self.rare {
-            rare.line.forget_forecast();
-        }
+        self.counts.refused(sent, now);
+        self.heed_change();
     }
 
     /// Somebody holds on to this state, so that it does not vanish.
@@ -339,6 +373,20 @@ impl State {
             && !self.is_quota_set()
             && self.paused() <= now
             && self.counts.is_empty(&self.quota, now)
+    }
+
+    /// Changes what is taken. Returns whether the first of the queue may pass earlier for it: nobody is woken for nothing.
+    fn change(&mut self, now: Nanos, change: impl FnOnce(&mut Counts, &Quota, Nanos)) -> bool {
+        let now = self.move_to(now);
+        let first = self.rare.as_mut().and_then(|rare| {
+            rare.line.heed_change();
+            rare.line.first_cost()
+        });
+        let quota = &*self.quota;
+        let before = first.map(|cost| self.counts.earliest(quota, cost, now));
+        change(&mut self.counts, quota, now);
+        let after = first.map(|cost| self.counts.earliest(quota, cost, now));
+        after < before
     }
 
     fn first(&self) -> Option<Place> {

@@ -18,9 +18,10 @@ impl RateLimiter {
     /// What the limiter knows now, to be kept over a restart.
     ///
     /// Of each key that is not idle: what is taken of each limit and when, the pause that its upstream asked for, the quota
-    /// that was [set](Self::set_quota) for it, and what the upstream told of its limits, all by the wall clock. What is under
-    /// way is not kept, but stays taken, for the upstream has counted it. What waits is not kept. Settings are not, but a key
-    /// whose upstream has a quota of its own is granted that one until a request tells which it has now.
+    /// that was [set](Self::set_quota) for it, what the upstream told of its limits, and how long its answers are, all by the
+    /// wall clock. What is under way is not kept, but stays taken, for the upstream has counted it. What waits is not kept,
+    /// nor is a rate that a 429 has [cut](crate::Quota::steady), which is back within seconds. Settings are not, but a key whose
+    /// upstream has a quota of its own is granted that one until a request tells which it has now.
     ///
     /// Requests go on meanwhile, but for those of the 32nd part of the keys that is being copied.
     pub fn snapshot(&self) -> Snapshot {

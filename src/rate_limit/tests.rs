@@ -27,6 +27,9 @@ use crate::{
     upstream::Provider,
 };
 
+mod handle;
+mod several;
+
 fn limiter(quota: Quota) -> RateLimiter {
     RateLimiter::new(quota).unwrap().max_wait(None)
 }

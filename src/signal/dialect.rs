@@ -99,9 +99,8 @@ impl Dialect {
 
     /// The dialect that an error body gives away by a word that only its speaker uses, if any does.
     pub(crate) fn from_body(words: &Words, codes: &str) -> Option<Self> {
-        let in_codes = codes
-            .match_indices('\n')
-            .flat_map(|(at, _)| FIND_TELLING_WORDS.at(codes, at + 1));
+        let in_codes = memchr::memchr_iter(b'\n', codes.as_bytes())
+            .flat_map(|at| FIND_TELLING_WORDS.at(codes, at + 1));
         FIND_TELLING_WORDS
             .find(words)
             .chain(in_codes)

@@ -13,7 +13,7 @@
 //! 3. **Figures** overrule words: a limit of 0 is a quota that waiting cannot cure; a request larger than the whole
 //!    limit never fits; a limit per day that names no credible end is exhausted.
 //! 4. **The wait** is the longest that the answer asks for: in `retry-after-ms`, `x-ms-retry-after-ms` and
-//!    `retry-after`, in fields of the body (`google.rpc.RetryInfo` and its kin) or in its prose ("try again in
+//!    `retry-after` (which counts for nothing where it only rounds the milliseconds up), in fields of the body (`google.rpc.RetryInfo` and its kin) or in its prose ("try again in
 //!    22m46.848s"). Reset headers of the exhausted quota stand in where nothing else says how long. See [`hint`].
 //! 5. **`x-should-retry`** has the last word on whether the same request may be sent again.
 //!
@@ -35,6 +35,7 @@
 //! assert_eq!(failure.limit.as_ref().unwrap().limit, Some(6000.0));
 //! ```
 
+mod answer;
 mod dialect;
 mod failure;
 mod headers;
@@ -45,45 +46,11 @@ pub mod sse;
 pub mod usage;
 mod words;
 
-use std::time::SystemTime;
-
-use http::{HeaderMap, StatusCode};
-
 pub(crate) use self::headers::tells_quotas;
 pub use self::{
+    answer::Answer,
     dialect::Dialect,
     failure::{outcome_by_rules, outcome_of, outcome_of_head},
     headers::{QuotaReading, quotas},
     rules::FailureRule,
 };
-
-/// An upstream's answer, as far as it is known: all that [`outcome_of`] looks at.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Answer<'a> {
-    /// The status.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: &'a HeaderMap,
-    /// The body, or its beginning: JSON, an event stream, HTML or plain text. It may be cut anywhere and may be empty.
-    pub body: &'a [u8],
-    /// The time of arrival. Dates are read against the answer's own `Date` header, and against this only without one.
-    pub now: SystemTime,
-}
-
-impl<'a> Answer<'a> {
-    /// An answer of these parts.
-    pub fn new(
-        status: StatusCode,
-        headers: &'a HeaderMap,
-        body: &'a [u8],
-        now: SystemTime,
-    ) -> Self {
-        Self {
-            status,
-            headers,
-            body,
-            now,
-        }
-    }
-}

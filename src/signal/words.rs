@@ -19,8 +19,6 @@ pub(crate) struct Words {
 #[derive(Clone, Copy, Debug)]
 struct Start {
     at: u32,
-    /// Its [`head`].
-    head: u64,
     /// Its [`slot`].
     slot: u16,
 }
@@ -30,26 +28,19 @@ impl Words {
         let text = text.to_ascii_lowercase();
         let bytes = text.as_bytes();
         let mut starts = Vec::with_capacity(bytes.len() / 4);
-        let mut at = 0;
-        while let Some(byte) = bytes.get(at) {
-            match KINDS[usize::from(*byte)] {
-                Kind::Letter => {
-                    starts.push(Start::new(bytes, at));
-                    at = end_of_word(bytes, at);
-                }
-                Kind::Sign => {
-                    starts.push(Start::new(bytes, at));
-                    at += 1;
-                }
-                Kind::Colon if bytes[at..].starts_with(b"://") => {
-                    let host = at + 3;
-                    at = end_of_address(bytes, host);
-                    let begins = |at: &usize| *at == host || bytes[at - 1] == b'=';
-                    starts.extend((host..at).filter(begins).map(|at| Start::new(bytes, at)));
-                }
-                _ => at += 1,
+        let mut passed = 0;
+        for scheme_end in memchr::memmem::find_iter(bytes, "://") {
+            if scheme_end < passed {
+                continue;
             }
+            add_starts(&mut starts, bytes, passed..scheme_end);
+            let host = scheme_end + 3;
+            passed = end_of_address(bytes, host);
+            let begins = |at: &usize| *at == host || bytes[at - 1] == b'=';
+            let address = host..passed;
+            starts.extend(address.filter(begins).map(|at| Start::new(bytes, at)));
         }
+        add_starts(&mut starts, bytes, passed..bytes.len());
         Self { text, starts }
     }
 
@@ -74,20 +65,41 @@ impl Words {
 
 impl Start {
     fn new(bytes: &[u8], at: usize) -> Self {
-        let head = head(&bytes[at..]);
         Self {
             // Texts are cut to a few KiB long before this.
             at: at as u32,
-            head,
-            slot: slot(head),
+            slot: slot(head(&bytes[at..])),
         }
     }
 }
 
-fn end_of_word(bytes: &[u8], start: usize) -> usize {
-    let is_letter = |byte: &&u8| KINDS[usize::from(**byte)] == Kind::Letter;
-    start + bytes[start..].iter().take_while(is_letter).count()
+/// Adds the words and signs of a part without addresses.
+///
+/// All bytes of a block are looked at alike, which the compiler turns into a few wide instructions.
+fn add_starts(starts: &mut Vec<Start>, bytes: &[u8], part: Range<usize>) {
+    let mut before = b' ';
+    for (at, block) in part.clone().step_by(BLOCK).zip(bytes[part].chunks(BLOCK)) {
+        // One byte to the right, behind the last of the block before.
+        let mut shifted = [b' '; BLOCK + 1];
+        shifted[0] = before;
+        shifted[1..=block.len()].copy_from_slice(block);
+        before = shifted[BLOCK];
+        let mut begins = [0; BLOCK];
+        for (begins, pair) in begins.iter_mut().zip(shifted.windows(2)) {
+            *begins = u8::from(is_sign(pair[1]) | is_letter(pair[1]) & !is_letter(pair[0]));
+        }
+        for (at, begins) in (at..).step_by(8).zip(begins.as_chunks().0) {
+            let mut begins = u64::from_le_bytes(*begins);
+            while begins != 0 {
+                let at = at + begins.trailing_zeros() as usize / 8;
+                starts.push(Start::new(bytes, at));
+                begins &= begins - 1;
+            }
+        }
+    }
 }
+
+const BLOCK: usize = 64;
 
 fn end_of_address(bytes: &[u8], host: usize) -> usize {
     let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b')' | b'>');
@@ -114,12 +126,14 @@ struct Phrase<T> {
 }
 
 impl<T: Copy> Phrases<T> {
-    /// Each phrase has three bytes at least, or begins with a [sign](is_sign).
+    /// Each phrase has three bytes at least, or is looked up by its first one: see [`slot`].
     pub(crate) fn new<'a>(phrases: impl IntoIterator<Item = (&'a str, T)>) -> Self {
         let mut phrases: Vec<_> = phrases
             .into_iter()
             .filter(|(phrase, _)| !phrase.is_empty())
-            .inspect(|(phrase, _)| debug_assert!(phrase.len() > 2 || is_sign(phrase.as_bytes()[0])))
+            .inspect(|(phrase, _)| {
+                debug_assert!(phrase.len() > 2 || phrase.starts_with(['>', '/']));
+            })
             .map(|(phrase, value)| Phrase {
                 head: head(phrase.as_bytes()),
                 mask: head(&[0xFF; 8][..phrase.len().min(8)]),
@@ -144,8 +158,7 @@ impl<T: Copy> Phrases<T> {
     /// The phrases that begin at this place, the longest first, each with its length.
     pub(crate) fn at(&self, text: &str, at: usize) -> impl Iterator<Item = (usize, T)> {
         let rest = text.as_bytes().get(at..).unwrap_or_default();
-        let head = head(rest);
-        self.beginning(rest, head, slot(head))
+        self.beginning(rest, slot(head(rest)))
     }
 
     /// Every phrase in the text, in the order of the text, with the place behind it.
@@ -161,38 +174,33 @@ impl<T: Copy> Phrases<T> {
         part: Range<usize>,
     ) -> impl Iterator<Item = (Range<usize>, T)> {
         let starts = words.starts(part).iter();
-        let starts = starts.filter(|start| !self.range(start.slot).is_empty());
+        let starts = starts.filter(|start| self.range(start.slot).end > 0);
         starts.flat_map(|start| {
             let at = start.at as usize;
-            self.beginning(&words.text.as_bytes()[at..], start.head, start.slot)
+            self.beginning(&words.text.as_bytes()[at..], start.slot)
                 .map(move |(length, value)| (at..at + length, value))
         })
     }
 
     /// The last phrase that begins in a part of the text; of several that begin at the same place, the longest.
     pub(crate) fn last_in(&self, words: &Words, part: Range<usize>) -> Option<T> {
-        let mut starts = words.starts(part).iter().rev();
+        let starts = words.starts(part).iter().rev();
+        let mut starts = starts.filter(|start| self.range(start.slot).end > 0);
         starts.find_map(|start| {
             let rest = &words.text.as_bytes()[start.at as usize..];
-            self.beginning(rest, start.head, start.slot)
-                .next()
-                .map(|(_, value)| value)
+            let (_, value) = self.beginning(rest, start.slot).next()?;
+            Some(value)
         })
     }
 
-    fn beginning(
-        &self,
-        rest: &[u8],
-        rest_head: u64,
-        slot: u16,
-    ) -> impl Iterator<Item = (usize, T)> {
-        let range = self.range(slot);
-        self.phrases[usize::from(range.start)..usize::from(range.end)]
-            .iter()
-            .filter(move |phrase| {
-                rest_head & phrase.mask == phrase.head && rest.starts_with(phrase.phrase.as_bytes())
-            })
-            .map(|phrase| (phrase.phrase.len(), phrase.value))
+    fn beginning(&self, rest: &[u8], slot: u16) -> impl Iterator<Item = (usize, T)> {
+        let Range { start, end } = self.range(slot).clone();
+        let phrases = self.phrases[usize::from(start)..usize::from(end)].iter();
+        let head = head(rest);
+        let found = phrases.filter(move |phrase| {
+            head & phrase.mask == phrase.head && rest.starts_with(phrase.phrase.as_bytes())
+        });
+        found.map(|phrase| (phrase.phrase.len(), phrase.value))
     }
 
     fn range(&self, slot: u16) -> &Range<u16> {
@@ -200,40 +208,23 @@ impl<T: Copy> Phrases<T> {
     }
 }
 
-/// What a byte is to the words of a text.
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Letter,
-    Sign,
-    Colon,
-    Other,
+/// In lower case, as the text is.
+const fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_lowercase() | byte.is_ascii_digit()
 }
-
-/// Looked up, because it is asked of every byte.
-const KINDS: [Kind; 256] = {
-    let mut kinds = [Kind::Other; 256];
-    let mut byte = 0;
-    while byte < kinds.len() {
-        kinds[byte] = match byte as u8 {
-            b':' => Kind::Colon,
-            sign if is_sign(sign) => Kind::Sign,
-            letter if letter.is_ascii_alphanumeric() => Kind::Letter,
-            _ => Kind::Other,
-        };
-        byte += 1;
-    }
-    kinds
-};
 
 /// The signs that phrases begin with, and all that is not ASCII.
 const fn is_sign(byte: u8) -> bool {
-    matches!(byte, b'>' | b'/' | b'(' | 0x80..)
+    (byte == b'>') | (byte == b'/') | (byte == b'(') | !byte.is_ascii()
 }
 
-/// Where what begins with this head is looked up: by its first three bytes, or by its first one if that is a sign, which
-/// may be a phrase by itself.
+/// Where what begins with this head is looked up: by its first three bytes, or by its first one if that may be a phrase by
+/// itself.
 fn slot(head: u64) -> u16 {
-    let bytes = if is_sign(head as u8) { 0xFF } else { 0xFF_FFFF };
+    let bytes = match head as u8 {
+        b'>' | b'/' => 0xFF,
+        _ => 0xFF_FFFF,
+    };
     // Knuth's multiplicative hash: the highest bits are the best mixed.
     let hash = ((head & bytes) as u32).wrapping_mul(0x9E37_79B1);
     (hash >> (32 - SLOTS.ilog2())) as u16
@@ -246,10 +237,15 @@ const SLOTS: usize = 512;
 fn head(bytes: &[u8]) -> u64 {
     match bytes.first_chunk() {
         Some(head) => u64::from_le_bytes(*head),
-        None => (0..)
-            .zip(bytes)
-            .fold(0, |head, (at, byte)| head | u64::from(*byte) << (8 * at)),
+        None => head_of_short(bytes),
     }
+}
+
+#[cold]
+fn head_of_short(bytes: &[u8]) -> u64 {
+    let mut head = [0; 8];
+    head[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(head)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::{
         calendar::{Every, Zone, ZoneId},
         config::Quota,
         limit::{Counting, Limit},
-        saved::{SavedElsewhere, SavedKey, SavedLimit, SavedQuota, Taking},
+        saved::{SavedElsewhere, SavedKey, SavedLimit, SavedQuota, SavedTypical, Taking},
     },
 };
 
@@ -30,6 +30,10 @@ pub(super) fn of_key(saved: &SavedKey) -> Value {
     }
     let limits: Vec<_> = saved.limits.iter().map(of_limit).collect();
     json.insert("limits".into(), limits.into());
+    if let Some(SavedTypical { mean, deviation }) = saved.typical {
+        let answers = json!({ "mean": mean, "deviation": deviation });
+        json.insert("answers".into(), answers);
+    }
     json.into()
 }
 
@@ -43,19 +47,27 @@ pub(super) fn to_key(json: Value) -> Result<SavedKey, Wrong> {
             .check()
             .map_err(|error| unworkable(&error).within("limits"))?;
         let quota = fields.optional("quota", |json| to_quota(json, of_limits))?;
+        let typical = fields.optional("answers", to_typical)?;
         Ok(SavedKey {
             key,
             quota,
             paused,
             limits,
+            typical,
         })
     })
 }
 
 fn of_quota(SavedQuota { quota, is_set }: &SavedQuota) -> Value {
     let mut json = Map::new();
-    if *is_set {
-        json.insert("set".into(), true.into());
+    for (name, is_so) in [
+        ("set", *is_set),
+        ("keep_estimates", quota.keeps_estimates),
+        ("steady", quota.is_steady),
+    ] {
+        if is_so {
+            json.insert(name.into(), true.into());
+        }
     }
     if let Some(requests) = quota.max_concurrent {
         json.insert("max_concurrent".into(), requests.into());
@@ -73,6 +85,8 @@ fn to_quota(json: Value, mut quota: Quota) -> Result<SavedQuota, Wrong> {
     };
     Fields::read(json, |fields| {
         let is_set = fields.flag("set")?;
+        quota.keeps_estimates = fields.flag("keep_estimates")?;
+        quota.is_steady = fields.flag("steady")?;
         quota.max_concurrent = fields.optional("max_concurrent", requests)?;
         quota.max_tokens_per_request = fields.optional("max_tokens_per_request", count)?;
         quota.check().map_err(|error| unworkable(&error))?;
@@ -205,6 +219,15 @@ fn to_elsewhere(json: Value) -> Result<SavedElsewhere, Wrong> {
         Ok(SavedElsewhere {
             amount: fields.required("amount", count)?,
             until: fields.required("until", time)?,
+        })
+    })
+}
+
+fn to_typical(json: Value) -> Result<SavedTypical, Wrong> {
+    Fields::read(json, |fields| {
+        Ok(SavedTypical {
+            mean: fields.required("mean", count)?,
+            deviation: fields.required("deviation", count)?,
         })
     })
 }

@@ -239,7 +239,7 @@ proptest! {
 
     #[test]
     fn any_key_is_read_as_it_was_written(key in any::<String>()) {
-        let saved = SavedKey { key: key.into(), quota: None, paused: Some(-1), limits: Vec::new() };
+        let saved = SavedKey { key: key.into(), quota: None, paused: Some(-1), limits: Vec::new(), typical: None };
         let snapshot = Snapshot { scope: "by".into(), saved_at: i64::MIN, keys: vec![saved] };
         prop_assert_eq!(&Snapshot::from_json(&snapshot.to_json()).unwrap(), &snapshot);
         snapshot.saved_at();

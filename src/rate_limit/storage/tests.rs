@@ -16,7 +16,9 @@ use crate::{
     clock::{Clock, ManualClock, TokioClock},
     money::Money,
     outcome::Dimension,
-    rate_limit::{Limit, Quota, RateLimitLayer, RateLimiter, Snapshot, Zone, learned::Told},
+    rate_limit::{
+        Limit, Quota, RateLimitLayer, RateLimiter, Snapshot, Zone, learned::Told, mark::Mark,
+    },
     request::{Cost, Scope},
     testing::{answer, client, ms, request},
     upstream::Provider,
@@ -63,7 +65,7 @@ impl Process {
         let now = self.limiter.now();
         let mut state = self.limiter.enter(key, now);
         let at = state.admit(cost, now).at;
-        state.finish(cost);
+        state.finish();
         at
     }
 
@@ -261,10 +263,23 @@ fn what_an_upstream_told_is_kept() {
     );
 }
 
+#[test]
+fn what_is_expected_of_answers_is_kept() {
+    let quota = || Quota::new().limit(Limit::tokens(900).per_minute());
+    let first = Process::new(quota(), evening());
+    first
+        .limiter
+        .enter("", first.limiter.now())
+        .learn(Cost::tokens(0, 100));
+    let second = first.restarted(quota(), secs(86_400));
+    let state = second.limiter.enter("", second.limiter.now());
+    assert_eq!(state.expect(Cost::tokens(5, 700)), Cost::tokens(5, 300));
+}
+
 fn heed(process: &Process, told: Told) {
     let (now, wall) = (process.limiter.now(), process.limiter.epoch().wall());
     let mut state = process.limiter.enter("", now);
-    state.heed(Cost::default(), told, now, wall);
+    state.heed(&Mark::default(), told, now, wall);
 }
 
 #[test]
@@ -458,6 +473,7 @@ enum Step {
     Pause { millis: u64 },
     SetQuota { quota: usize },
     Reset,
+    Learn { tokens: u64 },
     Wait { millis: u64 },
 }
 
@@ -480,6 +496,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0_u64..90_000).prop_map(|millis| Step::Pause { millis }),
         1 => (0_usize..3).prop_map(|quota| Step::SetQuota { quota }),
         1 => Just(Step::Reset),
+        1 => (0_u64..90).prop_map(|tokens| Step::Learn { tokens }),
         12 => (0_u64..900).prop_map(|millis| Step::Wait { millis }),
     ];
     proptest::collection::vec(step, 0..300)
@@ -502,6 +519,7 @@ fn quotas() -> [Quota; 3] {
             .limit(Limit::requests(300).per(secs(7)))
             .limit(Limit::money(Money::from_cents(1)).per_month())
             .min_interval(ms(90))
+            .keep_estimates()
             .max_tokens_per_request(45)
             .margin(ms(150)),
         Quota::new(),
@@ -535,6 +553,7 @@ fn play(process: &Process, steps: &[Step]) {
                 limiter.set_quota("", quotas()[*quota].clone()).unwrap();
             }
             Step::Reset => limiter.reset(""),
+            Step::Learn { tokens } => limiter.enter("", now).learn(Cost::tokens(0, *tokens)),
             Step::Settle { .. } | Step::Refund { .. } => {}
         }
     }

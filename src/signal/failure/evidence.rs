@@ -103,9 +103,10 @@ impl Evidence {
             self.codes.reserve(2 * MAX_CODE);
             self.codes.push('\n');
         }
-        let visible = code.chars().filter(|character| !character.is_whitespace());
-        self.codes
-            .extend(visible.map(|character| character.to_ascii_lowercase()));
+        let from = self.codes.len();
+        code.split_whitespace()
+            .for_each(|part| self.codes.push_str(part));
+        self.codes[from..].make_ascii_lowercase();
         self.codes.push('\n');
     }
 

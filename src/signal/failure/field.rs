@@ -85,12 +85,7 @@ impl WaitUnit {
             (Self::Millis, Some(millis)) => hint::from_secs(millis / 1e3),
             (Self::Seconds, Some(seconds)) => hint::from_secs(seconds),
             (Self::Time, Some(_)) => None,
-            (_, None) => hint::parse_duration(text).or_else(|| {
-                Some(hint::until(
-                    hint::parse_date(text, server_time)?,
-                    server_time,
-                ))
-            }),
+            (_, None) => hint::parse_wait(text, server_time),
         }
     }
 }

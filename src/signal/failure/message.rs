@@ -1,6 +1,9 @@
 //! The upstream's words, fit for a log: short, and without keys.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    ops::Range,
+    sync::{Arc, LazyLock},
+};
 
 use super::evidence::truncate;
 use crate::signal::words::{Phrases, Words};
@@ -12,27 +15,31 @@ pub(super) fn shorten(text: &str, words: &Words) -> Option<Arc<str>> {
     let line = Some(&text[..end]).filter(|line| !line.is_empty())?;
     let mut message = String::with_capacity(MAX_MESSAGE);
     let mut kept_to = 0;
-    for (place, start) in KEY_STARTS.find_in(words, 0..line.len()) {
-        let key = match start {
-            Start::OfKey => place.start,
-            Start::BeforeKey => place.end,
-        };
-        if key < kept_to {
-            continue;
-        }
-        let rest = &line[key.min(line.len())..];
-        let end = key + rest.find(char::is_whitespace).unwrap_or(rest.len());
-        if end - key >= MIN_KEY {
-            message.push_str(&line[kept_to..key]);
-            message.push_str("***");
-            kept_to = end;
-        }
+    // What begins beyond the room that is left is cut anyway.
+    while let Some(key) = next_key(line, kept_to..kept_to + MAX_MESSAGE - message.len(), words) {
+        message.push_str(&line[kept_to..key.start]);
+        message.push_str("***");
+        kept_to = key.end;
         if message.len() > MAX_MESSAGE {
             break;
         }
     }
     message.push_str(truncate(&line[kept_to..], MAX_MESSAGE));
     Some(truncate(message.trim(), MAX_MESSAGE).into())
+}
+
+/// Where the first key is that begins in a part of the line.
+fn next_key(line: &str, part: Range<usize>, words: &Words) -> Option<Range<usize>> {
+    let part = part.start..part.end.min(line.len());
+    let mut keys = KEY_STARTS.find_in(words, part).map(|(place, start)| {
+        let key = match start {
+            Start::OfKey => place.start,
+            Start::BeforeKey => place.end.min(line.len()),
+        };
+        let rest = &line[key..];
+        key..key + rest.find(char::is_whitespace).unwrap_or(rest.len())
+    });
+    keys.find(|key| key.len() >= MIN_KEY)
 }
 
 /// What a phrase says of the key at hand.
@@ -79,6 +86,18 @@ mod tests {
         ] {
             assert_eq!(shorten(text, &Words::new(text)).as_deref(), Some(wanted));
         }
+    }
+
+    #[test]
+    fn a_key_that_begins_where_the_message_is_cut_is_masked() {
+        for before in 190..=200 {
+            let text = ".".repeat(before) + "sk-abcdefgh, sk-ijklmnop and more";
+            let message = shorten(&text, &Words::new(&text)).unwrap();
+            assert!(!message.contains("sk"), "{message}");
+        }
+        let keys = "sk-abcdefgh ".repeat(100);
+        let message = shorten(&keys, &Words::new(&keys)).unwrap();
+        assert_eq!(*message, *"*** ".repeat(50));
     }
 
     /// It once took a millisecond for 4 KiB, and the square of it for more.

@@ -13,12 +13,16 @@ mod scope;
 #[cfg(test)]
 mod tests;
 
-use http::StatusCode;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderName, StatusCode};
 
 pub use self::head::outcome_of_head;
 use self::{evidence::Evidence, quota_id::QuotaId};
 use super::{
-    Answer, Dialect, QuotaReading, hint, quotas,
+    Answer, Dialect, QuotaReading,
+    headers::quotas_at,
+    hint, quotas,
     rules::{FailureRule, Verdict, of_dialect, shared},
     words::Words,
 };
@@ -50,7 +54,7 @@ pub fn outcome_by_rules(
     if is_success && !evidence.is_error {
         return Outcome::Success;
     }
-    Reading::new(answer, dialect, evidence)
+    Reading::new(answer, dialect, evidence, server_time)
         .failure(rules)
         .into()
 }
@@ -62,10 +66,16 @@ struct Reading<'a> {
     evidence: Evidence,
     /// The words of the messages.
     words: Words,
+    server_time: SystemTime,
 }
 
 impl<'a> Reading<'a> {
-    fn new(answer: &'a Answer<'a>, dialect: Option<Dialect>, mut evidence: Evidence) -> Self {
+    fn new(
+        answer: &'a Answer<'a>,
+        dialect: Option<Dialect>,
+        mut evidence: Evidence,
+        server_time: SystemTime,
+    ) -> Self {
         if let Some(kind) = error_type(answer) {
             evidence.add_code(kind);
         }
@@ -78,6 +88,7 @@ impl<'a> Reading<'a> {
             dialect,
             evidence,
             words,
+            server_time,
         }
     }
 
@@ -191,31 +202,27 @@ impl<'a> Reading<'a> {
 
     /// The quota headers, and those that a gateway relays in the body.
     fn quotas(&self) -> Vec<QuotaReading<'_>> {
-        let mut readings = quotas(self.answer.headers, self.answer.now);
-        readings.extend(quotas(&self.evidence.headers, self.server_time()));
+        let mut readings = quotas_at(self.answer.headers, self.server_time);
+        // Relayed headers may have a date of their own.
+        readings.extend(quotas(&self.evidence.headers, self.server_time));
         readings
     }
 
     /// The longest wait that is asked for; else the reset of the quota that was hit.
-    fn wait(&self, limit: &LimitHit, quotas: &[QuotaReading<'_>]) -> Option<std::time::Duration> {
-        let server_time = self.server_time();
+    fn wait(&self, limit: &LimitHit, quotas: &[QuotaReading<'_>]) -> Option<Duration> {
         let asked = hint::longest_retry_after(self.answer.headers, self.answer.now)
             .max(hint::longest_retry_after(
                 &self.evidence.headers,
-                server_time,
+                self.server_time,
             ))
             .max(self.evidence.wait)
-            .max(hint::find_wait_in(&self.words, server_time));
+            .max(hint::find_wait_in(&self.words, self.server_time));
         asked.or_else(|| {
             let hit = quotas
                 .iter()
                 .filter(|reading| is_hit(reading, limit, quotas.len()));
             hit.filter_map(|reading| reading.reset_after).max()
         })
-    }
-
-    fn server_time(&self) -> std::time::SystemTime {
-        hint::server_time(self.answer.headers, self.answer.now)
     }
 
     /// What the figures make of it, whatever the words.
@@ -247,7 +254,8 @@ impl Verdict {
 
 /// AWS names the error in a header: `ThrottlingException:http://internal.amazon.com/…`.
 fn error_type<'a>(answer: &Answer<'a>) -> Option<&'a str> {
-    let value = answer.headers.get("x-amzn-errortype")?.to_str().ok()?;
+    static NAME: HeaderName = HeaderName::from_static("x-amzn-errortype");
+    let value = answer.headers.get(&NAME)?.to_str().ok()?;
     value.split(':').next()
 }
 

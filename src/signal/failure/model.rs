@@ -9,27 +9,33 @@ use crate::signal::words::{Phrases, Words};
 ///
 /// `words` are those of `text`. A name is quoted, or stands behind "model:", or looks like no word of English.
 pub(super) fn read<'a>(text: &'a str, words: &Words) -> Option<&'a str> {
-    let cues = FIND_CUES.find_in(words, 0..text.len());
-    let named = cues.filter_map(|(place, index)| {
-        let (before, after) = (&text[..place.start], &text[place.end..]);
-        // The "model" in "nonexistent-model:latest" is part of a name itself.
-        if before.ends_with(['-', '/', '_', '.']) {
-            return None;
-        }
-        let name = match CUES[index].1 {
-            Shape::Any => name_ahead(after, true)?.0,
-            Shape::NoWord => name_ahead(after, false)?.0,
-            Shape::AnyBefore(words) => {
-                let (name, rest) = name_ahead(after, true)?;
-                words.iter().find(|word| rest.starts_with(**word))?;
-                name
-            }
-            Shape::InFront => name_behind(before)?,
-        };
-        Some((index, name))
-    });
     // The surest cue wins, and the first of its kind.
-    named.min_by_key(|(index, _)| *index).map(|(_, name)| name)
+    let mut best = None;
+    for (place, cue) in FIND_CUES.find_in(words, 0..text.len()) {
+        if best.is_none_or(|(known, _)| cue < known) {
+            let name = named_by(CUES[cue].1, &text[..place.start], &text[place.end..]);
+            best = name.map(|name| (cue, name)).or(best);
+        }
+    }
+    best.map(|(_, name)| name)
+}
+
+/// The name that stands beside a cue.
+fn named_by<'a>(shape: Shape, before: &'a str, after: &'a str) -> Option<&'a str> {
+    // The "model" in "nonexistent-model:latest" is part of a name itself.
+    if before.ends_with(['-', '/', '_', '.']) {
+        return None;
+    }
+    match shape {
+        Shape::Any => Some(name_ahead(after, true)?.0),
+        Shape::NoWord => Some(name_ahead(after, false)?.0),
+        Shape::AnyBefore(words) => {
+            let (name, rest) = name_ahead(after, true)?;
+            words.iter().find(|word| rest.starts_with(**word))?;
+            Some(name)
+        }
+        Shape::InFront => name_behind(before),
+    }
 }
 
 /// The name that the text begins with, and the text after it. Where not `any` word will do, it has to be quoted or look
@@ -55,8 +61,8 @@ fn name_ahead(text: &str, any: bool) -> Option<(&str, &str)> {
         && !name.contains(char::is_whitespace)
         && (any || quote.is_some() || looks_like_a_name(name));
     // "10KTPM-200RPM" stands where OpenAI once put the limits in the model's place.
-    let is_bundle = name.contains("TPM") || name.contains("RPM");
-    (is_name && !is_bundle).then_some((name, rest))
+    let is_bundle = || name.contains("TPM") || name.contains("RPM");
+    (is_name && !is_bundle()).then_some((name, rest))
 }
 
 /// The name that the text ends with.

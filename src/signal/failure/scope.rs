@@ -14,27 +14,36 @@ use crate::{
 /// Reads what is counted and the period of it: "tokens per min (TPM)", "10 API calls / minute", "token rate limit",
 /// "max RPM: 20".
 pub(super) fn read(words: &Words) -> QuotaId {
-    let mut found = acronym(words);
-    if found.dimension.is_some() {
-        return found;
-    }
-    for (place, window) in periods(words) {
-        if found.dimension.is_some() {
-            break;
+    let text = words.text();
+    let mut found = QuotaId::default();
+    let mut phrase = None;
+    let mut names = Vec::new();
+    for (place, said) in SAID.find_in(words, 0..text.len()) {
+        match said {
+            Said::Acronym(id) if stands_alone(text, &place) => return id,
+            Said::Acronym(_) => {}
+            Said::Period(window) if found.dimension.is_none() => {
+                let Some(window) = window.or_else(|| window_ahead(&text[place.end..])) else {
+                    continue;
+                };
+                found.window = found.window.or(Some(window));
+                // "Tokens per minute", but "the per minute request limit".
+                let before = place.start.saturating_sub(MAX_DISTANCE)..place.start;
+                found.dimension = last_dimension(words, before)
+                    .or_else(|| last_dimension(words, place.end..place.end + MAX_DISTANCE));
+            }
+            Said::Period(_) => {}
+            Said::Phrase(index) => {
+                phrase = Some(phrase.map_or(index, |first: usize| first.min(index)));
+            }
+            Said::Name => names.push(place.end),
         }
-        found.window = found.window.or(Some(window));
-        // "Tokens per minute", but "the per minute request limit".
-        found.dimension = found
-            .dimension
-            .or_else(|| {
-                last_dimension(words, place.start.saturating_sub(MAX_DISTANCE)..place.start)
-            })
-            .or_else(|| last_dimension(words, place.end..place.end + MAX_DISTANCE));
     }
-    found.dimension = found
-        .dimension
-        .or_else(|| first_of(&DIMENSION_PHRASES, &FIND_DIMENSION_PHRASES, words));
-    or_named(found, words)
+    let by_phrase = phrase.map(|index| DIMENSION_PHRASES[index].1);
+    found.dimension = found.dimension.or(by_phrase);
+    names
+        .into_iter()
+        .fold(found, |found, name| or_named(found, &text[name..]))
 }
 
 /// What a request was too large in: the prompt where only that is spoken of, else all its tokens.
@@ -57,43 +66,25 @@ pub(super) fn of_codes(codes: &str) -> Option<Dimension> {
 }
 
 /// Completed by a quota's name in the sentence: "exceeded for UserByModelByDay", "metric: x/generate_requests".
-fn or_named(mut found: QuotaId, words: &Words) -> QuotaId {
-    for (end, ()) in NAMED.find(words) {
-        let name = &words.text()[end..];
-        let id = QuotaId::parse(name.split([' ', ',', '\n']).next().unwrap_or_default());
-        // A quota of no named unit counts requests: UserByModelByDay.
-        let unnamed = id.window.map(|_| Dimension::Requests);
-        found.window = found.window.or(id.window);
-        found.dimension = id.dimension.or(found.dimension).or(unnamed);
+fn or_named(found: QuotaId, text: &str) -> QuotaId {
+    let id = QuotaId::parse(text.split([' ', ',', '\n']).next().unwrap_or_default());
+    // A quota of no named unit counts requests: UserByModelByDay.
+    let unnamed = id.window.map(|_| Dimension::Requests);
+    QuotaId {
+        window: found.window.or(id.window),
+        dimension: id.dimension.or(found.dimension).or(unnamed),
     }
-    found
 }
 
-/// RPM, TPD, ITPM, ASPH and their kin, as a word of their own: in "10KTPM-200RPM" they name a bundle.
-fn acronym(words: &Words) -> QuotaId {
-    let text = words.text();
-    let mut acronyms = ACRONYMS.find_in(words, 0..text.len());
-    let alone = acronyms.find(|(place, _)| {
-        let joins = |next: char| next.is_alphanumeric() || next == '-';
-        !text[..place.start].ends_with('-') && !text[place.end..].starts_with(joins)
-    });
-    alone.map(|(_, id)| id).unwrap_or_default()
-}
-
-/// The periods that are named, and where.
-fn periods(words: &Words) -> impl Iterator<Item = (Range<usize>, Window)> {
-    let text = words.text();
-    PERIODS
-        .find_in(words, 0..text.len())
-        .filter_map(|(place, window)| {
-            let after = text[place.end..].trim_start_matches([' ', '-', '_']);
-            let window = window.or_else(|| window_ahead(after))?;
-            Some((place, window))
-        })
+/// Whether it is a word of its own: in "10KTPM-200RPM" acronyms name a bundle.
+fn stands_alone(text: &str, place: &Range<usize>) -> bool {
+    let joins = |next: char| next.is_alphanumeric() || next == '-';
+    !text[..place.start].ends_with('-') && !text[place.end..].starts_with(joins)
 }
 
 /// The window whose name, or whose length, the text begins with.
 fn window_ahead(text: &str) -> Option<Window> {
+    let text = text.trim_start_matches([' ', '-', '_']);
     // Most slashes stand in addresses.
     if !text.starts_with(|first: char| first.is_ascii_digit() || "smhd".contains(first)) {
         return None;
@@ -148,23 +139,44 @@ const WINDOW_NAMES: [(&str, Window); 9] = [
     ("month", Window::Month),
 ];
 
-/// Joints, behind which a period stands, and periods in one word.
-static PERIODS: LazyLock<Phrases<Option<Window>>> = LazyLock::new(|| {
-    Phrases::new([
-        ("per", None),
-        ("every", None),
-        ("each", None),
-        ("/", None),
-        ("hourly", Some(Window::Hour)),
-        ("daily", Some(Window::Day)),
-        ("monthly", Some(Window::Month)),
-        // Anthropic's spend limits run by calendar months.
-        ("specified api usage limits", Some(Window::Month)),
-    ])
+/// What a phrase tells of the limit.
+#[derive(Clone, Copy)]
+enum Said {
+    Acronym(QuotaId),
+    /// A joint, behind which a period stands, or a period in one word.
+    Period(Option<Window>),
+    /// One of [`DIMENSION_PHRASES`].
+    Phrase(usize),
+    /// A quota's name comes next.
+    Name,
+}
+
+static SAID: LazyLock<Phrases<Said>> = LazyLock::new(|| {
+    let acronyms = acronyms();
+    let acronyms = acronyms
+        .iter()
+        .map(|(acronym, id)| (acronym.as_str(), Said::Acronym(*id)));
+    let phrases = DIMENSION_PHRASES.iter().enumerate();
+    let phrases = phrases.map(|(index, (phrase, _))| (*phrase, Said::Phrase(index)));
+    let periods = PERIODS.map(|(period, window)| (period, Said::Period(window)));
+    let names = BEFORE_NAMES.map(|words| (words, Said::Name));
+    Phrases::new(acronyms.chain(phrases).chain(periods).chain(names))
 });
 
-/// A unit's letters, P for "per", and the period's letter.
-static ACRONYMS: LazyLock<Phrases<QuotaId>> = LazyLock::new(|| {
+const PERIODS: [(&str, Option<Window>); 8] = [
+    ("per", None),
+    ("every", None),
+    ("each", None),
+    ("/", None),
+    ("hourly", Some(Window::Hour)),
+    ("daily", Some(Window::Day)),
+    ("monthly", Some(Window::Month)),
+    // Anthropic's spend limits run by calendar months.
+    ("specified api usage limits", Some(Window::Month)),
+];
+
+/// RPM, TPD, ITPM, ASPH and their kin: a unit's letters, P for "per", and the period's letter.
+fn acronyms() -> Vec<(String, QuotaId)> {
     let units = [
         ("r", Dimension::Requests),
         ("q", Dimension::Requests),
@@ -190,8 +202,10 @@ static ACRONYMS: LazyLock<Phrases<QuotaId>> = LazyLock::new(|| {
             acronyms.push((format!("{unit}{period}"), id));
         }
     }
-    Phrases::new(acronyms.iter().map(|(acronym, id)| (acronym.as_str(), *id)))
-});
+    acronyms
+}
+
+const BEFORE_NAMES: [&str; 2] = ["exceeded for ", "for metric: "];
 
 /// What stands before a period: the last of these counts.
 static DIMENSIONS: LazyLock<Phrases<Dimension>> = LazyLock::new(|| {
@@ -229,8 +243,6 @@ const DIMENSION_PHRASES: [(&str, Dimension); 12] = [
     ("requests rate limit", Dimension::Requests),
     ("seconds of audio", Dimension::AudioSeconds),
 ];
-static FIND_DIMENSION_PHRASES: LazyLock<Phrases<usize>> =
-    LazyLock::new(|| indexed(&DIMENSION_PHRASES));
 
 /// What tells how large is too large, asked in this order.
 const SIZE_PHRASES: [(&str, Dimension); 11] = [
@@ -261,10 +273,6 @@ const CODES: [(&str, Dimension); 10] = [
     ("ratequota", Dimension::Requests),
     ("allocationquota", Dimension::Tokens),
 ];
-
-/// What stands before a quota's name.
-static NAMED: LazyLock<Phrases<()>> =
-    LazyLock::new(|| Phrases::new([("exceeded for ", ()), ("for metric: ", ())]));
 
 /// How far from its period a dimension stands.
 const MAX_DISTANCE: usize = 40;

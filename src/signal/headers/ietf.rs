@@ -5,7 +5,10 @@
 //! `RateLimit: limit=100, remaining=50, reset=5` and `RateLimit-Policy: 100;w=60`. Before: three headers, with the
 //! policies behind the limit.
 
-use super::{QuotaReading, name::dimension_of, set, window_of_seconds};
+use super::{
+    name::dimension_of,
+    reading::{QuotaReading, set, window_of_seconds},
+};
 use crate::{outcome::Dimension, signal::hint};
 
 /// What these fields say, before it is put together.

@@ -2,6 +2,7 @@
 
 mod ietf;
 mod name;
+mod reading;
 #[cfg(test)]
 mod tests;
 
@@ -9,33 +10,14 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
 
+pub use self::reading::QuotaReading;
 use self::{
     ietf::Policies,
     name::{QuotaName, Role, is_quota_name},
+    reading::{set, window_of_seconds},
 };
 use super::hint;
-use crate::outcome::{Dimension, Window};
-
-/// What the headers say of one quota. Only what they say is filled in.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct QuotaReading<'a> {
-    /// What is counted. Where the headers do not name it: requests.
-    pub dimension: Dimension,
-    /// The headers' own word for it, as `requests`, `req`, `ocr-pages`; empty where they have none.
-    pub unit: &'a str,
-    /// The period, where the header's name or a renewal period says it. The period of `reset_after` is not it: that
-    /// is when the quota will be full again, or the next unit free.
-    pub window: Option<Window>,
-    /// The most that the period allows.
-    pub limit: Option<f64>,
-    /// What is left.
-    pub remaining: Option<f64>,
-    /// What was used.
-    pub used: Option<f64>,
-    /// When the quota is renewed, from now; zero if that has passed. Rounded up to a millisecond.
-    pub reset_after: Option<Duration>,
-}
+use crate::outcome::Dimension;
 
 /// What the headers say of the caller's quotas.
 ///
@@ -51,7 +33,11 @@ pub fn quotas(headers: &HeaderMap, now: SystemTime) -> Vec<QuotaReading<'_>> {
     if !tells_quotas(headers) {
         return Vec::new();
     }
-    let server_time = hint::server_time(headers, now);
+    quotas_at(headers, hint::server_time(headers, now))
+}
+
+/// [`quotas`], where the time by the upstream's clock is known.
+pub(super) fn quotas_at(headers: &HeaderMap, server_time: SystemTime) -> Vec<QuotaReading<'_>> {
     let mut drafts = Drafts::default();
     for (name, value) in headers {
         if is_quota_name(name.as_str()) {
@@ -153,20 +139,6 @@ impl<'a> Drafts<'a> {
     }
 }
 
-impl<'a> QuotaReading<'a> {
-    fn new(dimension: Dimension, unit: &'a str, window: Option<Window>) -> Self {
-        Self {
-            dimension,
-            unit,
-            window,
-            limit: None,
-            remaining: None,
-            used: None,
-            reset_after: None,
-        }
-    }
-}
-
 impl<'a> Draft<'a> {
     fn finish(mut self) -> QuotaReading<'a> {
         let reading = &mut self.reading;
@@ -235,10 +207,7 @@ impl Reset {
                 Some(Self::Wait(hint::until_epoch(epoch, server_time)))
             }
             Ok(number) => (number >= 0.0).then_some(Self::Bare(number)),
-            Err(_) => hint::parse_duration(value).map(Self::Wait).or_else(|| {
-                let date = hint::parse_date(value, server_time)?;
-                Some(Self::Wait(hint::until(date, server_time)))
-            }),
+            Err(_) => hint::parse_wait(value, server_time).map(Self::Wait),
         }
     }
 
@@ -250,30 +219,10 @@ impl Reset {
     }
 }
 
-/// The period of so many seconds that has a name.
-fn window_of_seconds(seconds: f64) -> Option<Window> {
-    let window = match seconds {
-        1.0 => Window::Second,
-        60.0 => Window::Minute,
-        3_600.0 => Window::Hour,
-        86_400.0 => Window::Day,
-        // 28 to 31 days.
-        2_419_200.0..=2_678_400.0 => Window::Month,
-        _ => return None,
-    };
-    Some(window)
-}
-
 /// The number that a value begins with; policies or a comment may follow.
 fn leading_number(value: &str) -> Option<f64> {
     let end = value.bytes().position(|byte| matches!(byte, b',' | b';'));
     let number = &value[..end.unwrap_or(value.len())];
     let number: f64 = number.trim_ascii().parse().ok()?;
     (number.is_finite() && number >= 0.0).then_some(number)
-}
-
-fn set<T>(slot: &mut Option<T>, value: Option<T>) {
-    if slot.is_none() {
-        *slot = value;
-    }
 }

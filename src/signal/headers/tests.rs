@@ -2,6 +2,7 @@ use http::HeaderName;
 use proptest::prelude::*;
 
 use super::*;
+use crate::outcome::Window;
 use Dimension::{AudioSeconds, Concurrency, InputTokens, Other, OutputTokens, Requests, Tokens};
 use Window::{Day, Hour, Minute, Month, Second};
 

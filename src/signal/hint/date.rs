@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 /// after `server_time`.
 pub fn parse_date(text: &str, server_time: SystemTime) -> Option<SystemTime> {
     let text = text.trim();
-    if let Ok(date) = httpdate::parse_http_date(text) {
-        return Some(date);
+    // HTTP's dates begin with the day of the week.
+    match text.starts_with(|first: char| first.is_ascii_digit()) {
+        true => leading_date(text, server_time),
+        false => httpdate::parse_http_date(text).ok(),
     }
-    leading_date(text, server_time)
 }
 
 /// The ISO date that the text begins with. A date without a time of day is its midnight; without a zone it is UTC.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{MAX_HINT, round_up};
+use super::wait::from_secs;
 
 /// Reads a duration: `22m46.848s`, `1h2m3.5s`, `579ms`, `6m0s`, `34.07s`, `1d2h`, `20 seconds`, `1 hour and 5 minutes`,
 /// and protobuf's `3.000000001s`.
 ///
 /// A bare number has no unit and is none of these. Negative or malformed: `None`. Rounded up to a millisecond, cut to
-/// [`MAX_HINT`].
+/// [`MAX_HINT`](super::MAX_HINT).
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (wait, rest) = leading_duration(text)?;
@@ -29,40 +29,28 @@ fn leading_clock(text: &str) -> Option<(Duration, &str)> {
 }
 
 fn leading_units(text: &str) -> Option<(Duration, &str)> {
-    let mut seconds = 0.0;
-    let mut rest = text;
-    let mut coarser = f64::INFINITY;
-    while let Some((number, after)) = leading_number(rest) {
-        let Some((unit, after)) = leading_unit(after) else {
-            break;
-        };
-        // Units fall: in "5m 3 minutes", the second figure belongs to something else.
-        if unit >= coarser {
-            break;
-        }
+    let (mut seconds, mut coarser, mut rest) = leading_amount(text)?;
+    // Units fall: in "5m 3 minutes", the second figure belongs to something else.
+    while let Some((more, unit, after)) = leading_amount(behind_joint(rest))
+        && unit < coarser
+    {
+        seconds += more;
         coarser = unit;
-        seconds += number * unit;
         rest = after;
-        let next = after.trim_start_matches([' ', ',']);
-        let next = next.strip_prefix("and ").unwrap_or(next);
-        if leading_number(next).is_none_or(|(_, after)| leading_unit(after).is_none()) {
-            break;
-        }
-        rest = next;
-    }
-    if coarser.is_infinite() {
-        return None;
     }
     Some((from_secs(seconds)?, rest))
 }
 
-/// A duration of these seconds, rounded up to a millisecond and cut to [`MAX_HINT`]; none if negative or not a number.
-pub(crate) fn from_secs(seconds: f64) -> Option<Duration> {
-    if seconds.is_nan() || seconds.is_sign_negative() && seconds != 0.0 {
-        return None;
-    }
-    let seconds = seconds.abs().min(MAX_HINT.as_secs_f64());
-    Duration::try_from_secs_f64(seconds).ok().map(round_up)
+/// The seconds of the number and unit that the text begins with, those of the unit, and the text after it.
+fn leading_amount(text: &str) -> Option<(f64, f64, &str)> {
+    let (number, rest) = leading_number(text)?;
+    let (unit, rest) = leading_unit(rest)?;
+    Some((number * unit, unit, rest))
+}
+
+fn behind_joint(text: &str) -> &str {
+    let text = text.trim_start_matches([' ', ',']);
+    text.strip_prefix("and ").unwrap_or(text)
 }
 
 /// The number that the text begins with, and the text after it. No sign, no exponent.

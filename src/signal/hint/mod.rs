@@ -10,19 +10,18 @@ mod duration;
 mod prose;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-pub use self::{date::parse_date, duration::parse_duration, prose::find_wait};
+pub use self::{date::parse_date, duration::parse_duration, prose::find_wait, wait::MAX_HINT};
 pub(crate) use self::{
-    duration::{from_secs, leading_duration},
+    duration::leading_duration,
     prose::find_wait_in,
+    wait::{EPOCH_SECONDS, from_secs, until, until_epoch},
 };
-
-/// The longest hint that is believed, 366 days; longer ones are cut to it.
-pub const MAX_HINT: Duration = Duration::from_secs(366 * 86_400);
 
 /// The wait that the headers ask for.
 ///
@@ -46,24 +45,43 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 /// The longest wait that the headers ask for, where they contradict each other.
+///
+/// `retry-after: 2` beside `retry-after-ms: 1500` is no contradiction: it is the same hint, rounded up.
 pub(crate) fn longest_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let waits = headers.iter().filter_map(|(name, value)| {
-        let (_, unit) = RETRY_HEADERS
+    let [mut millis, mut seconds] = [None; 2];
+    for (name, value) in headers {
+        let known = RETRY_HEADERS
             .iter()
-            .find(|(known, _)| *known == name.as_str())?;
-        retry_value(value, *unit, headers, now)
-    });
-    waits.max()
+            .find(|(known, _)| *known == name.as_str());
+        let Some((_, unit)) = known else { continue };
+        let longest = match unit {
+            Unit::Millis => &mut millis,
+            Unit::Seconds => &mut seconds,
+        };
+        *longest = (*longest).max(retry_value(value, *unit, headers, now));
+    }
+    if seconds == millis.map(whole_seconds) {
+        return millis;
+    }
+    millis.max(seconds)
 }
 
 /// Whether the upstream says that the same request may be sent again: `x-should-retry: true` or `false`, as OpenAI's
 /// and Anthropic's servers send it and their clients obey it.
 pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
-    match headers.get("x-should-retry")?.as_bytes() {
+    static NAME: HeaderName = HeaderName::from_static("x-should-retry");
+    match headers.get(&NAME)?.as_bytes() {
         b"true" => Some(true),
         b"false" => Some(false),
         _ => None,
     }
+}
+
+/// The wait that a text tells by a date or a duration. No text is both.
+pub(crate) fn parse_wait(text: &str, server_time: SystemTime) -> Option<Duration> {
+    let date = parse_date(text, server_time);
+    date.map(|date| until(date, server_time))
+        .or_else(|| parse_duration(text))
 }
 
 /// The time by the upstream's clock: its `Date` header, else `now`.
@@ -74,38 +92,6 @@ pub(crate) fn server_time(headers: &HeaderMap, now: SystemTime) -> SystemTime {
         .and_then(|date| httpdate::parse_http_date(date).ok())
         .unwrap_or(now)
 }
-
-/// The wait until a Unix time, in seconds or, from 10^12 on, in milliseconds.
-pub(crate) fn until_epoch(epoch: f64, server_time: SystemTime) -> Duration {
-    let seconds = if epoch >= EPOCH_MILLIS {
-        epoch / 1e3
-    } else {
-        epoch
-    };
-    let since_epoch = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    match SystemTime::UNIX_EPOCH.checked_add(since_epoch) {
-        Some(then) => until(then, server_time),
-        None => MAX_HINT,
-    }
-}
-
-/// The wait until a time; zero where it has passed.
-pub(crate) fn until(then: SystemTime, server_time: SystemTime) -> Duration {
-    round_up(then.duration_since(server_time).unwrap_or_default())
-}
-
-/// Rounds up to a millisecond and cuts to [`MAX_HINT`].
-pub(crate) fn round_up(wait: Duration) -> Duration {
-    let wait = wait.min(MAX_HINT);
-    // A microsecond is forgiven: "97d2h10m8.583s" in floating point is a little more than that.
-    let nanos = wait.subsec_nanos().saturating_sub(1_000);
-    let millis = nanos.div_ceil(1_000_000);
-    Duration::from_secs(wait.as_secs()) + Duration::from_millis(u64::from(millis))
-}
-
-/// Seconds at and above which a number is a point in time rather than a duration: 2001-09-09, and 31 years.
-pub(crate) const EPOCH_SECONDS: f64 = 1e9;
-const EPOCH_MILLIS: f64 = 1e12;
 
 const RETRY_HEADERS: [(&str, Unit); 3] = [
     ("retry-after-ms", Unit::Millis),
@@ -119,6 +105,12 @@ enum Unit {
     Seconds,
 }
 
+/// The wait as `retry-after` can say it without asking for too little.
+fn whole_seconds(wait: Duration) -> Duration {
+    let begun = u64::from(wait.subsec_nanos() > 0);
+    Duration::from_secs(wait.as_secs() + begun)
+}
+
 fn retry_value(
     value: &HeaderValue,
     unit: Unit,
@@ -127,15 +119,12 @@ fn retry_value(
 ) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     match (unit, text.parse::<f64>()) {
-        (Unit::Millis, Ok(millis)) => duration::from_secs(millis / 1e3),
+        (Unit::Millis, Ok(millis)) => from_secs(millis / 1e3),
         (Unit::Millis, Err(_)) => None,
         (Unit::Seconds, Ok(number)) if number >= EPOCH_SECONDS => {
             Some(until_epoch(number, server_time(headers, now)))
         }
-        (Unit::Seconds, Ok(seconds)) => duration::from_secs(seconds),
-        (Unit::Seconds, Err(_)) => parse_duration(text).or_else(|| {
-            let server_time = server_time(headers, now);
-            Some(until(parse_date(text, server_time)?, server_time))
-        }),
+        (Unit::Seconds, Ok(seconds)) => from_secs(seconds),
+        (Unit::Seconds, Err(_)) => parse_wait(text, server_time(headers, now)),
     }
 }

@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     date::leading_date,
-    duration::{from_secs, leading_duration, leading_number},
-    until, until_epoch,
+    duration::{leading_duration, leading_number},
+    wait::{EPOCH_SECONDS, from_secs, until, until_epoch},
 };
 use crate::signal::words::{Phrases, Words};
 
@@ -22,10 +22,11 @@ pub fn find_wait(text: &str, server_time: SystemTime) -> Option<Duration> {
 }
 
 pub(crate) fn find_wait_in(words: &Words, server_time: SystemTime) -> Option<Duration> {
-    let waits = CUES
-        .find(words)
-        .filter_map(|(end, unit)| wait_behind(&words.text()[end..], unit, server_time));
-    waits.max().max(epoch_behind_bar(words.text(), server_time))
+    let mut longest = epoch_behind_bar(words.text(), server_time);
+    for (end, unit) in CUES.find(words) {
+        longest = longest.max(wait_behind(&words.text()[end..], unit, server_time));
+    }
+    longest
 }
 
 /// What a figure without a unit is.
@@ -69,7 +70,7 @@ fn epoch_behind_bar(text: &str, server_time: SystemTime) -> Option<Duration> {
     let bar = memchr::memrchr(b'|', text.as_bytes())?;
     let (before, after) = (&text[..bar], &text[bar + 1..]);
     let (epoch, _) = leading_number(after)?;
-    if !before.trim_end().ends_with("reached") || epoch < super::EPOCH_SECONDS {
+    if !before.trim_end().ends_with("reached") || epoch < EPOCH_SECONDS {
         return None;
     }
     Some(until_epoch(epoch, server_time))

@@ -179,9 +179,35 @@ fn the_more_exact_header_is_preferred() {
 
 #[test]
 fn a_contradiction_is_settled_by_the_longest() {
-    let headers = headers(&[("retry-after", "2"), ("retry-after-ms", "1250")]);
-    let longest = longest_retry_after(&headers, SystemTime::UNIX_EPOCH);
-    assert_eq!(longest, millis(2_000));
+    for (seconds, exact, wanted) in [
+        ("3", "1250", 3_000),
+        ("1", "1250", 1_250),
+        ("1.5", "1250", 1_500),
+        ("1", "0", 1_000),
+    ] {
+        let headers = headers(&[("retry-after", seconds), ("retry-after-ms", exact)]);
+        let longest = longest_retry_after(&headers, SystemTime::UNIX_EPOCH);
+        assert_eq!(longest, millis(wanted), "{seconds} s, {exact} ms");
+    }
+}
+
+/// Seen in public projects: an integer hint preferred to the more exact millisecond one. OpenAI and Azure send both.
+#[test]
+fn seconds_that_only_round_the_milliseconds_up_do_not_lengthen_the_wait() {
+    for (seconds, name, exact, wanted) in [
+        ("2", "retry-after-ms", "1500", 1_500),
+        ("2", "x-ms-retry-after-ms", "1250", 1_250),
+        ("1", "retry-after-ms", "1", 1),
+        ("2", "retry-after-ms", "2000", 2_000),
+    ] {
+        for pairs in [
+            [("retry-after", seconds), (name, exact)],
+            [(name, exact), ("retry-after", seconds)],
+        ] {
+            let longest = longest_retry_after(&headers(&pairs), SystemTime::UNIX_EPOCH);
+            assert_eq!(longest, millis(wanted), "{pairs:?}");
+        }
+    }
 }
 
 /// Helicone's gateway never parsed the date form; a client whose clock is wrong must not wait for an hour.

@@ -2,7 +2,10 @@
 
 use std::sync::LazyLock;
 
-use super::{FailureRule, codes, messages, table::Table};
+use super::{
+    rule::{FailureRule, codes, messages},
+    table::Table,
+};
 use crate::{
     outcome::FailureKind::{
         Auth, ContentFiltered, InvalidRequest, NotFound, Overloaded, QuotaExhausted, RateLimited,

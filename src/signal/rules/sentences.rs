@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{FailureRule, messages};
+use super::rule::{FailureRule, messages};
 use crate::outcome::FailureKind::{
     Auth, ContentFiltered, NotFound, Overloaded, QuotaExhausted, RequestTooLarge,
 };

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::{
-    FailureRule, codes, messages,
+    rule::{FailureRule, codes, messages},
     sentences::{CLIENT, NOT_5XX, content_and_capacity, keys_and_models, money, size},
     table::Table,
 };

@@ -1,6 +1,6 @@
 //! Many rules, asked in one pass over the text.
 
-use super::{Code, FailureRule, Verdict};
+use super::rule::{Code, FailureRule, Verdict};
 use crate::signal::words::{Phrases, Words};
 
 /// Rules in the order they are asked.
@@ -41,9 +41,8 @@ impl Table {
     /// What the first rule that matches says. `codes` are in lower case, each between line feeds.
     pub(crate) fn verdict(&self, status: u16, codes: &str, words: &Words) -> Option<Verdict> {
         let by_message = self.by_message.find(words).map(|(_, index)| index);
-        let by_code = codes
-            .match_indices('\n')
-            .flat_map(|(at, _)| self.by_code.at(codes, at))
+        let by_code = memchr::memchr_iter(b'\n', codes.as_bytes())
+            .flat_map(|at| self.by_code.at(codes, at))
             .map(|(_, index)| index);
         let others = self.others.iter().copied();
         let mut first = self.rules.len();

@@ -127,8 +127,8 @@ async fn an_account_without_credit_is_served_by_the_next_provider() {
 
 #[tokio::test]
 async fn when_all_are_exhausted_the_error_tells_when_the_soonest_is_back_to_the_instant() {
-    // Whole seconds, as in `retry-after`: of several hints the longest counts.
-    let window = Duration::from_secs(2);
+    // Not whole seconds: `retry-after` rounds what `retry-after-ms` tells exactly.
+    let window = Duration::from_millis(1_500);
     let groq = Simulator::groq().model("one", Limits::new().requests_per_minute(1));
     let groq = groq.start().await.unwrap();
     let openai =

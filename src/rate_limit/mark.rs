@@ -1,0 +1,55 @@
+//! What is known when a request is admitted, to understand later what its answer says of the quota.
+
+use crate::cost::Cost;
+
+/// What is known when a request is admitted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// All that was admitted until then, this one included.
+    pub(super) admitted: Admissions,
+    /// How much of each limit was taken, this one included; where the upstream has told nothing of its limits yet, nothing.
+    pub(super) used: Option<Box<[u64]>>,
+}
+
+/// All that was ever admitted, modulo 2^32: two of them differ by what was admitted between them, which is never so much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Admissions {
+    requests: u32,
+    input_tokens: u32,
+    output_tokens: u32,
+}
+
+impl Admissions {
+    pub(super) fn add(&mut self, cost: Cost) {
+        self.requests = self.requests.wrapping_add(1);
+        self.input_tokens = self.input_tokens.wrapping_add(cost.input_tokens as u32);
+        self.output_tokens = self.output_tokens.wrapping_add(cost.output_tokens as u32);
+    }
+
+    /// How many requests were admitted since earlier ones, and what they were reckoned with.
+    pub(super) fn since(self, earlier: Self) -> (u64, Cost) {
+        let cost = Cost::tokens(
+            self.input_tokens.wrapping_sub(earlier.input_tokens).into(),
+            self.output_tokens
+                .wrapping_sub(earlier.output_tokens)
+                .into(),
+        );
+        (self.requests.wrapping_sub(earlier.requests).into(), cost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_admitted_since_is_told_over_the_end_of_the_range_too() {
+        let mut admissions = Admissions::default();
+        admissions.add(Cost::tokens(u64::from(u32::MAX), 7));
+        let earlier = admissions;
+        admissions.add(Cost::tokens(5, 1));
+        admissions.add(Cost::tokens(6, 0));
+        assert_eq!(admissions.since(earlier), (2, Cost::tokens(11, 1)));
+        assert_eq!(admissions.since(admissions), (0, Cost::default()));
+    }
+}
