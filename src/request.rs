@@ -132,6 +132,17 @@ impl Scope {
         }
     }
 
+    /// The name in snake case.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Upstream => "upstream",
+            Self::Host => "host",
+            Self::Provider => "provider",
+            Self::By(_) => "by",
+        }
+    }
+
     /// Whether the key names who the request is sent to.
     pub(crate) fn is_of_upstreams(&self) -> bool {
         matches!(self, Self::Upstream | Self::Host | Self::Provider)

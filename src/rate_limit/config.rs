@@ -26,7 +26,7 @@ pub struct Quota {
     pub(super) max_tokens_per_request: Option<u64>,
     pub(super) has_shadow: bool,
     pub(super) keeps_estimates: bool,
-    is_steady: bool,
+    pub(super) is_steady: bool,
     margin: Duration,
 }
 

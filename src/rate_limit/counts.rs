@@ -2,10 +2,11 @@
 
 use super::{
     config::Quota,
-    epoch::{Nanos, WallNanos},
+    epoch::{Anchor, Nanos, WallNanos},
     learned::{Elsewhere, Learned, Told, amount},
     limit::Limit,
     pace::Pace,
+    saved::SavedLimit,
     window::Window,
 };
 use crate::{cost::Cost, outcome::Dimension};
@@ -32,7 +33,7 @@ pub(super) struct Shadow {
 }
 
 impl Counts {
-    /// Empty counts that begin `now`; `wall` is the time of day at the origin of the limiter.
+    /// Empty counts that begin `now`; `wall` is the time of day at the limiter's nanosecond zero.
     pub(super) fn new(quota: &Quota, now: Nanos, wall: WallNanos) -> Self {
         let windows = quota
             .limits
@@ -200,6 +201,44 @@ impl Counts {
 
     pub(super) fn is_empty(&self, quota: &Quota, now: Nanos) -> bool {
         self.usage(quota, now).all(|(_, used, _)| used == 0)
+    }
+
+    /// What is taken of each limit, for the wall clock.
+    pub(super) fn save(&self, quota: &Quota, anchor: Anchor, now: Nanos) -> Vec<SavedLimit> {
+        let each = self.each(quota).enumerate();
+        let saved = each.map(|(index, (limit, window, elsewhere))| SavedLimit {
+            limit: limit.clone(),
+            is_learned: index >= quota.limits.len(),
+            taken: window.save(limit, anchor, now),
+            elsewhere: elsewhere.save(anchor, now),
+        });
+        saved.collect()
+    }
+
+    /// Adds what was taken of the limits that count the same, as over a [change of the quota](Self::change_quota).
+    pub(super) fn restore(
+        &mut self,
+        quota: &Quota,
+        saved: &[SavedLimit],
+        anchor: Anchor,
+        now: Nanos,
+        wall: WallNanos,
+    ) {
+        let windows = self.windows.as_mut_slice().iter_mut();
+        for (index, (limit, window)) in quota.limits.iter().zip(windows).enumerate() {
+            let same = saved.iter().find(|saved| becomes(&saved.limit, limit));
+            let Some(saved) = same else { continue };
+            window.restore(limit, &saved.taken, anchor, now);
+            let told = saved.elsewhere.filter(|_| saved.limit == *limit);
+            if let Some(told) = told.and_then(|told| Elsewhere::restored(told, anchor, now)) {
+                let learned = self.learned.get_or_insert_default();
+                learned.heed_again(index, told, now);
+            }
+        }
+        for saved in saved.iter().filter(|saved| saved.is_learned) {
+            let learned = self.learned.get_or_insert_default();
+            learned.restore(quota, saved, anchor, now, wall);
+        }
     }
 
     #[inline]

@@ -255,21 +255,26 @@ impl RateLimiter {
             .tell(&Event::Paused { key: &key, wait });
     }
 
+    /// Looks at every key and its state.
+    pub(super) fn for_each(&self, look: impl FnMut(&str, &mut State)) {
+        self.shared.keys.for_each(look);
+    }
+
     /// The state of this key, made if it is new.
     #[inline(always)]
-    fn enter(&self, key: &str, now: Nanos) -> Locked<'_, State> {
+    pub(super) fn enter(&self, key: &str, now: Nanos) -> Locked<'_, State> {
         let is_idle = |state: &mut State| state.is_idle(now);
         self.shared.keys.enter(key, || self.fresh(now), is_idle)
     }
 
-    fn fresh(&self, now: Nanos) -> State {
+    pub(super) fn fresh(&self, now: Nanos) -> State {
         let Shared {
             settings, epoch, ..
         } = &*self.shared;
         State::new(settings.quota.clone(), now, epoch.wall())
     }
 
-    fn now(&self) -> Nanos {
+    pub(super) fn now(&self) -> Nanos {
         self.epoch().nanos(self.settings().clock.now())
     }
 
@@ -290,10 +295,13 @@ impl RateLimiter {
         wakers: &mut Vec<Waker>,
     ) -> Locked<'_, State> {
         let mut state = self.enter(key, now);
-        if let Some(own) = self.own_quota(head)
-            && !Arc::ptr_eq(own, state.quota())
-            && !state.is_quota_set()
-        {
+        let is_other =
+            |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && !state.is_quota_set();
+        let own = match self.granted(head) {
+            None if state.is_quota_restored() => Some(&self.settings().quota),
+            granted => granted.filter(is_other),
+        };
+        if let Some(own) = own {
             state.change_quota(own.clone(), now, self.epoch().wall());
             wakers.extend(state.first_waker());
         }
@@ -302,7 +310,7 @@ impl RateLimiter {
 
     /// The quota of whom the request is sent to, where the scope goes by that.
     #[inline]
-    fn own_quota<'a>(&self, head: &RequestHead<'a>) -> Option<&'a Arc<Quota>> {
+    fn granted<'a>(&self, head: &RequestHead<'a>) -> Option<&'a Arc<Quota>> {
         let upstream = head.upstream()?;
         match self.settings().scope {
             Scope::Upstream | Scope::Host => upstream.own_quota(),

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{
     config::{MOST_LIMITS, Quota},
-    epoch::{Nanos, WallNanos, nanos},
+    epoch::{Anchor, Nanos, WallNanos, nanos},
     limit::Limit,
     pace::Pace,
+    saved::{SavedElsewhere, SavedLimit},
     window::Window,
 };
 use crate::{outcome::Dimension, request::Cost};
@@ -71,6 +72,21 @@ impl Elsewhere {
 
     pub(super) fn taken(self, now: Nanos) -> u64 {
         if self.until > now { self.amount } else { 0 }
+    }
+
+    pub(super) fn save(self, anchor: Anchor, now: Nanos) -> Option<SavedElsewhere> {
+        (self.taken(now) > 0).then(|| SavedElsewhere {
+            amount: self.amount,
+            until: anchor.wall_of(self.until),
+        })
+    }
+
+    /// What was told before, where the quota has not been renewed since.
+    pub(super) fn restored(saved: SavedElsewhere, anchor: Anchor, now: Nanos) -> Option<Self> {
+        let longest = now.saturating_add(nanos(LONGEST));
+        let until = anchor.nanos_of(saved.until).min(longest);
+        let amount = saved.amount;
+        (until > now).then_some(Self { amount, until })
     }
 
     /// The first moment, not before `now`, at which so much fits beside what was taken here and elsewhere.
@@ -165,6 +181,52 @@ impl Learned {
         self.limits.push((limit, window));
         self.pace = None;
         Some(index)
+    }
+
+    /// Adds what was taken of a limit that was learned, and takes the limit up where neither the quota nor an upstream has
+    /// told of it since.
+    pub(super) fn restore(
+        &mut self,
+        quota: &Quota,
+        saved: &SavedLimit,
+        anchor: Anchor,
+        now: Nanos,
+        wall: WallNanos,
+    ) {
+        let limit = &saved.limit;
+        let like = |other: &Limit| {
+            !other.is_spacing && (other.dimension, other.per) == (limit.dimension, limit.per)
+        };
+        if quota.limits.iter().any(like) {
+            return;
+        }
+        let known = self.limits.iter().position(|(limit, _)| like(limit));
+        let index = match known {
+            Some(index) => index,
+            None if self.limits.len() >= MOST_LIMITS => return,
+            None => {
+                let window = Window::new(limit, now, wall);
+                self.limits.push((limit.clone(), window));
+                self.pace = None;
+                self.limits.len() - 1
+            }
+        };
+        let (limit, window) = &mut self.limits[index];
+        window.restore(limit, &saved.taken, anchor, now);
+        let told = saved.elsewhere;
+        if let Some(told) = told.and_then(|told| Elsewhere::restored(told, anchor, now)) {
+            self.heed_again(quota.limits.len() + index, told, now);
+        }
+    }
+
+    /// Heeds what an upstream told before, beside what it has told since: the more of both holds, for the longer.
+    pub(super) fn heed_again(&mut self, index: usize, told: Elsewhere, now: Nanos) {
+        if self.elsewhere.len() <= index {
+            self.elsewhere.resize(index + 1, Elsewhere::default());
+        }
+        let heard = &mut self.elsewhere[index];
+        heard.amount = told.amount.max(heard.taken(now));
+        heard.until = told.until.max(heard.until);
     }
 
     /// Keeps, over a change of the quota, the limits that the new one does not have.

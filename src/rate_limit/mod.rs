@@ -24,6 +24,8 @@
 //! 9. What quota headers say is left, less what has been sent since, is all that is left until the time of their reset, for
 //!    others may use the quota as well. They never free anything. A limit that the quota does not have is taken up where they
 //!    tell its amount and its period.
+//! 10. [`save`](RateLimiter::save) and [`load`](RateLimiter::load) keep what is taken over a restart, by the wall clock; or
+//!     [`snapshot`](RateLimiter::snapshot) and [`restore`](RateLimiter::restore), for a store of your own.
 //!
 //! A refused caller sees [`Error::RateLimited`](crate::Error::RateLimited) with the key, the reason and
 //! [`retry_after`](crate::Error::retry_after); nothing was sent. The limiter cannot know what others take of the same
@@ -98,10 +100,13 @@ mod mark;
 mod pace;
 mod permit;
 mod queue;
+mod saved;
 mod service;
 mod settings;
+mod snapshot;
 mod state;
 mod status;
+mod storage;
 mod typical;
 mod waiter;
 mod window;
@@ -117,4 +122,5 @@ pub use layer::RateLimitLayer;
 pub use limit::{Amount, Limit};
 pub use permit::Permit;
 pub use service::RateLimit;
+pub use snapshot::{Snapshot, SnapshotError};
 pub use status::{LimitStatus, Status};

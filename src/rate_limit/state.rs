@@ -11,12 +11,13 @@ use super::{
     config::Quota,
     counts::{Counts, Shadow, TooLarge, room_for_answer, too_large},
     decision::{Admitted, Asked, Look, Turn},
-    epoch::{Nanos, WallNanos},
+    epoch::{Anchor, Nanos, WallNanos},
     learned::{Told, amount},
     limit::Limit,
     line::Line,
     mark::{Admissions, Mark},
     queue::Place,
+    saved::{SavedKey, SavedLimit, SavedQuota},
     typical::Typical,
 };
 use crate::request::Cost;
@@ -43,10 +44,12 @@ struct Rare {
     typical: Option<Typical>,
     /// Whether the quota was set for this key, and gives way to no other.
     is_set: bool,
+    /// Whether the quota is what an upstream granted before a restart, until a request tells what it grants now.
+    is_restored: bool,
 }
 
 impl State {
-    /// An empty state; `wall` is the time of day at the origin of the limiter.
+    /// An empty state; `wall` is the time of day at the limiter's nanosecond zero.
     pub(super) fn new(quota: Arc<Quota>, now: Nanos, wall: WallNanos) -> Self {
         Self {
             counts: Counts::new(&quota, now, wall),
@@ -222,6 +225,7 @@ impl State {
         self.counts.change_quota(&self.quota, &quota, now, wall);
         self.quota = quota;
         if let Some(rare) = &mut self.rare {
+            rare.is_restored = false;
             rare.line.forget_forecast();
         }
     }
@@ -229,6 +233,71 @@ impl State {
     /// Keeps the quota, whatever others say, or, with `false`, no longer.
     pub(super) fn keep_quota(&mut self, is_set: bool) {
         self.rare().is_set = is_set;
+    }
+
+    /// Whether the quota is what an upstream granted before a restart.
+    pub(super) fn is_quota_restored(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.is_restored)
+    }
+
+    /// What must survive a restart, where there is anything; `own` is the limiter's quota. What is under way stays taken.
+    pub(super) fn save(&mut self, key: &str, own: &Arc<Quota>, anchor: Anchor) -> Option<SavedKey> {
+        let now = self.move_to(anchor.now);
+        let paused = Some(self.paused()).filter(|until| *until > now);
+        let mut limits = self.counts.save(&self.quota, anchor, now);
+        let is_set = self.is_quota_set();
+        let typical = self.rare.as_ref().and_then(|rare| rare.typical);
+        let is_known = is_set || paused.is_some() || typical.is_some();
+        if !is_known && !limits.iter().any(SavedLimit::is_worth_keeping) {
+            return None;
+        }
+        let quota = (is_set || !Arc::ptr_eq(own, &self.quota)).then(|| SavedQuota {
+            quota: self.quota.clone(),
+            is_set,
+        });
+        if quota.is_none() {
+            limits.retain(SavedLimit::is_worth_keeping);
+        }
+        Some(SavedKey {
+            key: key.into(),
+            quota,
+            paused: paused.map(|until| anchor.wall_of(until)),
+            limits,
+            typical: typical.map(Typical::save),
+        })
+    }
+
+    /// Goes over to the quota that the key had; one that it was given since, and is not the limiter's `own`, stays.
+    pub(super) fn restore_quota(
+        &mut self,
+        saved: &SavedQuota,
+        own: &Arc<Quota>,
+        now: Nanos,
+        wall: WallNanos,
+    ) {
+        if self.is_quota_set() || (!saved.is_set && !Arc::ptr_eq(own, &self.quota)) {
+            return;
+        }
+        self.change_quota(saved.quota.clone(), now, wall);
+        let rare = self.rare();
+        (rare.is_set, rare.is_restored) = (saved.is_set, !saved.is_set);
+    }
+
+    /// Adds what was taken and learned, and holds everybody back for as long as was asked.
+    pub(super) fn restore(&mut self, saved: &SavedKey, anchor: Anchor, wall: WallNanos) {
+        let now = self.move_to(anchor.now);
+        self.counts
+            .restore(&self.quota, &saved.limits, anchor, now, wall);
+        if let Some(until) = saved.paused {
+            self.pause(anchor.nanos_of(until), now);
+        }
+        if let Some(typical) = saved.typical {
+            let known = &mut self.rare().typical;
+            known.get_or_insert_with(|| Typical::restored(typical));
+        }
+        if let Some(rare) = &mut self.rare {
+            rare.line.forget_forecast();
+        }
     }
 
     /// Heeds what an answer says of the upstream's limits; `mark` is what was known when its request was admitted. Returns

@@ -1,5 +1,7 @@
 //! How many tokens answers use where requests set no maximum.
 
+use super::saved::SavedTypical;
+
 /// A running mean and mean deviation, by which TCP reckons with round trips
 /// ([RFC 6298](https://www.rfc-editor.org/rfc/rfc6298), 2): gains of 1/8 and 1/4, and the mean with four deviations is rarely
 /// passed.
@@ -16,6 +18,21 @@ impl Typical {
         Self {
             mean,
             deviation: mean / 2.0,
+        }
+    }
+
+    /// Rounded up.
+    pub(super) fn save(self) -> SavedTypical {
+        SavedTypical {
+            mean: self.mean.ceil() as u64,
+            deviation: self.deviation.ceil() as u64,
+        }
+    }
+
+    pub(super) fn restored(saved: SavedTypical) -> Self {
+        Self {
+            mean: saved.mean as f64,
+            deviation: saved.deviation as f64,
         }
     }
 

@@ -1,6 +1,10 @@
 //! A bucket that refills.
 
-use crate::rate_limit::{epoch::Nanos, limit::Limit};
+use crate::rate_limit::{
+    epoch::{Anchor, Nanos},
+    limit::Limit,
+    saved::Taking,
+};
 
 /// A bucket that refills at the limit's rate, up to its burst.
 ///
@@ -76,6 +80,41 @@ impl Bucket {
         let taken = scaled(limit, burst).saturating_sub(self.level_at(limit, burst, now));
         let taken = taken.max(0);
         u64::try_from(taken / period + i128::from(taken % period > 0)).unwrap_or(u64::MAX)
+    }
+
+    /// What is missing of the burst.
+    pub(super) fn save(
+        &self,
+        limit: &Limit,
+        burst: u64,
+        anchor: Anchor,
+        now: Nanos,
+    ) -> Option<Taking> {
+        let missing = scaled(limit, burst).saturating_sub(self.level_at(limit, burst, now));
+        let (period, at) = (i128::from(limit.period()).max(1), anchor.wall_of(now));
+        (missing > 0).then(|| Taking {
+            from: at,
+            at,
+            amount: u64::try_from(missing / period).unwrap_or(u64::MAX),
+            part: (missing % period) as u64,
+        })
+    }
+
+    /// Adds what was missing, less what has been refilled since, to what is missing now.
+    pub(super) fn restore(
+        &mut self,
+        limit: &Limit,
+        burst: u64,
+        taking: Taking,
+        anchor: Anchor,
+        now: Nanos,
+    ) {
+        let missing = scaled(limit, taking.amount).saturating_add(taking.part.into());
+        let passed = now.saturating_sub(anchor.past(taking.at));
+        let refilled = i128::from(passed).saturating_mul(limit.amount.into());
+        let missing = missing.saturating_sub(refilled).max(0);
+        self.move_to(limit, burst, now);
+        self.level = Level(self.level.0.saturating_sub(missing));
     }
 
     fn move_to(&mut self, limit: &Limit, burst: u64, now: Nanos) {
