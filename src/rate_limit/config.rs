@@ -148,6 +148,7 @@ mod tests {
     use super::*;
     use crate::rate_limit::Zone;
 
+    // PITFALLS 17: a limiter that could not be built became no limit.
     #[test]
     fn settings_that_cannot_work_are_named_with_their_value() {
         let of = |limit| Quota::new().limit(limit);

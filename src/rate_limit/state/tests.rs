@@ -138,6 +138,7 @@ fn tokens(amount: u64) -> Quota {
     Quota::new().limit(Limit::tokens(amount).per_minute())
 }
 
+// RL-02: governor's proptests, Polly.
 #[test]
 fn refused_one_nanosecond_before_the_time_it_was_told_and_admitted_at_it() {
     let mut bench = Bench::new(requests(1));
@@ -149,7 +150,7 @@ fn refused_one_nanosecond_before_the_time_it_was_told_and_admitted_at_it() {
     assert!(matches!(bench.turn(place, until), Turned::Pass(_)));
 }
 
-// litellm#39309, and linkerd's local rate limit: the refusal of one limit had already spent another.
+// PITFALLS 2, litellm#39309, and linkerd's local rate limit: the refusal of one limit had already spent another.
 #[test]
 fn a_request_that_one_limit_refuses_spends_nothing_of_the_others() {
     let mut bench = Bench::new(requests(2).limit(Limit::tokens(100).per_minute()));
@@ -159,7 +160,7 @@ fn a_request_that_one_limit_refuses_spends_nothing_of_the_others() {
     let _in_flight = bench.pass(10, 2);
 }
 
-// litellm#28805, openlimit#8, Fabric#364: a cost above the limit waited for ever.
+// PITFALLS 3, litellm#28805, openlimit#8, Fabric#364: a cost above the limit waited for ever.
 #[test]
 fn a_request_larger_than_a_limit_is_refused_at_once_and_names_it() {
     let mut bench = Bench::new(requests(9).limit(Limit::tokens(7_000).per_minute()));
@@ -173,7 +174,7 @@ fn a_request_larger_than_a_limit_is_refused_at_once_and_names_it() {
     );
 }
 
-// governor and tower-resilience let newcomers overtake, so that a large request starves among small ones.
+// PITFALLS 7, RL-12: governor and tower-resilience let newcomers overtake, so that a large request starves among small ones.
 #[test]
 fn a_small_request_does_not_overtake_a_large_one_that_waits() {
     let mut bench = Bench::new(Quota::new().limit(Limit::tokens(100).per_second().burst(100)));
@@ -218,6 +219,7 @@ fn high_goes_before_normal_before_low_and_a_long_wait_outweighs_priority() {
     assert_eq!(order, [3, 1, 2, 0, 4]);
 }
 
+// RL-10: golang.org/x/time/rate gives a cancelled reservation back, less what came after it. Who waits here moves up.
 #[test]
 fn one_who_leaves_the_queue_leaves_nothing_behind() {
     let mut bench = Bench::new(Quota::new().limit(Limit::requests(60).per_minute().burst(1)));
@@ -254,7 +256,7 @@ fn a_lower_usage_lets_the_next_pass_and_a_higher_one_is_a_debt() {
     assert_eq!(bench.wait(1, 1_002).1, 61_000);
 }
 
-// aisix#124: an answer whose usage is not known was settled with nothing.
+// PITFALLS 5, aisix#124: an answer whose usage is not known was settled with nothing.
 #[test]
 fn an_unknown_usage_leaves_the_estimate() {
     let mut bench = Bench::new(tokens(100));
@@ -281,6 +283,7 @@ fn what_answers_used_is_expected_of_those_that_set_no_maximum() {
     );
 }
 
+// PITFALLS 18: Bedrock reserves the maximum of an answer.
 #[test]
 fn an_estimate_is_kept_where_the_upstream_keeps_it_and_a_debt_is_taken_all_the_same() {
     let mut bench = Bench::new(tokens(100).keep_estimates());
@@ -367,7 +370,7 @@ fn what_was_taken_before_a_reset_is_not_settled_against_what_came_after() {
     }
 }
 
-// liter-llm: waiters did not see one another's debt, and 100 callers at 1/s were all done in 1 s.
+// PITFALLS 58, liter-llm: waiters did not see one another's debt, and 100 callers at 1/s were all done in 1 s.
 #[test]
 fn each_who_waits_is_told_a_time_behind_those_ahead() {
     let mut bench = Bench::new(Quota::new().limit(Limit::requests(1).per_second()));
@@ -375,6 +378,57 @@ fn each_who_waits_is_told_a_time_behind_those_ahead() {
     for second in 1..=100 {
         assert_eq!(bench.wait(0, 0).1, second * 1_000);
     }
+}
+
+// RL-22: tensorzero, golang.org/x/time/rate.
+#[test]
+fn who_waits_for_one_limit_holds_nothing_of_the_others() {
+    let quota = Quota::new()
+        .limit(Limit::requests(2).per_minute().burst(2))
+        .limit(Limit::tokens(100).per_minute().burst(100));
+    let mut bench = Bench::new(quota);
+    let _in_flight = bench.pass(100, 0);
+    let (place, until) = bench.wait(50, 0);
+    assert_eq!(until, 30_000);
+    bench.cancel(place);
+    let used = bench.state.usage(ms(100)).map(|(_, used, _)| used);
+    assert_eq!(used.collect::<Vec<_>>(), [1, 100]);
+}
+
+// RL-24: tensorzero, failsafe-go.
+#[test]
+fn a_debt_is_paid_before_anybody_is_admitted() {
+    let quota = Quota::new().limit(Limit::tokens(100).per_second().burst(1_000));
+    let mut bench = Bench::new(quota);
+    let taken = bench.pass(900, 0);
+    bench.finish(taken, Some(1_500), 0);
+    let (place, until) = bench.wait(100, 0);
+    assert_eq!(until, 6_000);
+    assert_eq!(
+        bench.turn(place, 5_999),
+        Turned::Wait { until: Some(6_000) }
+    );
+    assert!(matches!(bench.turn(place, 6_000), Turned::Pass(_)));
+}
+
+// RL-30: failsafe-go's periods of a second. Its reservations of more than a period's amount are too large here.
+#[test]
+fn who_waits_for_a_period_waits_behind_those_ahead() {
+    let quota = Quota::new().limit(Limit::requests(2).per_second().calendar(Zone::UTC));
+    let mut bench = Bench::new(quota);
+    let _in_flight = (bench.pass(0, 0), bench.pass(0, 0));
+    let waits = [0; 5].map(|_| bench.wait(0, 0).1);
+    assert_eq!(waits, [1_000, 1_000, 2_000, 2_000, 3_000]);
+}
+
+// RL-44: redis-cell and golang.org/x/time/rate; .NET refuses nothing's worth when nothing is left.
+#[test]
+fn who_costs_nothing_of_a_limit_passes_when_nothing_of_it_is_left() {
+    let mut bench = Bench::new(tokens(1));
+    let _in_flight = bench.pass(1, 0);
+    let _in_flight = bench.pass(0, 0);
+    let (_, used, _) = bench.state.usage(0).next().unwrap();
+    assert_eq!(used, 1);
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -478,7 +532,7 @@ proptest! {
         prop_assert!(bench.state.is_idle(ms(now + 60_000)));
     }
 
-    /// The time that a request is told when it starts to wait is the time at which it is admitted, if nothing else happens.
+    /// RL-02. The time that a request is told when it starts to wait is the time at which it is admitted, if nothing else happens.
     #[test]
     fn the_predicted_wait_is_the_wait(costs in proptest::collection::vec(1_u64..100, 1..40)) {
         let quota = Quota::new()

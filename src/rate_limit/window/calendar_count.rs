@@ -27,14 +27,28 @@ impl CalendarCount {
         }
     }
 
-    pub(super) fn earliest(&self, limit: &Limit, amount: u64, now: Nanos) -> Nanos {
+    pub(super) fn earliest(
+        &self,
+        limit: &Limit,
+        amount: u64,
+        now: Nanos,
+        span: impl Fn(WallNanos) -> Span,
+    ) -> Nanos {
         // What is sent at the very end may arrive in the next period, and would be counted there.
-        let is_late = limit.margin() > 0 && now.saturating_add(limit.margin()) >= self.ends;
-        let fits = self.used(now).saturating_add(amount) <= limit.amount;
-        if fits && !(is_late && now < self.ends) {
-            return now;
+        let margin = limit.margin();
+        if margin > 0 && margin < limit.period() {
+            let ends = match now < self.ends {
+                true => self.ends,
+                false => self.nanos(span(self.wall.saturating_add_unsigned(now)).ends),
+            };
+            if now.saturating_add(margin) >= ends {
+                return ends.max(now);
+            }
         }
-        self.ends.max(now)
+        match self.used(now).saturating_add(amount) <= limit.amount {
+            true => now,
+            false => self.ends.max(now),
+        }
     }
 
     pub(super) fn take(&mut self, amount: u64, now: Nanos, span: impl Fn(WallNanos) -> Span) {

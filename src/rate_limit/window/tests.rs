@@ -63,7 +63,7 @@ fn a_taking_leaves_the_window_exactly_one_period_later() {
     assert_eq!(window.earliest(3, 1_000), 1_200);
 }
 
-// governor#219: GCRA with a burst of N lets nearly 2 N through in the first window; fixed windows do so at their edge.
+// PITFALLS 12, governor#219: GCRA with a burst of N lets nearly 2 N through in the first window; fixed windows do so at their edge.
 #[test]
 fn a_full_window_does_not_empty_at_an_edge() {
     let mut window = sliding(10, 60_000);
@@ -83,7 +83,7 @@ fn a_settlement_goes_into_the_slot_that_was_reserved() {
     assert_eq!(window.used(1_000), 10);
 }
 
-// litellm#24677: the settlement of a window that is over was booked to the next one.
+// PITFALLS 4, litellm#24677: the settlement of a window that is over was booked to the next one.
 #[test]
 fn a_settlement_after_its_window_has_passed_changes_nothing() {
     let mut window = sliding(100, 1_000);
@@ -148,7 +148,7 @@ fn a_bucket_in_debt_pays_it_back_first() {
     assert_eq!(bucket.earliest(100, 0), 30_000);
 }
 
-// Gemini's day begins at midnight Pacific time.
+// PITFALLS 18: Gemini's day begins at midnight Pacific time.
 #[test]
 fn a_calendar_day_begins_at_midnight_of_its_zone() {
     const HOUR: Nanos = 3_600_000_000_000;
@@ -168,6 +168,105 @@ fn a_calendar_day_begins_at_midnight_of_its_zone() {
     day.settle(HOUR, 1, 0, HOUR);
     assert_eq!(day.used(HOUR), 1);
     assert_eq!(day.earliest(1, 20_000 * HOUR), 20_000 * HOUR);
+}
+
+// RL-04: redis-cell's table of a bucket of 5 that refills one a second: what is left, when it is full again, and how long
+// one who is refused waits.
+#[test]
+fn a_bucket_counts_as_redis_cell_does() {
+    const MS: Nanos = 1_000_000;
+    let mut bucket = bucket(1, 1_000 * MS, 5);
+    // The time, the cost, what is left, when it is full again, the wait.
+    let rows = [
+        (0, 1, 4, 1_000, 0),
+        (0, 1, 3, 2_000, 0),
+        (0, 1, 2, 3_000, 0),
+        (0, 1, 1, 4_000, 0),
+        (0, 1, 0, 5_000, 0),
+        (0, 1, 0, 5_000, 1_000),
+        (3_000, 1, 2, 3_000, 0),
+        (3_100, 1, 1, 3_900, 0),
+        (4_000, 1, 1, 4_000, 0),
+        (8_000, 1, 4, 1_000, 0),
+        (9_500, 1, 4, 1_000, 0),
+        (9_500, 0, 4, 1_000, 0),
+        (9_500, 2, 2, 3_000, 0),
+        (9_500, 5, 2, 3_000, 3_000),
+    ];
+    for row in rows {
+        let (at, cost, left, full_after, wait) = row;
+        let now = at * MS;
+        assert_eq!(bucket.earliest(cost, now), now + wait * MS, "{row:?}");
+        if wait == 0 {
+            bucket.take(cost, now);
+        }
+        assert_eq!(5 - bucket.used(now), left, "{row:?}");
+        assert_eq!(bucket.earliest(5, now), now + full_after * MS, "{row:?}");
+    }
+}
+
+// RL-06: governor rounds the interval to whole nanoseconds, and at 900 000 a minute lets 540 more through in an hour.
+#[test]
+fn no_rate_drifts_within_an_hour() {
+    const SECOND: Nanos = 1_000_000_000;
+    const MINUTE: Nanos = 60 * SECOND;
+    let rates = [
+        (3, MINUTE),
+        (7, MINUTE),
+        (60, MINUTE),
+        (6_000, MINUTE),
+        (900_000, MINUTE),
+        (1, 1_300_000_000),
+        (3_000_000_000, SECOND),
+    ];
+    for (amount, per) in rates {
+        // What comes between two polls, and one more, so that nothing of the refill is spilt.
+        let burst = amount * 60 / (per / 1_000_000) + 2;
+        let mut bucket = bucket(amount, per, burst);
+        bucket.take(burst, 0);
+        let mut admitted = 0;
+        for poll in 1..=60_000 {
+            let now = poll * 60_000_000;
+            let free = burst - bucket.used(now);
+            bucket.take(free, now);
+            admitted += free;
+        }
+        let ideal = u128::from(amount) * 3_600 * u128::from(SECOND) / u128::from(per);
+        assert_eq!(u128::from(admitted), ideal, "{amount} per {per} ns");
+    }
+}
+
+// RL-18: fixed windows let 19 of 10 through within 20 ms of their edge.
+#[test]
+fn around_the_edge_of_a_second_ten_are_ten() {
+    let mut window = sliding(10, 1_000);
+    let mut take = |amount, at| match window.earliest(amount, at) {
+        free if free == at => {
+            window.take(amount, at);
+            0
+        }
+        free => free - at,
+    };
+    assert_eq!((take(1, 0), take(9, 999)), (0, 0));
+    assert_eq!((take(1, 1_000), take(1, 1_000)), (0, 999));
+    assert_eq!((take(9, 1_999), take(1, 1_999)), (0, 1));
+}
+
+/// The first of a period too: it may arrive in the next, which is then one over its amount.
+#[test]
+fn with_a_margin_nothing_goes_so_late_that_the_next_period_may_count_it() {
+    let minute = || Limit::requests(2).per_minute().calendar(Zone::UTC);
+    const SECOND: Nanos = 1_000_000_000;
+    let mut calendar = Counted::new(minute(), 0);
+    calendar.limit.set_margin(Duration::from_secs(1));
+    assert_eq!(calendar.earliest(1, 58 * SECOND), 58 * SECOND);
+    assert_eq!(calendar.earliest(1, 59 * SECOND), 60 * SECOND);
+    calendar.take(1, 60 * SECOND);
+    assert_eq!(calendar.earliest(1, 119 * SECOND), 120 * SECOND);
+    assert_eq!(calendar.earliest(1, 179 * SECOND), 180 * SECOND);
+    // A margin as long as the period leaves no moment that is sure, and one has to do.
+    calendar.limit.set_margin(Duration::from_secs(60));
+    assert_eq!(calendar.earliest(1, 179 * SECOND), 179 * SECOND);
 }
 
 #[test]
