@@ -2,7 +2,7 @@
 
 use std::{fmt, task::Waker, time::Duration};
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, header::AGE};
 use tracing::Level;
 
 use super::{
@@ -104,7 +104,7 @@ impl Permit {
         self.usage = response.extensions().get().cloned();
         // The time is read only where it is needed: most answers tell nothing.
         let headers = response.headers();
-        if !headers.is_empty() && signal::tells_quotas(headers) {
+        if !headers.is_empty() && signal::tells_quotas(headers) && !is_cached(headers) {
             self.heed_quotas(headers);
         }
         if let Some(failure) = classify::failure_of_response(response, self.limiters.clock()) {
@@ -261,6 +261,12 @@ impl Tale {
                 .tell(&Event::Shadowed { key, limit, wait });
         }
     }
+}
+
+/// Whether a cache kept the answer, and what it says of quotas is of a time that is past
+/// (draft-ietf-httpapi-ratelimit-headers).
+fn is_cached(headers: &HeaderMap) -> bool {
+    headers.get(AGE).is_some_and(|age| age != "0")
 }
 
 fn told(reading: &QuotaReading<'_>) -> Option<Told> {

@@ -27,6 +27,7 @@ use crate::{
     upstream::Provider,
 };
 
+mod anchors;
 mod handle;
 mod several;
 
@@ -70,6 +71,7 @@ async fn a_request_waits_for_its_turn_and_is_sent_at_the_instant() {
     second.await.unwrap().unwrap();
 }
 
+// PITFALLS 8, RL-08: refused only after the whole timeout, although the wait was known.
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_is_too_long_is_refused_at_once_with_its_length_and_nothing_is_sent() {
     let (client, mut server) = client();
@@ -135,6 +137,7 @@ async fn callers_are_served_in_the_order_in_which_they_came() {
     assert!((ms(9_000)..ms(9_050)).contains(&took), "{took:?}");
 }
 
+// PITFALLS 7: governor's 400 waiters were each woken 201 times.
 #[tokio::test(start_paused = true)]
 async fn each_waiter_is_woken_at_most_twice() {
     let limiter = limiter(Quota::new().limit(Limit::requests(100).per_second().burst(10)));
@@ -156,7 +159,7 @@ async fn each_waiter_is_woken_at_most_twice() {
     assert!(wakes <= 2 * 400, "{wakes} wake-ups for 400 callers");
 }
 
-// litellm#20256, #27955: the slot of a caller who went away stayed taken.
+// PITFALLS 6, RL-14, litellm#20256, #27955: the slot of a caller who went away stayed taken.
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_goes_leaves_nothing_behind_wherever_he_stood() {
     let (client, mut server) = client();
@@ -196,7 +199,7 @@ async fn a_caller_who_goes_leaves_nothing_behind_wherever_he_stood() {
     assert_eq!(limiter.status("").in_flight, 0);
 }
 
-// aisix#688, tower-http PR #447: the slot was free at the headers while the answer still streamed.
+// PITFALLS 6, aisix#688, tower-http PR #447: the slot was free at the headers while the answer still streamed.
 #[tokio::test(start_paused = true)]
 async fn a_request_is_under_way_until_its_body_has_ended() {
     let (client, mut server) = client();
@@ -302,7 +305,7 @@ async fn a_429_that_names_a_wait_holds_everybody_back() {
     assert!(TokioClock.now() - start >= ms(7_000));
 }
 
-// tower's own rate limit, and Envoy's, hold a slot of the client while they sleep.
+// PITFALLS 10: tower's own rate limit, and Envoy's, hold a slot of the client while they sleep.
 #[tokio::test(start_paused = true)]
 async fn who_waits_does_not_hold_the_readiness_of_the_client() {
     let (client, mut server) = client();
@@ -374,7 +377,7 @@ async fn an_error_of_readiness_comes_back_as_itself() {
     assert_eq!(error.to_string(), "the client is dead");
 }
 
-// tower-resilience `build()`, axum#2634: under axum each connection had a limit of its own.
+// PITFALLS 11, tower-resilience `build()`, axum#2634: under axum each connection had a limit of its own.
 #[tokio::test(start_paused = true)]
 async fn every_service_of_a_layer_shares_its_windows() {
     let limiter = one_a_minute().max_wait(ms(0));
@@ -609,6 +612,7 @@ async fn a_limit_that_nobody_set_is_learned_where_the_upstream_tells_it_whole() 
     assert_eq!(limiter.wait_time("", Cost::default()), Some(ms(600_000)));
 }
 
+// RL-50: Envoy's ratelimit.
 #[tokio::test(start_paused = true)]
 async fn a_limit_in_shadow_mode_reports_and_holds_nobody_back() {
     let told = Arc::new(std::sync::Mutex::new(Vec::new()));

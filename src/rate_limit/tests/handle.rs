@@ -65,7 +65,7 @@ async fn a_key_can_be_granted_another_quota_and_keeps_it() {
     );
 }
 
-// litellm, one-api: every spelling of a model was a new free bucket.
+// PITFALLS 61, litellm, one-api: every spelling of a model was a new free bucket.
 #[tokio::test(start_paused = true)]
 async fn keys_beyond_the_bound_share_one_quota() {
     let by_host = Scope::by(|head| head.uri.host().unwrap_or_default().into());
