@@ -29,6 +29,7 @@ use crate::{
 
 mod anchors;
 mod handle;
+mod pitfalls;
 mod several;
 
 fn limiter(quota: Quota) -> RateLimiter {

@@ -1,6 +1,7 @@
 //! What the crate does as its users see it, and how its source is laid out.
 
 mod attempt_timeout;
+mod attempts_pay;
 mod conformance;
 mod floors;
 mod ledger;

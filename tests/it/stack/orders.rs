@@ -147,6 +147,21 @@ async fn a_limit_outside_of_the_retries_counts_a_request_once() {
     assert_eq!(openai.counts().received, 3);
 }
 
+/// PITFALLS 60: outside of them it counted one for three that were sent.
+#[tokio::test]
+async fn a_limit_inside_of_the_retries_counts_every_attempt() {
+    let openai = Simulator::openai().start().await.unwrap();
+    openai.script([500; 2].map(Reply::Status));
+    let limiter = hourly(4);
+    let service = ServiceBuilder::new()
+        .layer(patient())
+        .layer(RateLimitLayer::new(limiter.clone()))
+        .service(client());
+    let answer = send(&service, direct(&openai, &chat(8))).await.unwrap();
+    assert_eq!((answer.status.as_u16(), openai.counts().received), (200, 3));
+    assert_eq!(limiter.status("").limits[0].used, 3);
+}
+
 #[tokio::test]
 async fn an_open_circuit_inside_of_everything_gives_the_limit_back_what_was_not_sent() {
     let openai = Simulator::openai().start().await.unwrap();
