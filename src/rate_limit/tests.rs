@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::Poll,
+    task::{Poll, Waker},
 };
 
 use futures::FutureExt;
@@ -29,7 +29,9 @@ use crate::{
 
 mod anchors;
 mod handle;
+mod judge;
 mod pitfalls;
+mod random;
 mod several;
 
 fn limiter(quota: Quota) -> RateLimiter {
