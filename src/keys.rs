@@ -3,13 +3,12 @@
 use std::{
     hash::BuildHasher,
     ops::{Deref, DerefMut},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{PoisonError, atomic::Ordering},
 };
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 
 /// One `T` for each key.
 ///
@@ -59,14 +58,14 @@ struct Entry<T> {
 /// The key under which those share one state that are beyond the bound.
 pub(crate) const OTHERS: &str = "(others)";
 
-/// So many that threads seldom meet in one, so few that an empty limiter is small.
-const SHARDS: usize = 32;
+/// So many that threads seldom meet in one, so few that an empty limiter is small. In models they are to meet.
+const SHARDS: usize = if cfg!(shuttle) { 2 } else { 32 };
 
 /// The entry of a key that has none.
 const NOWHERE: u32 = u32::MAX;
 
 /// Below this many entries a shard is not worth sweeping.
-const SMALL: usize = 32;
+const SMALL: usize = if cfg!(shuttle) { 1 } else { 32 };
 
 impl<T> Keys<T> {
     /// No keys yet, and never more than `max` that are not idle.
@@ -322,7 +321,7 @@ mod tests {
         assert!(keys.find("nobody").is_none());
     }
 
-    // litellm, one-api: every spelling of a model was a new free bucket in a map that never shrank.
+    // PITFALLS 61, litellm, one-api: every spelling of a model was a new free bucket in a map that never shrank.
     #[test]
     fn keys_beyond_the_bound_share_one_state() {
         let keys = Keys::new(100);

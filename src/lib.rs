@@ -100,6 +100,7 @@ mod instant;
 mod keyed;
 mod keys;
 mod money;
+mod sync;
 
 #[cfg(test)]
 mod testing;

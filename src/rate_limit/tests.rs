@@ -30,6 +30,8 @@ use crate::{
 mod anchors;
 mod handle;
 mod judge;
+#[cfg(shuttle)]
+mod models;
 mod pitfalls;
 mod random;
 mod several;

@@ -33,7 +33,8 @@ fn floor(file: &str) -> Option<u8> {
     Some(match (top_folder(file), room) {
         (
             "",
-            "config_error" | "cost" | "instant" | "money" | "outcome" | "request" | "upstream",
+            "config_error" | "cost" | "instant" | "money" | "outcome" | "request" | "sync"
+            | "upstream",
         ) => 0,
         ("signal", _) => 0,
         ("", "classify" | "clock" | "error" | "keyed" | "keys") => 1,
