@@ -44,8 +44,8 @@ impl Window {
             (Self::Bucket(bucket), Counting::Bucket { burst }) => {
                 bucket.earliest(limit, *burst, amount, now)
             }
-            (Self::Calendar(count), Counting::Calendar { .. }) => {
-                count.earliest(limit, amount, now)
+            (Self::Calendar(count), Counting::Calendar { every, zone }) => {
+                count.earliest(limit, amount, now, |at| zone.span(*every, at))
             }
             _ => now,
         }

@@ -27,14 +27,27 @@ impl CalendarCount {
         }
     }
 
-    pub(super) fn earliest(&self, limit: &Limit, amount: u64, now: Nanos) -> Nanos {
-        // What is sent at the very end may arrive in the next period, and would be counted there.
-        let is_late = limit.margin() > 0 && now.saturating_add(limit.margin()) >= self.ends;
-        let fits = self.used(now).saturating_add(amount) <= limit.amount;
-        if fits && !(is_late && now < self.ends) {
-            return now;
+    pub(super) fn earliest(
+        &self,
+        limit: &Limit,
+        amount: u64,
+        now: Nanos,
+        span: impl Fn(WallNanos) -> Span,
+    ) -> Nanos {
+        if self.used(now).saturating_add(amount) > limit.amount {
+            return self.ends.max(now);
         }
-        self.ends.max(now)
+        if limit.margin() > 0 {
+            // What is sent at the very end may arrive in the next period, and would be counted there.
+            let ends = match now < self.ends {
+                true => self.ends,
+                false => self.nanos(span(self.wall.saturating_add_unsigned(now)).ends),
+            };
+            if now.saturating_add(limit.margin()) >= ends {
+                return ends.max(now);
+            }
+        }
+        now
     }
 
     pub(super) fn take(&mut self, amount: u64, now: Nanos, span: impl Fn(WallNanos) -> Span) {
@@ -42,7 +55,8 @@ impl CalendarCount {
             let span = span(self.wall.saturating_add_unsigned(now));
             // A period that began before this count did holds nothing of what was taken before.
             self.begins = self.nanos(span.begins).max(self.begins);
-            (self.ends, self.used) = (self.nanos(span.ends), 0);
+            // Where a zone's clock is put back, a period of some hours would begin anew before it has ended.
+            (self.ends, self.used) = (self.nanos(span.ends).max(self.ends), 0);
         }
         self.used = self.used.saturating_add(amount);
     }
