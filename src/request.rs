@@ -53,15 +53,16 @@ impl<'a> RequestHead<'a> {
     }
 }
 
-/// Who goes first when requests wait: high before normal before low. Put it into the request's extensions.
+/// Who goes first when requests wait: high before normal before low, but for those that have waited long: a request goes
+/// before one of the next higher priority that came 30 s after it or later. Put it into the request's extensions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
-    /// After everybody else.
+    /// As if it had come 30 s later.
     Low,
     /// The default.
     #[default]
     Normal,
-    /// Before everybody else.
+    /// As if it had come 30 s earlier.
     High,
 }
 
@@ -141,11 +142,6 @@ impl Scope {
             Self::Provider => "provider",
             Self::By(_) => "by",
         }
-    }
-
-    /// Whether the key names who the request is sent to.
-    pub(crate) fn is_of_upstreams(&self) -> bool {
-        matches!(self, Self::Upstream | Self::Host | Self::Provider)
     }
 }
 

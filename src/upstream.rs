@@ -196,7 +196,7 @@ impl Provider {
     }
 
     /// Sets the quota that the whole account is granted, over all models. A limiter with a state for each provider
-    /// ([`Scope::Provider`](crate::Scope::Provider)) keeps to it in place of its own.
+    /// ([`Scope::Provider`](crate::Scope::Provider)) keeps to it in place of its own; no other heeds it.
     ///
     /// # Errors
     ///
@@ -275,6 +275,7 @@ impl fmt::Debug for Provider {
                 "credentials",
                 &self.inner.credentials.as_ref().map(|_| "***"),
             )
+            .field("quota", &self.inner.quota)
             .field("local", &self.inner.local)
             .finish()
     }

@@ -53,7 +53,7 @@ impl Quota {
         self
     }
 
-    /// Sets how far apart requests must be sent. Default: zero.
+    /// Sets how far apart requests must be sent; a [`margin`](Self::margin) is added to it. Default: zero.
     #[must_use]
     pub fn min_interval(mut self, interval: Duration) -> Self {
         self.limits.retain(|limit| !limit.is_spacing);
@@ -81,7 +81,7 @@ impl Quota {
         self
     }
 
-    /// Holds no rate down that is not one of its limits. By default, where a key has no limit per period and its upstream
+    /// Holds no rate down that is not one of its limits. By default, where a key has no limit per period, of whatever it counts, and its upstream
     /// tells of none, a 429 cuts the rate to 0.7 of what it was, and it grows back as CUBIC does
     /// ([RFC 9438](https://www.rfc-editor.org/rfc/rfc9438)): 0.4 times the cube of the seconds from the time at which it is
     /// what it was, until at twice that the limit is forgotten.

@@ -5,6 +5,7 @@ use super::{
     epoch::{Anchor, Nanos, WallNanos},
     learned::{Elsewhere, Learned, Told, amount},
     limit::Limit,
+    mark::Mark,
     pace::Pace,
     saved::SavedLimit,
     window::Window,
@@ -99,22 +100,14 @@ impl Counts {
         self.change(quota, |limit, window| {
             window.take(limit, amount(limit, cost), now);
         });
-        if let Some(pace) = self
-            .learned
-            .as_mut()
-            .and_then(|learned| learned.pace.as_mut())
-        {
+        if let Some(pace) = self.pace() {
             pace.take(now);
         }
     }
 
     /// The upstream refused a request that was admitted at `sent`.
     pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
-        if let Some(pace) = self
-            .learned
-            .as_mut()
-            .and_then(|learned| learned.pace.as_mut())
-        {
+        if let Some(pace) = self.pace() {
             pace.refused(sent, now);
         }
     }
@@ -145,7 +138,7 @@ impl Counts {
         &mut self,
         quota: &Quota,
         told: Told,
-        known: (Option<&[u64]>, (u64, Cost)),
+        known: (&Mark, (u64, Cost)),
         now: Nanos,
         wall: WallNanos,
     ) {
@@ -200,7 +193,12 @@ impl Counts {
     }
 
     pub(super) fn is_empty(&self, quota: &Quota, now: Nanos) -> bool {
-        self.usage(quota, now).all(|(_, used, _)| used == 0)
+        let pace = self
+            .learned
+            .as_ref()
+            .and_then(|learned| learned.pace.as_ref());
+        pace.is_none_or(|pace| !pace.is_held(now))
+            && self.usage(quota, now).all(|(_, used, _)| used == 0)
     }
 
     /// What is taken of each limit, for the wall clock.
@@ -259,6 +257,11 @@ impl Counts {
                 elsewhere.get(index).copied().unwrap_or_default(),
             )
         })
+    }
+
+    #[inline]
+    fn pace(&mut self) -> Option<&mut Pace> {
+        self.learned.as_mut()?.pace.as_mut()
     }
 
     #[inline(always)]

@@ -9,7 +9,6 @@ use super::{
     handle::Found,
     limiters::Limiters,
     permit::{Permit, Tale},
-    state::State,
     waiter::Waiter,
 };
 use crate::{
@@ -107,8 +106,11 @@ fn decide(
     news: &mut News,
 ) -> Decision {
     if asking.cost.is_guess {
-        let expected = found[limiters.learner()].state.expect(asking.cost);
-        asking.expect(expected, limiters);
+        let mut cost = found[limiters.learner()].state.expect(asking.cost);
+        for found in found.iter() {
+            cost = found.state.make_fit(cost);
+        }
+        asking.expect(cost, limiters);
     }
     match look(found, asking) {
         Outcome::Pass => {
@@ -205,7 +207,7 @@ fn look(found: &mut [Found<'_>], asking: &Asking) -> Outcome {
                 }
             }
             Look::TooLarge { limit } => {
-                let limit = in_words(found.state, limit);
+                let limit = found.state.in_words(limit);
                 return Outcome::TooLarge { limiter, limit };
             }
         }
@@ -216,13 +218,5 @@ fn look(found: &mut [Found<'_>], asking: &Asking) -> Outcome {
             limiter,
             wait: Duration::from_nanos(wait),
         },
-    }
-}
-
-/// The limit that a request is too large for.
-fn in_words(state: &State, limit: Option<usize>) -> Arc<str> {
-    match limit {
-        Some(index) => state.quota().limits[index].to_string().into(),
-        None => "max_tokens_per_request".into(),
     }
 }

@@ -105,7 +105,11 @@ where
                         Some(permit) => permit,
                         None => this.permit.insert(ready!(wait.poll_turn(cx))?),
                     };
-                    ready!(wait.service.poll_ready(cx)).map_err(Error::from_service)?;
+                    if let Err(error) = ready!(wait.service.poll_ready(cx)) {
+                        // The future may live on for long: what was taken is given back now.
+                        *this.permit = None;
+                        return Poll::Ready(Err(Error::from_service(error)));
+                    }
                     permit.send();
                     let request = wait.request.take().expect("held until it is sent");
                     let call = wait.service.call(request);

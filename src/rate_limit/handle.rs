@@ -14,7 +14,8 @@ use crate::{
     clock::Clock,
     config_error::ConfigError,
     cost::Price,
-    keys::{Keys, Locked, Spot},
+    keys::{Keys, Locked, OTHERS, Spot},
+    money::Money,
     observe::{Event, Events, Observer},
     request::{Cost, Key, Priority, RequestHead, Scope},
 };
@@ -146,8 +147,11 @@ impl RateLimiter {
         })
     }
 
-    /// How long a request of this cost would wait if it came now, as far as limits and queue tell; `None` where it could
-    /// never pass. What the concurrency limit adds cannot be known.
+    /// How long a request of this cost and of normal priority would wait if it came now, as far as limits and queue tell;
+    /// `None` where it could never pass. What the concurrency limit adds cannot be known.
+    ///
+    /// Of a key that was never seen, the limiter's quota and price are known, not its upstream's own. The same holds for
+    /// [`can_admit`](Self::can_admit) and [`risk`](Self::risk).
     pub fn wait_time(&self, key: &str, cost: Cost) -> Option<Duration> {
         match self.look_at(key, cost) {
             (Look::Pass, _) => Some(Duration::ZERO),
@@ -162,8 +166,10 @@ impl RateLimiter {
     }
 
     /// The share of the tightest limit that would be taken if a request of this cost came now: near 0 there is room, at
-    /// 1.0 the last of it goes, and above 1.0 the request would wait. Without limits it is 0.
+    /// 1.0 the last of it goes, and above 1.0 the request would wait. Without limits it is 0. Pauses, spacing, the queue and a
+    /// rate that was cut are not in it.
     pub fn risk(&self, key: &str, cost: Cost) -> f64 {
+        let cost = self.reckoned(cost);
         self.look(key, |state, now| state.risk(cost, now))
     }
 
@@ -178,42 +184,57 @@ impl RateLimiter {
         keys
     }
 
-    /// Grants this key another quota, whatever the limiter's or its upstream's own is, until it is set again. What is taken
-    /// of limits that only change their amount stays taken; whoever waits and fits now goes on.
+    /// Grants this key another quota, whatever the limiter's or its upstream's own is, until it is unset. What is taken of
+    /// limits that only change their amount stays taken; whoever waits and fits now goes on, and who never will is refused.
     ///
     /// # Errors
     ///
     /// When a limit of the quota cannot work; the error names it, and the key keeps the quota that it had.
     pub fn set_quota(&self, key: &str, quota: Quota) -> Result<(), ConfigError> {
         quota.check()?;
-        self.change(key, |state, epoch, now| {
-            state.change_quota(Arc::new(quota), now, epoch.wall());
-            state.keep_quota(true);
+        let now = self.now();
+        self.change(self.insist(key, now), |state, epoch| {
+            state.set_quota(Arc::new(quota), now, epoch.wall());
         });
         Ok(())
     }
 
-    /// Grants this key the limiter's quota again.
+    /// Grants this key the quota again that it had before one was set.
     pub fn unset_quota(&self, key: &str) {
-        self.change(key, |state, epoch, now| {
-            state.change_quota(self.settings().quota.clone(), now, epoch.wall());
-            state.keep_quota(false);
-        });
+        let now = self.now();
+        if let Some(state) = self.shared.keys.find(key) {
+            self.change(state, |state, epoch| state.unset_quota(now, epoch.wall()));
+        }
     }
 
-    /// Holds back every request of this key for so long. A pause is only ever extended.
+    /// Holds back every request of this key for so long. A pause is only ever extended; [`resume`](Self::resume) ends it.
     pub fn pause(&self, key: &str, wait: Duration) {
         let now = self.now();
-        self.pause_locked(self.enter(key, now), wait, now);
+        self.pause_locked(self.insist(key, now), wait, now);
     }
 
-    /// Forgets what this key has taken, and lifts its pause. What is under way, or waits, stays so.
+    /// Ends a pause, whether you or the upstream asked for it.
+    pub fn resume(&self, key: &str) {
+        if let Some(state) = self.shared.keys.find(key) {
+            self.change(state, |state, _| state.resume());
+        }
+    }
+
+    /// Forgets what this key has taken and what its upstream told, and lifts its pause. What is under way, or waits, stays so.
     pub fn reset(&self, key: &str) {
-        self.change(key, |state, epoch, now| state.reset(now, epoch.wall()));
+        let now = self.now();
+        if let Some(state) = self.shared.keys.find(key) {
+            self.change(state, |state, epoch| state.reset(now, epoch.wall()));
+        }
     }
 
     fn look_at(&self, key: &str, cost: Cost) -> (Look, Nanos) {
+        let cost = self.reckoned(cost);
         self.look(key, |state, now| {
+            let cost = match cost.is_guess {
+                true => state.make_fit(state.expect(cost)),
+                false => cost,
+            };
             let asked = Asked {
                 cost,
                 priority: Priority::Normal,
@@ -223,23 +244,37 @@ impl RateLimiter {
         })
     }
 
-    /// Looks at the state of a key without making one: a key that was never seen stands as a new one would.
+    /// What a cost comes to in money, where it does not say so and the limiter has a price.
+    fn reckoned(&self, cost: Cost) -> Cost {
+        let price = self
+            .settings()
+            .price
+            .filter(|_| cost.money == Money::default());
+        price.map_or(cost, |price| cost.with_money(price.of(cost)))
+    }
+
+    /// Looks at the state of a key without making one: a key that was never seen stands as a new one would, or, where there
+    /// is no room for it, as all others do.
     fn look<R>(&self, key: &str, look: impl FnOnce(&mut State, Nanos) -> R) -> R {
-        let now = self.now();
-        match self.shared.keys.find(key) {
+        let (now, keys) = (self.now(), &self.shared.keys);
+        let others = || keys.is_full().then(|| keys.find(OTHERS)).flatten();
+        match keys.find(key).or_else(others) {
             Some(mut state) => look(&mut state, now),
             None => look(&mut self.fresh(now), now),
         }
     }
 
     /// Changes the state of a key, and wakes the first of its queue, whose turn may have come.
-    fn change(&self, key: &str, change: impl FnOnce(&mut State, Epoch, Nanos)) {
-        let now = self.now();
-        let mut state = self.enter(key, now);
-        change(&mut state, self.shared.epoch, now);
+    fn change(&self, mut state: Locked<'_, State>, change: impl FnOnce(&mut State, Epoch)) {
+        change(&mut state, self.shared.epoch);
         let waker = state.first_waker();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// The state of a key of which its owner speaks, made whatever the number of keys is.
+    fn insist(&self, key: &str, now: Nanos) -> Locked<'_, State> {
+        self.shared.keys.insist(key, || self.fresh(now))
     }
 
     /// Holds everybody back. Who waits is woken, for the wait may have become too long for him.
@@ -296,8 +331,10 @@ impl RateLimiter {
     ) -> Locked<'_, State> {
         let mut state = self.enter(key, now);
         let is_other =
-            |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && !state.is_quota_set();
+            |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && *own != state.quota();
         let own = match self.granted(head) {
+            // What is set for the key stands, and the state of all keys beyond the bound is nobody's own.
+            _ if state.is_quota_set() || state.key() != key => None,
             None if state.is_quota_restored() => Some(&self.settings().quota),
             granted => granted.filter(is_other),
         };
@@ -368,7 +405,8 @@ impl From<Settings> for RateLimiter {
     }
 }
 
-/// A limiter without limits: it only holds requests back while an upstream asks for that.
+/// A limiter without limits of its own: it holds requests back while an upstream asks for that, keeps to limits that headers
+/// tell, and cuts the rate after a 429 where they tell none.
 impl Default for RateLimiter {
     fn default() -> Self {
         Self::new(Quota::new()).expect("a quota without limits is valid")
@@ -384,7 +422,7 @@ impl fmt::Debug for RateLimiter {
             .field("max_wait", &settings.max_wait)
             .field("queue_capacity", &settings.queue_capacity)
             .field("max_keys", &settings.max_keys)
-            .field("keys", &self.keys())
+            .field("keys", &self.shared.keys.len())
             .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::handle::RateLimiter;
-use crate::{clock::Clock, cost::Price, upstream::Upstream};
+use crate::{clock::Clock, cost::Price, request::Scope, upstream::Upstream};
 
 /// The limiters that a request must pass all at once, in the order in which they are locked. A small handle, for every permit
 /// holds a clone.
@@ -14,44 +14,58 @@ pub(super) struct Limiters {
 
 #[derive(Debug)]
 struct Shared {
+    /// In the order in which they are locked.
     all: Box<[RateLimiter]>,
-    /// Which of them heeds what answers say: the first that goes by upstreams, else the first.
+    named: Vec<RateLimiter>,
+    /// The one that was named first: all go by its clock.
+    first: usize,
+    /// Which of them heeds what answers say: the first that goes by upstreams or hosts, else the first that goes by
+    /// providers, else the first.
     learner: usize,
-    /// What tokens cost where an upstream has no price of its own.
+    /// What tokens cost where an upstream has no price of its own: by the first that has one.
     price: Option<Price>,
 }
 
 impl Limiters {
     pub(super) fn one(limiter: RateLimiter) -> Self {
-        Self::new([limiter].into(), 0)
-    }
-
-    fn new(all: Box<[RateLimiter]>, learner: usize) -> Self {
-        let price = all.iter().find_map(|limiter| limiter.settings().price);
-        Self {
-            shared: Arc::new(Shared {
-                all,
-                learner,
-                price,
-            }),
-        }
+        Self::of(vec![limiter])
     }
 
     /// One more; a limiter that is there already counts once.
-    pub(super) fn and(&self, limiter: RateLimiter) -> Self {
-        let (all, learner) = (self.all(), self.learner());
-        let place = limiter.lock_order();
-        let Err(index) = all.binary_search_by_key(&place, RateLimiter::lock_order) else {
-            return self.clone();
+    pub(super) fn and(self, limiter: RateLimiter) -> Self {
+        let mut named = self.shared.named.clone();
+        if named
+            .iter()
+            .all(|other| other.lock_order() != limiter.lock_order())
+        {
+            named.push(limiter);
+        }
+        Self::of(named)
+    }
+
+    /// These limiters, in the order in which they were named.
+    fn of(named: Vec<RateLimiter>) -> Self {
+        let knows = |limiter: &RateLimiter| match limiter.settings().scope {
+            Scope::Upstream | Scope::Host => 2,
+            Scope::Provider => 1,
+            Scope::All | Scope::By(_) => 0,
         };
-        let is_of_upstreams = |limiter: &RateLimiter| limiter.settings().scope.is_of_upstreams();
-        let learner = match is_of_upstreams(&limiter) && !is_of_upstreams(&all[learner]) {
-            true => index,
-            false => learner + usize::from(index <= learner),
-        };
-        let mut all = all.to_vec();
-        all.insert(index, limiter);
-        Self::new(all.into(), learner)
+        let learner = named.iter().rev().max_by_key(|limiter| knows(limiter));
+        let [first, learner] = [named.first(), learner].map(|it| it.map(RateLimiter::lock_order));
+        let price = named.iter().find_map(|limiter| limiter.settings().price);
+        let mut all = named.clone();
+        all.sort_by_key(RateLimiter::lock_order);
+        let index = |order| all.iter().position(|it| Some(it.lock_order()) == order);
+        let (first, learner) = (index(first), index(learner));
+        Self {
+            shared: Arc::new(Shared {
+                all: all.into(),
+                named,
+                first: first.unwrap_or_default(),
+                learner: learner.unwrap_or_default(),
+                price,
+            }),
+        }
     }
 
     pub(super) fn all(&self) -> &[RateLimiter] {
@@ -64,7 +78,7 @@ impl Limiters {
 
     /// They all go by the first one's clock.
     pub(super) fn clock(&self) -> &dyn Clock {
-        &*self.all()[0].settings().clock
+        &*self.all()[self.shared.first].settings().clock
     }
 
     /// What tokens cost at this upstream, as far as that is known.

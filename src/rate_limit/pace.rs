@@ -1,11 +1,11 @@
 //! A rate for an upstream of whose limits nothing is known.
 //!
 //! The CUBIC of [RFC 9438](https://www.rfc-editor.org/rfc/rfc9438), on requests a second instead of on packets under way,
-//! as the adaptive retry mode of the AWS SDKs has it (botocore's `retries/throttling.py`, from which the constants are).
-//! There is no limit until the upstream first refuses. Then the rate is cut to 0.7 of what it was, and grows back along
-//! `0.4 (t - k)³ + peak`, where `t` is the time since the cut in seconds, `peak` the rate at which the upstream refused, and
-//! `k` the time at which that is reached again: fast at first, slowly about the peak, and beyond it faster and faster.
-//! At twice the peak the limit is forgotten.
+//! as the adaptive retry mode of the AWS SDKs has it (botocore's `retries/throttling.py` and `retries/adaptive.py`, from which
+//! the constants are). There is no limit until the upstream first refuses. Then the rate is cut to 0.7 of what it was, and
+//! grows back along `0.4 (t - k)³ + peak`, where `t` is the time since the cut in seconds, `peak` the rate at which the
+//! upstream refused, and `k` the time at which that is reached again: fast at first, slowly about the peak, and beyond it
+//! faster and faster, but never above twice what goes. Once it is at twice the peak and nobody waits for it, it is forgotten.
 
 use super::epoch::Nanos;
 
@@ -35,9 +35,7 @@ impl Pace {
     /// The first moment, not before `now`, at which a request may go.
     pub(super) fn earliest(&self, now: Nanos) -> Nanos {
         let Some(held) = &self.held else { return now };
-        let Some(rate) = held.rate(now) else {
-            return now;
-        };
+        let rate = held.rate(now, self.measured);
         let missing = 1.0 - held.level_at(now, rate);
         match missing > 0.0 {
             true => now.saturating_add((missing / rate * SECOND).ceil() as Nanos),
@@ -59,14 +57,21 @@ impl Pace {
         }
         self.count = self.count.saturating_add(1);
         if let Some(held) = &mut self.held {
-            match held.rate(now) {
-                Some(rate) => {
-                    held.level = held.level_at(now, rate) - 1.0;
-                    held.at = held.at.max(now);
-                }
-                None => self.held = None,
+            let rate = held.rate(now, self.measured);
+            let level = held.level_at(now, rate);
+            if level >= rate.max(1.0) && held.cubic(now) >= 2.0 * held.peak {
+                self.held = None;
+                return;
             }
+            held.level = level - 1.0;
+            held.at = held.at.max(now);
         }
+    }
+
+    /// Whether a rate is held down.
+    pub(super) fn is_held(&self, now: Nanos) -> bool {
+        self.held
+            .is_some_and(|held| held.cubic(now) < 2.0 * held.peak)
     }
 
     /// The upstream refused a request that went at `sent`. Those that were on their way at the last cut do not count again.
@@ -76,7 +81,7 @@ impl Pace {
         }
         let passed = now.saturating_sub(self.since).max(HALF_SECOND) as f64 / SECOND;
         let measured = self.measured.max(f64::from(self.count) / passed);
-        let rate = self.held.and_then(|held| held.rate(now));
+        let rate = self.held.map(|held| held.rate(now, self.measured));
         let peak = rate
             .map_or(measured, |rate| rate.min(measured))
             .max(SLOWEST);
@@ -91,11 +96,15 @@ impl Pace {
 }
 
 impl Held {
-    /// Requests a second; `None` once it has grown beyond all need.
-    fn rate(&self, now: Nanos) -> Option<f64> {
+    /// Requests a second.
+    fn rate(&self, now: Nanos, measured: f64) -> f64 {
+        let most = 2.0 * measured.max(SLOWEST);
+        self.cubic(now).min(most).max(SLOWEST)
+    }
+
+    fn cubic(&self, now: Nanos) -> f64 {
         let passed = now.saturating_sub(self.cut) as f64 / SECOND;
-        let rate = GROWTH * (passed - self.back_at_peak).powi(3) + self.peak;
-        (rate < 2.0 * self.peak).then(|| rate.max(SLOWEST))
+        GROWTH * (passed - self.back_at_peak).powi(3) + self.peak
     }
 
     /// At most what one second brings may go at once.
@@ -170,10 +179,10 @@ mod tests {
         for sent in 1_900..2_000 {
             pace.refused(sent * MS, 2_000 * MS);
         }
-        let rate = pace.held.unwrap().rate(2_000 * MS).unwrap();
+        let rate = pace.held.unwrap().rate(2_000 * MS, pace.measured);
         assert!((60.0..80.0).contains(&rate), "{rate}");
         pace.refused(2_001 * MS, 2_100 * MS);
-        assert!(pace.held.unwrap().rate(2_100 * MS).unwrap() < 60.0);
+        assert!(pace.held.unwrap().rate(2_100 * MS, pace.measured) < 60.0);
     }
 
     #[test]

@@ -160,30 +160,34 @@ impl Permit {
 
     /// Ends the request, of which nothing is given back: there is no need to know the time.
     fn end(&self) {
-        for (limiter, taken) in self.shares() {
-            end(limiter, taken, |_, _| false);
-        }
+        let ends = self
+            .shares()
+            .map(|(limiter, taken)| end(limiter, taken, |_, _| false));
+        wake(ends);
     }
 
     /// Ends the request, and corrects what was taken to what was used: nothing, where it was not sent.
     fn settle(&self, used: Option<Cost>) {
         let (now, reserved) = (self.limiters.clock().now(), self.cost);
         let mut keys = Vec::new();
-        for (limiter, taken) in self.shares() {
+        let shares = self.shares().enumerate();
+        wake(shares.map(|(index, (limiter, taken))| {
             let now = limiter.epoch().nanos(now);
             end(limiter, taken, |state, key| {
                 if used.is_some() && limiter.settings().events.are_heard(Level::DEBUG) {
                     keys.push((limiter, Box::<str>::from(key)));
                 }
-                if let Some(used) = used.filter(|used| used.is_guess) {
+                if let Some(used) =
+                    used.filter(|_| index == self.limiters.learner() && self.learns())
+                {
                     state.learn(used);
                 }
                 match used {
                     Some(used) => state.settle(taken.at, reserved, used, now),
                     None => state.refund(taken.at, reserved, now),
                 }
-            });
-        }
+            })
+        }));
         for (limiter, key) in keys {
             limiter.settings().events.tell(&Event::Settled {
                 key: &key,
@@ -191,6 +195,13 @@ impl Permit {
                 used: used.unwrap_or(reserved),
             });
         }
+    }
+
+    /// Whether the answer tells how long it was, and the request had not said how long it may be.
+    fn learns(&self) -> bool {
+        let usage = self.usage.as_ref().and_then(UsageCell::get);
+        let tells = usage.is_some_and(|usage| usage.output_tokens.or(usage.total()).is_some());
+        self.cost.is_guess && tells
     }
 }
 
@@ -211,18 +222,26 @@ impl Taken {
     }
 }
 
-/// Ends what one limiter let through, and wakes the first of its queue if the end, or the settlement, may let him pass
-/// earlier.
+/// Ends what one limiter let through. Returns the first of its queue, if the end, or the settlement, may let him pass earlier.
 #[inline]
-fn end(limiter: &RateLimiter, taken: &Taken, settle: impl FnOnce(&mut State, &str) -> bool) {
+fn end(
+    limiter: &RateLimiter,
+    taken: &Taken,
+    settle: impl FnOnce(&mut State, &str) -> bool,
+) -> Option<Waker> {
     let mut locked = limiter.lock(taken.spot);
     let (state, key) = locked.parts();
     state.release();
     let may_pass = state.finish();
     let may_pass = settle(state, key) || may_pass;
-    let waker = may_pass.then(|| state.first_waker()).flatten();
-    drop(locked);
-    waker.into_iter().for_each(Waker::wake);
+    may_pass.then(|| state.first_waker()).flatten()
+}
+
+/// Wakes once all is ended: a waker that panics leaves nothing behind.
+#[inline]
+fn wake(ends: impl Iterator<Item = Option<Waker>>) {
+    let wakers: Vec<_> = ends.flatten().collect();
+    wakers.into_iter().for_each(Waker::wake);
 }
 
 /// What a limiter has to tell of an admission, once the locks are free. Where nobody listens there is none: the key has to

@@ -42,8 +42,8 @@ struct Rare {
     paused: Nanos,
     /// What answers use where the request sets no maximum.
     typical: Option<Typical>,
-    /// Whether the quota was set for this key, and gives way to no other.
-    is_set: bool,
+    /// What the quota was before another was set for this key, which gives way to no other.
+    set_over: Option<Arc<Quota>>,
     /// Whether the quota is what an upstream granted before a restart, until a request tells what it grants now.
     is_restored: bool,
 }
@@ -87,12 +87,20 @@ impl State {
         (!line.is_next(asked)).then(|| line.predict(counts, asked, from))
     }
 
-    /// What to expect of a request whose cost is a guess. No guess makes a request too large that may turn out not to be.
+    /// What to expect of a request whose cost is a guess.
     pub(super) fn expect(&self, guess: Cost) -> Cost {
         let typical = self.rare.as_ref().and_then(|rare| rare.typical);
-        let expected = typical.map_or(guess.output_tokens, Typical::tokens);
         Cost {
-            output_tokens: expected.min(room_for_answer(&self.quota, guess.input_tokens)),
+            output_tokens: typical.map_or(guess.output_tokens, Typical::tokens),
+            ..guess
+        }
+    }
+
+    /// No guess makes a request too large that may turn out not to be.
+    pub(super) fn make_fit(&self, guess: Cost) -> Cost {
+        let room = room_for_answer(&self.quota, guess.input_tokens);
+        Cost {
+            output_tokens: guess.output_tokens.min(room),
             ..guess
         }
     }
@@ -137,7 +145,13 @@ impl State {
     /// Whether it is the turn of a request that waits. It [`leave`](Self::leave)s before it is admitted.
     pub(super) fn turn(&mut self, place: Place, cost: Cost, now: Nanos) -> Turn {
         let now = self.move_to(now);
-        if self.first() != Some(place) || self.is_full() {
+        if self.first() != Some(place) {
+            return Turn::Wait { until: None };
+        }
+        if let Some(TooLarge { limit }) = too_large(&self.quota, cost) {
+            return Turn::TooLarge { limit };
+        }
+        if self.is_full() {
             return Turn::Wait { until: None };
         }
         let from = now.max(self.paused());
@@ -198,6 +212,14 @@ impl State {
         extended
     }
 
+    /// Lifts a pause.
+    pub(super) fn resume(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.paused = 0;
+            rare.line.forget_forecast();
+        }
+    }
+
     /// Forgets what was taken, and lifts a pause. What is under way, or waits, stays so.
     pub(super) fn reset(&mut self, now: Nanos, wall: WallNanos) {
         let now = self.move_to(now);
@@ -216,7 +238,9 @@ impl State {
 
     /// Whether the quota was set for this key.
     pub(super) fn is_quota_set(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.is_set)
+        self.rare
+            .as_ref()
+            .is_some_and(|rare| rare.set_over.is_some())
     }
 
     /// Goes over to another quota. What was taken of a limit that only changes its amount stays taken.
@@ -230,9 +254,19 @@ impl State {
         }
     }
 
-    /// Keeps the quota, whatever others say, or, with `false`, no longer.
-    pub(super) fn keep_quota(&mut self, is_set: bool) {
-        self.rare().is_set = is_set;
+    /// Goes over to another quota, and keeps it, whatever others say.
+    pub(super) fn set_quota(&mut self, quota: Arc<Quota>, now: Nanos, wall: WallNanos) {
+        let before = self.quota.clone();
+        self.rare().set_over.get_or_insert(before);
+        self.change_quota(quota, now, wall);
+    }
+
+    /// Goes back to the quota that another was set over.
+    pub(super) fn unset_quota(&mut self, now: Nanos, wall: WallNanos) {
+        let before = self.rare.as_mut().and_then(|rare| rare.set_over.take());
+        if let Some(before) = before {
+            self.change_quota(before, now, wall);
+        }
     }
 
     /// Whether the quota is what an upstream granted before a restart.
@@ -278,9 +312,11 @@ impl State {
         if self.is_quota_set() || (!saved.is_set && !Arc::ptr_eq(own, &self.quota)) {
             return;
         }
+        let before = self.quota.clone();
         self.change_quota(saved.quota.clone(), now, wall);
         let rare = self.rare();
-        (rare.is_set, rare.is_restored) = (saved.is_set, !saved.is_set);
+        rare.set_over = saved.is_set.then_some(before);
+        rare.is_restored = !saved.is_set;
     }
 
     /// Adds what was taken and learned, and holds everybody back for as long as was asked.
@@ -305,7 +341,7 @@ impl State {
     pub(super) fn heed(&mut self, mark: &Mark, told: Told, now: Nanos, wall: WallNanos) -> bool {
         let since = self.admitted.since(mark.admitted);
         self.change(now, |counts, quota, now| {
-            counts.heed(quota, told, (mark.used.as_deref(), since), now, wall);
+            counts.heed(quota, told, (mark, since), now, wall);
         })
     }
 
@@ -313,7 +349,7 @@ impl State {
     pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
         let now = self.move_to(now);
         self.counts.refused(sent, now);
-        self.heed_change();
+        self.forget_forecast();
     }
 
     /// Somebody holds on to this state, so that it does not vanish.
@@ -325,8 +361,9 @@ impl State {
         self.holders = self.holders.saturating_sub(1);
     }
 
-    pub(super) fn first_waker(&self) -> Option<Waker> {
-        self.rare.as_ref()?.line.first_waker()
+    /// Whom to wake; he says so anew when he asks for his turn.
+    pub(super) fn first_waker(&mut self) -> Option<Waker> {
+        self.rare.as_mut()?.line.first_waker()
     }
 
     pub(super) fn set_waker(&mut self, place: Place, waker: Waker) -> Option<Waker> {
@@ -362,6 +399,14 @@ impl State {
         usage.filter(|(limit, ..)| !limit.is_spacing)
     }
 
+    /// The limit that a request is too large for, in words.
+    pub(super) fn in_words(&self, limit: Option<usize>) -> Arc<str> {
+        match limit {
+            Some(index) => self.quota.limits[index].to_string().into(),
+            None => "max_tokens_per_request".into(),
+        }
+    }
+
     /// The limit of a shadow.
     pub(super) fn shadowed(&self, shadow: Shadow) -> Option<&Limit> {
         let mut usage = self.counts.usage(&self.quota, self.latest);
@@ -393,6 +438,9 @@ impl State {
         let before = first.map(|cost| self.counts.earliest(quota, cost, now));
         change(&mut self.counts, quota, now);
         let after = first.map(|cost| self.counts.earliest(quota, cost, now));
+        if after > before {
+            self.forget_forecast();
+        }
         after < before
     }
 
@@ -403,6 +451,12 @@ impl State {
     fn is_full(&self) -> bool {
         let most = self.quota.max_concurrent;
         most.is_some_and(|most| self.in_flight >= most)
+    }
+
+    fn forget_forecast(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.line.forget_forecast();
+        }
     }
 
     fn heed_change(&mut self) {

@@ -65,6 +65,38 @@ async fn a_key_can_be_granted_another_quota_and_keeps_it() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_upstreams_own_quota_keeps_what_was_taken_when_nothing_was_set_over_it() {
+    let limiter = limiter(Quota::new()).max_wait(ms(0));
+    let service = ready(&limiter);
+    let of = || {
+        // Made for each request, as by those who read it from a file.
+        let upstream = Provider::groq()
+            .model("m")
+            .quota(Quota::new().limit(Limit::requests(2).per_day()));
+        let mut request = request();
+        request.extensions_mut().insert(upstream.unwrap());
+        request
+    };
+    service.clone().oneshot(of()).await.unwrap();
+    limiter.unset_quota("groq/m");
+    service.clone().oneshot(of()).await.unwrap();
+    service.clone().oneshot(of()).await.unwrap_err();
+    limiter.set_quota("groq/m", Quota::new()).unwrap();
+    service.clone().oneshot(of()).await.unwrap();
+    limiter.unset_quota("groq/m");
+    assert_eq!(limiter.status("groq/m").limits[0].amount, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_can_be_ended() {
+    let limiter = one_a_minute();
+    limiter.pause("", ms(1_000));
+    assert_eq!(limiter.wait_time("", Cost::default()), Some(ms(1_000)));
+    limiter.resume("");
+    assert!(limiter.can_admit("", Cost::default()));
+}
+
 // PITFALLS 61, litellm, one-api: every spelling of a model was a new free bucket.
 #[tokio::test(start_paused = true)]
 async fn keys_beyond_the_bound_share_one_quota() {
@@ -77,6 +109,10 @@ async fn keys_beyond_the_bound_share_one_quota() {
     }
     let error = service.oneshot(of("gpt-4-0613")).await.unwrap_err();
     assert_eq!(error.upstream(), Some("gpt-4-0613"));
+    assert!(
+        !limiter.can_admit("gpt-4-turbo", Cost::default()),
+        "as it would be refused"
+    );
     assert_eq!(limiter.status("(others)").limits[0].used, 1);
 }
 
@@ -95,6 +131,10 @@ async fn money_is_reckoned_from_tokens_and_settled_by_what_was_used() {
         async { Ok::<_, BoxError>(answer) }
     });
     let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    assert!(
+        !limiter.can_admit("", Cost::tokens(1_000_000, 0)),
+        "it would cost a hundred cents"
+    );
     let mut request = request();
     request.extensions_mut().insert(Cost::tokens(1_000, 1));
     let answer = service.oneshot(request).await.unwrap();

@@ -50,6 +50,57 @@ async fn a_request_takes_from_all_limiters_or_from_none() {
     assert_eq!((used(&everybody, ""), used(&tenants, "hooli")), (2, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_closure_that_reads_a_key_may_ask_another_limiter_of_the_layer() {
+    let everybody = limiter(per_second(9)).scope(Scope::All);
+    let asked = everybody.clone();
+    let by_load = Scope::by(move |_| match asked.can_admit("", Cost::default()) {
+        true => "quiet".into(),
+        false => "busy".into(),
+    });
+    let tenants = limiter(per_second(9)).scope(by_load);
+    let layer = RateLimitLayer::new(everybody).and(tenants.clone());
+    let service = layer.layer(service_fn(|_: Call| async {
+        Ok::<_, BoxError>(answer(200))
+    }));
+    service.oneshot(request()).await.unwrap();
+    assert_eq!(tenants.status("quiet").limits[0].used, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_and_never_fits_after_quotas_have_shrunk_is_refused() {
+    let tokens = |amount| Quota::new().limit(Limit::tokens(amount).per_second());
+    for several in [false, true] {
+        let (one, other) = (limiter(tokens(100)), limiter(tokens(100)));
+        let (one, other) = (one.scope(Scope::All), other.scope(Scope::All));
+        let layer = RateLimitLayer::new(one.clone());
+        let layer = if several {
+            layer.and(other.clone())
+        } else {
+            layer
+        };
+        let service = layer.layer(service_fn(|_: Call| async {
+            Ok::<_, BoxError>(answer(200))
+        }));
+        let of = |tokens| {
+            let mut request = request();
+            request.extensions_mut().insert(Cost::tokens(tokens, 0));
+            service.clone().oneshot(request)
+        };
+        of(100).await.unwrap();
+        let waiting = tokio::spawn(of(100));
+        settle().await;
+        one.set_quota("", tokens(50)).unwrap();
+        other.set_quota("", tokens(50)).unwrap();
+        let error = waiting.await.unwrap().unwrap_err();
+        let Error::RateLimited(refusal) = error else {
+            panic!("{error}")
+        };
+        assert_eq!(refusal.reason, RefusalReason::TooLarge);
+        assert_eq!(&*refusal.limit, "50 tokens per 1s");
+    }
+}
+
 // Without it one tenant's burst would stand in everybody's way.
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_his_own_limit_does_not_hold_up_others() {

@@ -34,7 +34,8 @@ impl CalendarCount {
         now: Nanos,
         span: impl Fn(WallNanos) -> Span,
     ) -> Nanos {
-        // What is sent at the very end may arrive in the next period, and would be counted there.
+        // What is sent at the very end may arrive in the next period, and would be counted there. Where the margin is as long
+        // as a period, every moment is too late, and one must do.
         let margin = limit.margin();
         if margin > 0 && margin < limit.period() {
             let ends = match now < self.ends {
@@ -56,7 +57,8 @@ impl CalendarCount {
             let span = span(self.wall.saturating_add_unsigned(now));
             // A period that began before this count did holds nothing of what was taken before.
             self.begins = self.nanos(span.begins).max(self.begins);
-            (self.ends, self.used) = (self.nanos(span.ends), 0);
+            // Where a zone's clock is put back, a period of some hours would begin anew before it has ended.
+            (self.ends, self.used) = (self.nanos(span.ends).max(self.ends), 0);
         }
         self.used = self.used.saturating_add(amount);
     }
