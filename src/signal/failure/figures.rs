@@ -111,8 +111,17 @@ fn figures(words: &Words) -> impl Iterator<Item = Figure> {
 
 fn figure_at(text: &str, start: usize) -> Option<Figure> {
     let bytes = text.as_bytes();
-    let before = text[..start].chars().next_back();
-    if before.is_some_and(|before| !" \n(:=><'\"`[".contains(before)) {
+    let mut before = text[..start].chars();
+    let joins = match (before.next_back(), before.next_back()) {
+        (None, _) => false,
+        // The minutes of a clock time.
+        (Some(':'), Some(more)) => more.is_ascii_digit(),
+        // An index: `input[0]`.
+        (Some('['), Some(more)) => more.is_alphanumeric(),
+        (Some('='), _) => is_in_address(&text[..start]),
+        (Some(sign), _) => !" \n(:><'\"`[~".contains(sign),
+    };
+    if joins {
         return None;
     }
     let end = end_of_number(bytes, start);
@@ -149,11 +158,21 @@ fn end_of_number(bytes: &[u8], start: usize) -> usize {
     end
 }
 
+/// Whether the text ends within an address, behind a parameter's equals sign.
+fn is_in_address(text: &str) -> bool {
+    let signs = text.bytes().rev().take(MAX_PARAMETER);
+    signs
+        .take_while(|sign| !sign.is_ascii_whitespace())
+        .any(|sign| matches!(sign, b'?' | b'&'))
+}
+
 /// Whether the number goes on as an id, a date, a version or a time.
 fn is_part_of_something(after: &str) -> bool {
-    let next = after.bytes().next().unwrap_or(b' ');
-    if next.is_ascii_alphanumeric() || matches!(next, b'-' | b'_' | b'%') {
-        return true;
+    match *after.as_bytes() {
+        [next, ..] if next.is_ascii_alphanumeric() => return true,
+        [b'-' | b'_' | b'%', ..] => return true,
+        [b':', next, ..] if next.is_ascii_digit() => return true,
+        _ => {}
     }
     let word = after.trim_start_matches([' ', '-']);
     OTHER_UNITS.iter().any(|unit| word.starts_with(unit)) && !word.starts_with("seconds of ")
@@ -248,6 +267,9 @@ const MAX_WORDS_BETWEEN: usize = 3;
 /// What is longer is an id, commas and all.
 const MAX_DIGITS: usize = 24;
 
+/// How far before its value a parameter's question mark or ampersand stands.
+const MAX_PARAMETER: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,7 +297,7 @@ mod tests {
 
     #[test]
     fn figures_get_the_role_of_the_words_around_them() {
-        let cases: [(&str, Wanted); 12] = [
+        let cases: [(&str, Wanted); 15] = [
             (
                 "on tokens per min (TPM): Limit 500, Used 480, Requested 25.",
                 [Some(500.0), Some(480.0), Some(25.0), None],
@@ -320,6 +342,18 @@ mod tests {
             (
                 "the rate limit of version 2024-02-01, gpt-4, 11111111-2222 in 5 seconds",
                 [None; 4],
+            ),
+            (
+                "5-hour limit, reset at 2026-03-05 22:17:21 +0800",
+                [None; 4],
+            ),
+            (
+                "invalid 'input[0]': maximum length is 90",
+                [Some(90.0), None, None, None],
+            ),
+            (
+                "limit=40, see https://a.b/c/?linkid=2197993",
+                [Some(40.0), None, None, None],
             ),
         ];
         for (text, wanted) in cases {
