@@ -23,6 +23,7 @@ pub(crate) fn failure<B>(
     }
 }
 
+#[inline]
 pub(crate) fn failure_of_response<B>(response: &Response<B>, clock: &dyn Clock) -> Option<Failure> {
     if let Some(outcome) = response.extensions().get::<Outcome>() {
         return outcome.failure().cloned();

@@ -15,6 +15,9 @@ pub struct Cost {
     pub output_tokens: u64,
     /// What the request costs at most. Where it is zero and the upstream has a [`Price`], it is reckoned.
     pub money: Money,
+    /// Whether the tokens of the answer are a guess, because the request sets no maximum. A limiter replaces it by what
+    /// answers under the same key have used, once it knows.
+    pub is_guess: bool,
 }
 
 impl Cost {
@@ -24,7 +27,15 @@ impl Cost {
             input_tokens: input,
             output_tokens: output,
             money: Money::default(),
+            is_guess: false,
         }
+    }
+
+    /// Says that the tokens of the answer are a guess.
+    #[must_use]
+    pub fn guessed(mut self) -> Self {
+        self.is_guess = true;
+        self
     }
 
     /// Sets what the request costs at most.
@@ -49,6 +60,7 @@ impl Cost {
             input_tokens: combine(self.input_tokens, other.input_tokens),
             output_tokens: combine(self.output_tokens, other.output_tokens),
             money: Money::from_nanos(combine(self.money.nanos(), other.money.nanos())),
+            ..self
         }
     }
 
@@ -60,7 +72,11 @@ impl Cost {
             (None, Some(total)) => (input.min(total), total.saturating_sub(input)),
             (None, None) => (input, self.output_tokens),
         };
-        Self::tokens(input, output).with_money(self.money)
+        Self {
+            input_tokens: input,
+            output_tokens: output,
+            ..self
+        }
     }
 }
 

@@ -16,11 +16,12 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// The keys are spread over shards by their hash, each behind a lock of its own that is held for nanoseconds. A key's state
 /// stands at a [`Spot`] for as long as it is not idle, so that who holds on to it comes back without its key.
 ///
-/// There is no background task: when a shard has grown to twice its last size, whatever is idle goes. When `max` keys are
-/// not idle, a new one shares the state of [`OTHERS`]: nobody is refused, and nobody gets more by making up keys.
+/// There is no background task: each new key looks at a few others, and lets go of those that are idle. Where no room is found
+/// among `max` keys, it shares the state of [`OTHERS`]: nobody is refused, and nobody gets more by making up keys. The room of
+/// keys that are gone is used again, and not given back.
 #[derive(Debug)]
 pub(crate) struct Keys<T> {
-    shards: Box<[Mutex<Shard<T>>]>,
+    shards: [Mutex<Shard<T>>; SHARDS],
     hasher: DefaultHashBuilder,
     len: AtomicUsize,
     max: usize,
@@ -45,9 +46,8 @@ struct Shard<T> {
     index: HashTable<u32>,
     entries: Vec<Option<Entry<T>>>,
     free: Vec<u32>,
-    sweep_at: usize,
-    /// How many new keys came since the last sweep when there was no room for them.
-    turned_away: usize,
+    /// The entry that is looked at next for being idle.
+    next_look: usize,
 }
 
 #[derive(Debug)]
@@ -62,14 +62,23 @@ pub(crate) const OTHERS: &str = "(others)";
 /// So many that threads seldom meet in one, so few that an empty limiter is small.
 const SHARDS: usize = 32;
 
-/// Below this many entries a shard is not worth sweeping.
-const SMALL: usize = 32;
+/// The entry of a key that has none.
+const NOWHERE: u32 = u32::MAX;
+
+/// How many entries a new key looks at: enough that keys which nobody uses any more go faster than others come.
+const LOOKS: usize = 4;
+
+/// And how many where there is no room for it.
+const LOOKS_FOR_ROOM: usize = 16;
+
+/// By so many entries, and an eighth, a shard grows at once.
+const GROWTH: usize = 16;
 
 impl<T> Keys<T> {
     /// No keys yet, and never more than `max` that are not idle.
     pub(crate) fn new(max: usize) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: std::array::from_fn(|_| Mutex::default()),
             hasher: DefaultHashBuilder::default(),
             len: AtomicUsize::new(0),
             max,
@@ -77,34 +86,25 @@ impl<T> Keys<T> {
     }
 
     /// The state of this key, made if it is new. `is_idle` says which would look the same if they were made anew.
+    #[inline(always)]
     pub(crate) fn enter(
         &self,
         key: &str,
         make: impl FnOnce() -> T,
         is_idle: impl Fn(&mut T) -> bool,
     ) -> Locked<'_, T> {
-        let (hash, mut locked) = match self.look_up(key) {
-            Ok(locked) => return locked,
-            Err(missing) => missing,
-        };
-        let shard = &mut *locked.shard;
-        shard.turned_away += usize::from(self.is_full());
-        if shard.len() >= shard.sweep_at || shard.turned_away > shard.len() / 4 {
-            let gone = shard.sweep(&self.hasher, &is_idle);
-            self.len.fetch_sub(gone, Ordering::Relaxed);
+        let hash = self.hasher.hash_one(key);
+        let mut locked = self.look_up(key, hash);
+        if !locked.is_there() {
+            locked = self.add(locked, key, hash, make, is_idle);
         }
-        if self.is_full() && key != OTHERS {
-            drop(locked);
-            return self.enter(OTHERS, make, is_idle);
-        }
-        locked.spot.entry = shard.insert(key, hash, make(), &self.hasher);
-        self.len.fetch_add(1, Ordering::Relaxed);
         locked
     }
 
     /// The state of this key, where it has one.
     pub(crate) fn find(&self, key: &str) -> Option<Locked<'_, T>> {
-        self.look_up(key).ok()
+        let locked = self.look_up(key, self.hasher.hash_one(key));
+        locked.is_there().then_some(locked)
     }
 
     /// The state at this spot, which somebody holds on to.
@@ -125,30 +125,73 @@ impl<T> Keys<T> {
         }
     }
 
-    /// The state of a key, or, with its hash, the shard that does not have it.
-    fn look_up(&self, key: &str) -> Result<Locked<'_, T>, (u64, Locked<'_, T>)> {
-        let hash = self.hasher.hash_one(key);
+    /// The state of a key, or the shard that does not have it.
+    #[inline(always)]
+    fn look_up(&self, key: &str, hash: u64) -> Locked<'_, T> {
         // The lower bits choose the place within a shard, and the highest seven are kept there.
         let number = (hash >> 40) as usize % SHARDS;
         let shard = lock(&self.shards[number]);
-        let found = shard.find(key, hash);
+        let entry = shard.find(key, hash).unwrap_or(NOWHERE);
         let spot = Spot {
             shard: number as u32,
-            entry: found.unwrap_or_default(),
+            entry,
         };
-        let locked = Locked { shard, spot };
-        match found {
-            Some(_) => Ok(locked),
-            None => Err((hash, locked)),
-        }
+        Locked { shard, spot }
     }
 
-    fn is_full(&self) -> bool {
-        self.len.load(Ordering::Relaxed) >= self.max
+    /// Makes the state of a key in the shard that does not have it.
+    #[cold]
+    fn add<'a>(
+        &'a self,
+        mut locked: Locked<'a, T>,
+        key: &str,
+        hash: u64,
+        make: impl FnOnce() -> T,
+        is_idle: impl Fn(&mut T) -> bool,
+    ) -> Locked<'a, T> {
+        let shard = &mut *locked.shard;
+        let looks = match self.is_full() {
+            true => LOOKS_FOR_ROOM,
+            false => LOOKS,
+        };
+        let gone = shard.tidy(looks, &self.hasher, &is_idle);
+        self.len.fetch_sub(gone, Ordering::Relaxed);
+        if self.is_full() && key != OTHERS {
+            drop(locked);
+            return self.enter(OTHERS, make, is_idle);
+        }
+        locked.spot.entry = shard.insert(key, hash, make(), &self.hasher);
+        self.len.fetch_add(1, Ordering::Relaxed);
+        locked
+    }
+
+    /// The state of this key, made if it is new, whatever the number of keys is.
+    pub(crate) fn insist(&self, key: &str, make: impl FnOnce() -> T) -> Locked<'_, T> {
+        let hash = self.hasher.hash_one(key);
+        let mut locked = self.look_up(key, hash);
+        if !locked.is_there() {
+            locked.spot.entry = locked.shard.insert(key, hash, make(), &self.hasher);
+            self.len.fetch_add(1, Ordering::Relaxed);
+        }
+        locked
+    }
+
+    /// How many keys have a state, idle or not.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Whether a new key finds room only where another is idle.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= self.max
     }
 }
 
 impl<T> Locked<'_, T> {
+    fn is_there(&self) -> bool {
+        self.spot.entry != NOWHERE
+    }
+
     pub(crate) fn spot(&self) -> Spot {
         self.spot
     }
@@ -158,6 +201,7 @@ impl<T> Locked<'_, T> {
     }
 
     /// The state and its key.
+    #[inline]
     pub(crate) fn parts(&mut self) -> (&mut T, &str) {
         let entry = self.shard.entries[self.spot.entry as usize].as_mut();
         let Entry { key, state } = entry.expect(HELD);
@@ -181,10 +225,6 @@ impl<T> DerefMut for Locked<'_, T> {
 }
 
 impl<T> Shard<T> {
-    fn len(&self) -> usize {
-        self.index.len()
-    }
-
     fn entry(&self, entry: u32) -> &Entry<T> {
         self.entries[entry as usize].as_ref().expect(HELD)
     }
@@ -211,7 +251,7 @@ impl<T> Shard<T> {
             None => {
                 // By an eighth, where a vector would grow to twice its size: a million states must not take the room of two.
                 if self.entries.len() == self.entries.capacity() {
-                    self.entries.reserve_exact(SMALL + self.entries.len() / 8);
+                    self.entries.reserve_exact(GROWTH + self.entries.len() / 8);
                 }
                 self.entries.push(entry);
                 u32::try_from(self.entries.len() - 1).expect("fewer than four billion keys")
@@ -226,28 +266,28 @@ impl<T> Shard<T> {
         number
     }
 
-    /// Lets go of whatever is idle; returns how many that were.
-    fn sweep(&mut self, hasher: &DefaultHashBuilder, is_idle: impl Fn(&mut T) -> bool) -> usize {
-        let before = self.len();
-        let (entries, free) = (&mut self.entries, &mut self.free);
-        self.index.retain(|number| {
-            let entry = &mut entries[*number as usize];
-            let goes = entry.as_mut().is_none_or(|entry| is_idle(&mut entry.state));
-            if goes {
-                *entry = None;
-                free.push(*number);
+    /// Looks at so many entries in turn, and lets go of those that are idle; returns how many that were.
+    fn tidy(
+        &mut self,
+        looks: usize,
+        hasher: &DefaultHashBuilder,
+        is_idle: impl Fn(&mut T) -> bool,
+    ) -> usize {
+        let before = self.index.len();
+        for _ in 0..looks.min(self.entries.len()) {
+            let number = self.next_look % self.entries.len();
+            self.next_look = number + 1;
+            let entry = &mut self.entries[number];
+            if let Some(idle) = entry.take_if(|entry| is_idle(&mut entry.state)) {
+                let hash = hasher.hash_one(&*idle.key);
+                let found = self
+                    .index
+                    .find_entry(hash, |other| *other as usize == number);
+                found.expect("an entry is in the index").remove();
+                self.free.push(number as u32);
             }
-            !goes
-        });
-        let entries = &self.entries;
-        let rehash = |number: &u32| {
-            let entry = entries[*number as usize].as_ref();
-            hasher.hash_one(&*entry.expect(HELD).key)
-        };
-        self.index.shrink_to(self.len() * 2, rehash);
-        self.sweep_at = SMALL.max(self.len() * 2);
-        self.turned_away = 0;
-        before - self.len()
+        }
+        before - self.index.len()
     }
 }
 
@@ -257,8 +297,7 @@ impl<T> Default for Shard<T> {
             index: HashTable::new(),
             entries: Vec::new(),
             free: Vec::new(),
-            sweep_at: SMALL,
-            turned_away: 0,
+            next_look: 0,
         }
     }
 }
@@ -291,11 +330,7 @@ mod tests {
         for key in 0..100_000 {
             enter(&keys, &key.to_string(), 0);
         }
-        assert!(
-            len(&keys) <= SHARDS * SMALL + 1,
-            "{} keys are kept",
-            len(&keys)
-        );
+        assert!(len(&keys) <= SHARDS * LOOKS, "{} keys are kept", len(&keys));
         assert_eq!(enter(&keys, "busy", 2), busy);
         assert_eq!(*keys.lock(busy), 1);
         assert_eq!(keys.lock(busy).key(), "busy");
@@ -326,9 +361,7 @@ mod tests {
         *keys.lock(enter(&keys, "first", 1)) = 0;
         // Only the shard that the new key falls into is swept.
         let same = (0..).map(|n| n.to_string()).find(|key| {
-            let spot = keys
-                .look_up(key)
-                .map_or_else(|(_, locked)| locked.spot, |locked| locked.spot);
+            let spot = keys.look_up(key, keys.hasher.hash_one(key)).spot;
             spot.shard == keys.find("first").map_or(0, |locked| locked.spot.shard)
         });
         let spot = enter(&keys, &same.unwrap(), 1);

@@ -53,15 +53,16 @@ impl<'a> RequestHead<'a> {
     }
 }
 
-/// Who goes first when requests wait: high before normal before low. Put it into the request's extensions.
+/// Who goes first when requests wait: high before normal before low, but for those that have waited long: a request goes
+/// before one of the next higher priority that came 30 s after it or later. Put it into the request's extensions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
-    /// After everybody else.
+    /// As if it had come 30 s later.
     Low,
     /// The default.
     #[default]
     Normal,
-    /// Before everybody else.
+    /// As if it had come 30 s earlier.
     High,
 }
 
@@ -90,6 +91,8 @@ pub enum Scope {
     Upstream,
     /// Each [`Upstream`] its own; requests without one by host and port.
     Host,
+    /// Each [`Provider`](crate::Provider) its own, for limits of a whole account; requests without an upstream together.
+    Provider,
     /// By a key that a closure reads from the request; see [`Scope::by`].
     By(KeyFn),
 }
@@ -112,6 +115,7 @@ impl Scope {
     }
 
     /// The key of this request. Only a host in capitals allocates here, and [`Scope::By`] as it likes.
+    #[inline]
     pub(crate) fn key<'a>(&self, head: &RequestHead<'a>) -> Key<'a> {
         let upstream = || head.upstream().map(Upstream::shared_id);
         match self {
@@ -121,13 +125,23 @@ impl Scope {
                 Some(id) => Key::Shared(id),
                 None => head.authority().map_or(Key::Text(""), Key::host),
             },
+            Self::Provider => match head.upstream() {
+                Some(upstream) => Key::Shared(upstream.provider().shared_name()),
+                None => Key::Text(""),
+            },
             Self::By(key) => Key::Made((key.0)(head)),
         }
     }
 
-    /// Whether the key names who the request is sent to.
-    pub(crate) fn is_of_upstreams(&self) -> bool {
-        matches!(self, Self::Upstream | Self::Host)
+    /// The name in snake case.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Upstream => "upstream",
+            Self::Host => "host",
+            Self::Provider => "provider",
+            Self::By(_) => "by",
+        }
     }
 }
 
@@ -177,6 +191,7 @@ impl fmt::Debug for Scope {
             Self::All => "All",
             Self::Upstream => "Upstream",
             Self::Host => "Host",
+            Self::Provider => "Provider",
             Self::By(_) => "By(..)",
         })
     }

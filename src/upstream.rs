@@ -38,6 +38,7 @@ struct ProviderInner {
     dialect: Dialect,
     wire: Wire,
     credentials: Option<Credentials>,
+    quota: Option<Arc<Quota>>,
     local: bool,
 }
 
@@ -73,6 +74,7 @@ impl Provider {
                 dialect: Dialect::OpenAi,
                 wire: Wire::OpenAi,
                 credentials: None,
+                quota: None,
                 local: false,
             }),
         })
@@ -146,6 +148,7 @@ impl Provider {
                 dialect,
                 wire: Wire::OpenAi,
                 credentials: None,
+                quota: None,
                 local: false,
             }),
         }
@@ -192,6 +195,17 @@ impl Provider {
         Ok(self.with(|inner| inner.base_url = base_url))
     }
 
+    /// Sets the quota that the whole account is granted, over all models. A limiter with a state for each provider
+    /// ([`Scope::Provider`](crate::Scope::Provider)) keeps to it in place of its own; no other heeds it.
+    ///
+    /// # Errors
+    ///
+    /// When a limit of the quota cannot work; the error names it.
+    pub fn quota(self, quota: Quota) -> Result<Self, ConfigError> {
+        quota.check()?;
+        Ok(self.with(|inner| inner.quota = Some(Arc::new(quota))))
+    }
+
     /// Sets how its answers are read. Default: as OpenAI's.
     #[must_use]
     pub fn dialect(self, dialect: Dialect) -> Self {
@@ -219,6 +233,14 @@ impl Provider {
     /// Whether it runs on hardware of your own.
     pub fn is_local(&self) -> bool {
         self.inner.local
+    }
+
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.inner.name
+    }
+
+    pub(crate) fn own_quota(&self) -> Option<&Arc<Quota>> {
+        self.inner.quota.as_ref()
     }
 
     pub(crate) fn speaks(&self) -> Dialect {
@@ -253,6 +275,7 @@ impl fmt::Debug for Provider {
                 "credentials",
                 &self.inner.credentials.as_ref().map(|_| "***"),
             )
+            .field("quota", &self.inner.quota)
             .field("local", &self.inner.local)
             .finish()
     }

@@ -59,6 +59,14 @@ fn with_another_client_on_the_same_quota_headers_keep_429s_below_one_percent() {
 }
 
 #[test]
+fn an_upstream_that_tells_nothing_is_used_up_and_refuses_few() {
+    let report = play("unknown.json", 900);
+    check("unknown.json", &report);
+    let seen = report.too_many_requests as f64 / report.admitted as f64;
+    assert!((0.0..0.08).contains(&seen), "{seen}");
+}
+
+#[test]
 fn every_ready_scenario_is_played_by_a_test() {
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/simulate/scenarios");
     let own_text = include_str!("tests.rs");

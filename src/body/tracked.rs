@@ -37,12 +37,17 @@ where
 {
     /// Puts the guard onto the body. A body that is at its end already completes the guard at once.
     pub fn new(body: B, guard: G) -> Self {
-        Self::guarded(body, Some(guard))
+        Self::guarded(body, &mut Some(guard))
     }
 
-    /// As [`new`](Self::new), where there may be nothing left to guard.
-    pub(crate) fn guarded(body: B, mut guard: Option<G>) -> Self {
-        complete_at_end(&body, &mut guard);
+    /// As [`new`](Self::new), with a guard that is moved only where the body is not at its end, and may not be there.
+    #[inline]
+    pub(crate) fn guarded(body: B, guard: &mut Option<G>) -> Self {
+        complete_at_end(&body, guard);
+        let guard = match guard {
+            None => None,
+            guard => guard.take(),
+        };
         Self { body, guard }
     }
 }

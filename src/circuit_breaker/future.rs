@@ -70,11 +70,11 @@ where
             StepProjection::Admitted { call, admission } => {
                 let watched = admission.as_mut().expect(POLLED);
                 let result = ready!(watched.watch(|| call.poll(cx))).map_err(Error::from_service);
-                let guard = admission
+                let mut guard = admission
                     .take()
                     .and_then(|admission| admission.judge(&result));
                 Poll::Ready(
-                    result.map(|response| response.map(|body| Tracked::guarded(body, guard))),
+                    result.map(|response| response.map(|body| Tracked::guarded(body, &mut guard))),
                 )
             }
             StepProjection::Refused { error } => Poll::Ready(Err(error.take().expect(POLLED))),

@@ -30,8 +30,11 @@ pub(super) fn estimate(body: &[u8], default_output: u64) -> Option<Cost> {
             _ => {}
         }
     }
-    let output = output.unwrap_or(default_output).saturating_mul(answers);
-    Some(Cost::tokens(quarters.div_ceil(4), output))
+    let cost = |output: u64| Cost::tokens(quarters.div_ceil(4), output.saturating_mul(answers));
+    Some(match output {
+        Some(output) => cost(output),
+        None => cost(default_output).guessed(),
+    })
 }
 
 /// The names under which a request sets the most tokens of its answer.
@@ -71,16 +74,22 @@ mod tests {
     #[test]
     fn reckons_with_the_default_where_no_maximum_is_set_and_with_every_answer() {
         let body = r#"{"messages":[{"content":"four"}],"n":3}"#;
-        assert_eq!(estimate(body.as_bytes(), 100), Some(Cost::tokens(1, 300)));
+        assert_eq!(
+            estimate(body.as_bytes(), 100),
+            Some(Cost::tokens(1, 300).guessed())
+        );
     }
 
     #[test]
     fn other_scripts_cost_more_a_character_however_long_the_text() {
         let body = format!(r#"{{"messages":[{{"content":"{}"}}]}}"#, "水".repeat(3_000));
-        assert_eq!(estimate(body.as_bytes(), 0), Some(Cost::tokens(3_000, 0)));
+        assert_eq!(
+            estimate(body.as_bytes(), 0),
+            Some(Cost::tokens(3_000, 0).guessed())
+        );
         assert_eq!(
             estimate(r#"{"a":"äöüß"}"#.as_bytes(), 0),
-            Some(Cost::tokens(2, 0))
+            Some(Cost::tokens(2, 0).guessed())
         );
     }
 
@@ -90,7 +99,10 @@ mod tests {
         let body = format!(
             r#"{{"messages":[{{"content":"data:image/png;base64,{image}"}},{{"data":"{image}"}}]}}"#
         );
-        assert_eq!(estimate(body.as_bytes(), 0), Some(Cost::tokens(0, 0)));
+        assert_eq!(
+            estimate(body.as_bytes(), 0),
+            Some(Cost::tokens(0, 0).guessed())
+        );
     }
 
     #[test]

@@ -24,7 +24,8 @@ impl IntakeLayer {
         self
     }
 
-    /// Sets how many tokens of answer to expect of a request that sets no maximum. Default: 512.
+    /// Sets how many tokens of answer to expect of a request that sets no maximum, until the limiter has learned how many
+    /// answers under its key use. Default: 512.
     #[must_use]
     pub fn output_tokens(mut self, tokens: u64) -> Self {
         self.settings.output_tokens = tokens;

@@ -16,30 +16,50 @@ pub(super) struct Asking {
     pub(super) cost: Cost,
     /// Where its tokens have a price.
     pub(super) upstream: Option<Upstream>,
+    /// Whether what it comes to in money was reckoned from its tokens.
+    is_reckoned: bool,
     priority: Priority,
     pub(super) asked: Instant,
 }
 
 impl Asking {
+    #[inline]
     pub(super) fn read(head: &RequestHead<'_>, limiters: &Limiters, now: Instant) -> Self {
-        let mut asking = Self {
+        let plain = Self {
             cost: Cost::default(),
             upstream: None,
+            is_reckoned: false,
             priority: Priority::Normal,
             asked: now,
         };
-        if !head.extensions.is_empty() {
-            asking.cost = head.extensions.get().copied().unwrap_or_default();
-            asking.priority = head.extensions.get().copied().unwrap_or_default();
+        match head.extensions.is_empty() {
+            true => plain,
+            false => plain.with_extensions(head, limiters),
         }
+    }
+
+    fn with_extensions(mut self, head: &RequestHead<'_>, limiters: &Limiters) -> Self {
+        self.cost = head.extensions.get().copied().unwrap_or_default();
+        self.priority = head.extensions.get().copied().unwrap_or_default();
         let upstream = head.upstream();
-        if asking.cost.money == Money::default()
-            && let Some(price) = limiters.price(upstream)
-        {
-            asking.cost = asking.cost.with_money(price.of(asking.cost));
-            asking.upstream = upstream.cloned();
+        let price = limiters.price(upstream);
+        if let Some(price) = price.filter(|_| self.cost.money == Money::default()) {
+            self.cost = self.cost.with_money(price.of(self.cost));
+            self.upstream = upstream.cloned();
+            self.is_reckoned = true;
         }
-        asking
+        self
+    }
+
+    /// What it will cost is better known than it was.
+    pub(super) fn expect(&mut self, cost: Cost, limiters: &Limiters) {
+        self.cost = cost;
+        if let Some(price) = limiters
+            .price(self.upstream.as_ref())
+            .filter(|_| self.is_reckoned)
+        {
+            self.cost = cost.with_money(price.of(cost));
+        }
     }
 
     /// How it asks a limiter by whose time it came at this moment.

@@ -25,6 +25,15 @@ pub(super) enum Every {
     Month,
 }
 
+/// How a zone is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ZoneId<'a> {
+    /// Minutes from UTC.
+    Offset(i32),
+    /// A name of the IANA database.
+    Name(&'a str),
+}
+
 /// A period of the calendar, from its first nanosecond to the first of the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
@@ -60,6 +69,27 @@ impl Zone {
         let zone = jiff::tz::TimeZone::get(name);
         let unknown = |_| ConfigError::new("zone", name, "a name of the IANA time zone database");
         Ok(Self(Kind::Named(zone.map_err(unknown)?)))
+    }
+
+    pub(super) fn id(&self) -> ZoneId<'_> {
+        match &self.0 {
+            Kind::Offset { minutes } => ZoneId::Offset(*minutes),
+            #[cfg(feature = "time-zones")]
+            Kind::Named(zone) => ZoneId::Name(zone.iana_name().unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn of_id(id: ZoneId<'_>) -> Result<Self, ConfigError> {
+        match id {
+            ZoneId::Offset(minutes) => Ok(Self::utc_offset(minutes)),
+            #[cfg(feature = "time-zones")]
+            ZoneId::Name(name) => Self::named(name),
+            #[cfg(not(feature = "time-zones"))]
+            ZoneId::Name(name) => {
+                let wanted = "an offset in minutes, for the feature `time-zones` is off";
+                Err(ConfigError::new("zone", name, wanted))
+            }
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {

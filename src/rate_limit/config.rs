@@ -26,6 +26,7 @@ pub struct Quota {
     pub(super) max_tokens_per_request: Option<u64>,
     pub(super) has_shadow: bool,
     pub(super) keeps_estimates: bool,
+    pub(super) is_steady: bool,
     margin: Duration,
 }
 
@@ -52,7 +53,7 @@ impl Quota {
         self
     }
 
-    /// Sets how far apart requests must be sent. Default: zero.
+    /// Sets how far apart requests must be sent; a [`margin`](Self::margin) is added to it. Default: zero.
     #[must_use]
     pub fn min_interval(mut self, interval: Duration) -> Self {
         self.limits.retain(|limit| !limit.is_spacing);
@@ -78,6 +79,25 @@ impl Quota {
     pub fn keep_estimates(mut self) -> Self {
         self.keeps_estimates = true;
         self
+    }
+
+    /// Holds no rate down that is not one of its limits. By default, where a key has no limit per period, of whatever it counts, and its upstream
+    /// tells of none, a 429 cuts the rate to 0.7 of what it was, and it grows back as CUBIC does
+    /// ([RFC 9438](https://www.rfc-editor.org/rfc/rfc9438)): 0.4 times the cube of the seconds from the time at which it is
+    /// what it was, until at twice that the limit is forgotten.
+    #[must_use]
+    pub fn steady(mut self) -> Self {
+        self.is_steady = true;
+        self
+    }
+
+    /// Whether a refusal of the upstream holds the rate down, for want of limits.
+    pub(super) fn adapts(&self) -> bool {
+        !self.is_steady
+            && self
+                .limits
+                .iter()
+                .all(|limit| limit.is_spacing || limit.is_shadow)
     }
 
     /// Sets how much longer than another a request may be on its way, up to an hour. Default: zero.

@@ -2,12 +2,15 @@
 
 use super::{
     config::Quota,
-    epoch::{Nanos, WallNanos},
+    epoch::{Anchor, Nanos, WallNanos},
     learned::{Elsewhere, Learned, Told, amount},
     limit::Limit,
+    mark::Mark,
+    pace::Pace,
+    saved::SavedLimit,
     window::Window,
 };
-use crate::request::Cost;
+use crate::{cost::Cost, outcome::Dimension};
 
 /// What is taken of a quota. It does not carry the quota: that stands once, whatever the number of keys.
 #[derive(Clone, Debug)]
@@ -31,29 +34,45 @@ pub(super) struct Shadow {
 }
 
 impl Counts {
-    /// Empty counts that begin `now`; `wall` is the time of day at the origin of the limiter.
+    /// Empty counts that begin `now`; `wall` is the time of day at the limiter's nanosecond zero.
     pub(super) fn new(quota: &Quota, now: Nanos, wall: WallNanos) -> Self {
         let windows = quota
             .limits
             .iter()
             .map(|limit| Window::new(limit, now, wall));
+        let learned = Learned {
+            pace: Some(Pace::default()),
+            ..Learned::default()
+        };
         Self {
             windows: windows.collect(),
-            learned: None,
+            learned: quota.adapts().then(|| Box::new(learned)),
         }
     }
 
     /// The first moment, not before `from`, at which the cost fits every limit.
+    #[inline(always)]
     pub(super) fn earliest(&self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
-        let mut earliest = from;
-        if self.learned.is_none() {
-            for (limit, window) in quota.limits.iter().zip(self.windows.as_slice()) {
-                if !limit.is_shadow {
-                    earliest = earliest.max(window.earliest(limit, amount(limit, cost), from));
-                }
-            }
-            return earliest;
+        if self.learned.is_some() {
+            return self.earliest_of_learned(quota, cost, from);
         }
+        let mut earliest = from;
+        for (limit, window) in quota.limits.iter().zip(self.windows.as_slice()) {
+            if !limit.is_shadow {
+                earliest = earliest.max(window.earliest(limit, amount(limit, cost), from));
+            }
+        }
+        earliest
+    }
+
+    // Apart, so that what nearly all keys need is small.
+    #[inline(never)]
+    fn earliest_of_learned(&self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
+        let pace = self
+            .learned
+            .as_ref()
+            .and_then(|learned| learned.pace.as_ref());
+        let mut earliest = pace.map_or(from, |pace| pace.earliest(from));
         for (limit, window, elsewhere) in self.each(quota) {
             if !limit.is_shadow {
                 let fits = elsewhere.earliest(limit, window, amount(limit, cost), from);
@@ -76,10 +95,21 @@ impl Counts {
             .max_by_key(|shadow| shadow.until)
     }
 
+    #[inline]
     pub(super) fn take(&mut self, quota: &Quota, cost: Cost, now: Nanos) {
         self.change(quota, |limit, window| {
             window.take(limit, amount(limit, cost), now);
         });
+        if let Some(pace) = self.pace() {
+            pace.take(now);
+        }
+    }
+
+    /// The upstream refused a request that was admitted at `sent`.
+    pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
+        if let Some(pace) = self.pace() {
+            pace.refused(sent, now);
+        }
     }
 
     /// Corrects what was taken at the moment `at` from `reserved` to `used`.
@@ -108,7 +138,7 @@ impl Counts {
         &mut self,
         quota: &Quota,
         told: Told,
-        known: (Option<&[u64]>, (u64, Cost)),
+        known: (&Mark, (u64, Cost)),
         now: Nanos,
         wall: WallNanos,
     ) {
@@ -132,8 +162,9 @@ impl Counts {
             }
         });
         self.windows = windows.collect();
-        if let Some(learned) = &mut self.learned {
-            learned.carry_over(from, to);
+        match &mut self.learned {
+            Some(learned) => learned.carry_over(from, to),
+            None => self.learned = Self::new(to, now, wall).learned,
         }
     }
 
@@ -152,7 +183,9 @@ impl Counts {
 
     /// How much went through here of each limit, where the upstream tells of limits.
     pub(super) fn used_if_learned(&self, quota: &Quota, now: Nanos) -> Option<Box<[u64]>> {
-        self.learned.as_ref()?;
+        self.learned
+            .as_ref()
+            .filter(|learned| !learned.elsewhere.is_empty())?;
         let used = self
             .each(quota)
             .map(|(limit, window, _)| window.used(limit, now));
@@ -160,7 +193,50 @@ impl Counts {
     }
 
     pub(super) fn is_empty(&self, quota: &Quota, now: Nanos) -> bool {
-        self.usage(quota, now).all(|(_, used, _)| used == 0)
+        let pace = self
+            .learned
+            .as_ref()
+            .and_then(|learned| learned.pace.as_ref());
+        pace.is_none_or(|pace| !pace.is_held(now))
+            && self.usage(quota, now).all(|(_, used, _)| used == 0)
+    }
+
+    /// What is taken of each limit, for the wall clock.
+    pub(super) fn save(&self, quota: &Quota, anchor: Anchor, now: Nanos) -> Vec<SavedLimit> {
+        let each = self.each(quota).enumerate();
+        let saved = each.map(|(index, (limit, window, elsewhere))| SavedLimit {
+            limit: limit.clone(),
+            is_learned: index >= quota.limits.len(),
+            taken: window.save(limit, anchor, now),
+            elsewhere: elsewhere.save(anchor, now),
+        });
+        saved.collect()
+    }
+
+    /// Adds what was taken of the limits that count the same, as over a [change of the quota](Self::change_quota).
+    pub(super) fn restore(
+        &mut self,
+        quota: &Quota,
+        saved: &[SavedLimit],
+        anchor: Anchor,
+        now: Nanos,
+        wall: WallNanos,
+    ) {
+        let windows = self.windows.as_mut_slice().iter_mut();
+        for (index, (limit, window)) in quota.limits.iter().zip(windows).enumerate() {
+            let same = saved.iter().find(|saved| becomes(&saved.limit, limit));
+            let Some(saved) = same else { continue };
+            window.restore(limit, &saved.taken, anchor, now);
+            let told = saved.elsewhere.filter(|_| saved.limit == *limit);
+            if let Some(told) = told.and_then(|told| Elsewhere::restored(told, anchor, now)) {
+                let learned = self.learned.get_or_insert_default();
+                learned.heed_again(index, told, now);
+            }
+        }
+        for saved in saved.iter().filter(|saved| saved.is_learned) {
+            let learned = self.learned.get_or_insert_default();
+            learned.restore(quota, saved, anchor, now, wall);
+        }
     }
 
     #[inline]
@@ -181,6 +257,11 @@ impl Counts {
                 elsewhere.get(index).copied().unwrap_or_default(),
             )
         })
+    }
+
+    #[inline]
+    fn pace(&mut self) -> Option<&mut Pace> {
+        self.learned.as_mut()?.pace.as_mut()
     }
 
     #[inline(always)]
@@ -233,7 +314,12 @@ pub(super) struct TooLarge {
     pub(super) limit: Option<usize>,
 }
 
+#[inline]
 pub(super) fn too_large(quota: &Quota, cost: Cost) -> Option<TooLarge> {
+    // One request fits every limit.
+    if cost == Cost::default() {
+        return None;
+    }
     let is_above = |most| cost.total_tokens() > most;
     if quota.max_tokens_per_request.is_some_and(is_above) {
         return Some(TooLarge { limit: None });
@@ -241,4 +327,17 @@ pub(super) fn too_large(quota: &Quota, cost: Cost) -> Option<TooLarge> {
     let never_fits = |limit: &Limit| !limit.is_shadow && amount(limit, cost) > limit.capacity();
     let index = quota.limits.iter().position(never_fits)?;
     Some(TooLarge { limit: Some(index) })
+}
+
+/// The most tokens that the answer to a prompt of this size can have.
+pub(super) fn room_for_answer(quota: &Quota, input_tokens: u64) -> u64 {
+    let binding = quota.limits.iter().filter(|limit| !limit.is_shadow);
+    let of_limits = binding.filter_map(|limit| match limit.dimension {
+        Dimension::Tokens => Some(limit.capacity().saturating_sub(input_tokens)),
+        Dimension::OutputTokens => Some(limit.capacity()),
+        _ => None,
+    });
+    let of_one = quota.max_tokens_per_request;
+    let of_one = of_one.map(|most| most.saturating_sub(input_tokens));
+    of_limits.chain(of_one).min().unwrap_or(u64::MAX)
 }

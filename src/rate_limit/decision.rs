@@ -33,6 +33,10 @@ pub(super) enum Turn {
     Wait {
         until: Option<Nanos>,
     },
+    /// Its quota has changed, and it never fits any more; see [`Look::TooLarge`].
+    TooLarge {
+        limit: Option<usize>,
+    },
 }
 
 /// What an admitted request has taken.

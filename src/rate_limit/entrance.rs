@@ -1,10 +1,6 @@
 //! The way in: a request asks all limiters at once, and passes, waits or is refused.
 
-use std::{
-    sync::Arc,
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::{slice, sync::Arc, task::Waker, time::Duration};
 
 use super::{
     asking::{Asking, longest_wait},
@@ -12,20 +8,43 @@ use super::{
     epoch::Nanos,
     handle::Found,
     limiters::Limiters,
-    permit::Permit,
-    state::State,
+    permit::{Permit, Tale},
     waiter::Waiter,
 };
 use crate::{
     error::{Error, RefusalReason},
     observe::Event,
-    request::RequestHead,
+    request::{Key, RequestHead},
 };
 
-/// What a request that asked holds.
+/// What becomes of a request that asked.
 pub(super) enum Entry {
-    Admitted(Permit),
+    Admitted,
     Queued(Box<Waiter>),
+    Refused(Error),
+}
+
+/// What is decided of a request while the locks are held, and told when they are free.
+enum Decision {
+    Admitted,
+    Queued {
+        limiter: usize,
+        wait: Duration,
+        waiter: Box<Waiter>,
+    },
+    Refused {
+        limiter: usize,
+        wait: Option<Duration>,
+        reason: RefusalReason,
+        limit: Arc<str>,
+    },
+}
+
+/// What there is to wake and to tell when the locks are free.
+#[derive(Default)]
+struct News {
+    wakers: Vec<Waker>,
+    tales: Vec<Tale>,
 }
 
 /// What becomes of a request, and which limiter says so.
@@ -35,76 +54,144 @@ enum Outcome {
     TooLarge { limiter: usize, limit: Arc<str> },
 }
 
-/// Admits, queues or refuses a request. What is refused has taken nothing.
-pub(super) fn enter(limiters: &Limiters, head: &RequestHead<'_>) -> Result<Entry, Error> {
+/// Admits, queues or refuses a request. What is refused has taken nothing. The permit of one that is admitted is put where it
+/// is to stay, for moves of it are a good part of what a call costs.
+pub(super) fn enter(
+    limiters: &Limiters,
+    head: &RequestHead<'_>,
+    permit: &mut Option<Permit>,
+) -> Entry {
     let now = limiters.clock().now();
+    let mut asking = Asking::read(head, limiters, now);
+    let mut news = News::default();
     match limiters.all() {
         // Nearly always there is one, and no list is made of it.
-        [limiter] => decide(limiters, head, now, [limiter.find(head, now)]),
+        [limiter] => {
+            let key = limiter.key(head);
+            let decision = {
+                let now = limiter.epoch().nanos(now);
+                let mut locked = limiter.find(head, &key, now, &mut news.wakers);
+                let found = &mut [Found::new(limiter, &mut locked, now)];
+                decide(limiters, head, &mut asking, found, permit, &mut news)
+            };
+            news.tell(limiters, slice::from_ref(&key), decision)
+        }
         all => {
-            let found = all.iter().map(|limiter| limiter.find(head, now));
-            decide(limiters, head, now, found.collect::<Vec<_>>())
+            let keys: Vec<_> = all.iter().map(|limiter| limiter.key(head)).collect();
+            let decision = {
+                let all = all.iter().zip(&keys);
+                let locked = all.map(|(limiter, key)| {
+                    let now = limiter.epoch().nanos(now);
+                    let locked = limiter.find(head, key, now, &mut news.wakers);
+                    (limiter, locked, now)
+                });
+                let mut locked: Vec<_> = locked.collect();
+                let found = locked.iter_mut();
+                let found = found.map(|(limiter, locked, now)| Found::new(limiter, locked, *now));
+                let mut found: Vec<_> = found.collect();
+                decide(limiters, head, &mut asking, &mut found, permit, &mut news)
+            };
+            news.tell(limiters, &keys, decision)
         }
     }
 }
 
 #[inline(always)]
-fn decide<'a>(
-    limiters: &'a Limiters,
-    head: &RequestHead<'a>,
-    now: Instant,
-    mut found: impl AsMut<[Found<'a>]>,
-) -> Result<Entry, Error> {
-    let asking = Asking::read(head, limiters, now);
-    let states = found.as_mut();
-    let wakers: Vec<_> = states
-        .iter_mut()
-        .filter_map(|found| found.waker.take())
-        .collect();
-    let (limiter, reason, wait, limit) = match look(states, &asking) {
+fn decide(
+    limiters: &Limiters,
+    head: &RequestHead<'_>,
+    asking: &mut Asking,
+    found: &mut [Found<'_>],
+    permit: &mut Option<Permit>,
+    news: &mut News,
+) -> Decision {
+    if asking.cost.is_guess {
+        let mut cost = found[limiters.learner()].state.expect(asking.cost);
+        for found in found.iter() {
+            cost = found.state.make_fit(cost);
+        }
+        asking.expect(cost, limiters);
+    }
+    match look(found, asking) {
         Outcome::Pass => {
-            let states = states.iter_mut().map(|found| (&mut found.state, found.now));
-            let (permit, tales) = Permit::take(limiters, states, &asking);
-            drop(found);
-            wakers.into_iter().for_each(Waker::wake);
-            tales.iter().for_each(|tale| tale.tell(Duration::ZERO));
-            return Ok(Entry::Admitted(permit));
+            *permit = Some(Permit::take(limiters, found, asking, &mut news.tales));
+            Decision::Admitted
         }
         Outcome::Wait { limiter, wait } => {
-            let longest = longest_wait(head, limiters, now);
-            let capacity = limiters.all()[limiter].settings().queue_capacity;
-            if longest.is_some_and(|longest| wait > longest) {
-                (
-                    limiter,
-                    RefusalReason::WaitTooLong,
-                    Some(wait),
-                    Arc::default(),
-                )
-            } else if states[limiter].state.queued() >= capacity {
-                (
-                    limiter,
-                    RefusalReason::QueueFull,
-                    Some(wait),
-                    Arc::default(),
-                )
-            } else {
-                let key = states[limiter].key.clone();
-                let states = states.iter_mut().map(|found| &mut found.state);
-                let waiter = Waiter::join(limiters, states, limiter, asking, longest);
-                drop(found);
-                wakers.into_iter().for_each(Waker::wake);
-                let events = &limiters.all()[limiter].settings().events;
-                events.tell(&Event::Queued { key: &key, wait });
-                return Ok(Entry::Queued(Box::new(waiter)));
+            hold_back(limiters, head, asking, found, (limiter, wait))
+        }
+        Outcome::TooLarge { limiter, limit } => Decision::Refused {
+            limiter,
+            wait: None,
+            reason: RefusalReason::TooLarge,
+            limit,
+        },
+    }
+}
+
+/// Queues a request, or refuses it, where it would wait too long or too many wait.
+#[inline(never)]
+fn hold_back(
+    limiters: &Limiters,
+    head: &RequestHead<'_>,
+    asking: &Asking,
+    found: &mut [Found<'_>],
+    (limiter, wait): (usize, Duration),
+) -> Decision {
+    let capacity = limiters.all()[limiter].settings().queue_capacity;
+    let longest = longest_wait(head, limiters, asking.asked);
+    let reason = if longest.is_some_and(|longest| wait > longest) {
+        RefusalReason::WaitTooLong
+    } else if found[limiter].state.queued() >= capacity {
+        RefusalReason::QueueFull
+    } else {
+        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), longest);
+        return Decision::Queued {
+            limiter,
+            wait,
+            waiter: Box::new(waiter),
+        };
+    };
+    Decision::Refused {
+        limiter,
+        wait: Some(wait),
+        reason,
+        limit: Arc::default(),
+    }
+}
+
+impl News {
+    #[inline(always)]
+    fn tell(self, limiters: &Limiters, keys: &[Key<'_>], decision: Decision) -> Entry {
+        if !self.wakers.is_empty() {
+            self.wakers.into_iter().for_each(Waker::wake);
+        }
+        match decision {
+            Decision::Admitted => {
+                self.tales.iter().for_each(|tale| tale.tell(Duration::ZERO));
+                Entry::Admitted
+            }
+            Decision::Queued {
+                limiter,
+                wait,
+                waiter,
+            } => {
+                let (settings, key) = (limiters.all()[limiter].settings(), &keys[limiter]);
+                settings.events.tell(&Event::Queued { key, wait });
+                Entry::Queued(waiter)
+            }
+            Decision::Refused {
+                limiter,
+                wait,
+                reason,
+                limit,
+            } => {
+                let settings = limiters.all()[limiter].settings();
+                let key = keys[limiter].clone().into();
+                Entry::Refused(settings.refuse(key, reason, wait, limit))
             }
         }
-        Outcome::TooLarge { limiter, limit } => (limiter, RefusalReason::TooLarge, None, limit),
-    };
-    let key = states[limiter].key.clone().into();
-    drop(found);
-    wakers.into_iter().for_each(Waker::wake);
-    let settings = limiters.all()[limiter].settings();
-    Err(settings.refuse(key, reason, wait, limit))
+    }
 }
 
 #[inline(always)]
@@ -120,7 +207,7 @@ fn look(found: &mut [Found<'_>], asking: &Asking) -> Outcome {
                 }
             }
             Look::TooLarge { limit } => {
-                let limit = in_words(&found.state, limit);
+                let limit = found.state.in_words(limit);
                 return Outcome::TooLarge { limiter, limit };
             }
         }
@@ -131,13 +218,5 @@ fn look(found: &mut [Found<'_>], asking: &Asking) -> Outcome {
             limiter,
             wait: Duration::from_nanos(wait),
         },
-    }
-}
-
-/// The limit that a request is too large for.
-fn in_words(state: &State, limit: Option<usize>) -> Arc<str> {
-    match limit {
-        Some(index) => state.quota().limits[index].to_string().into(),
-        None => "max_tokens_per_request".into(),
     }
 }

@@ -57,10 +57,10 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn admitted(call: S::Future, permit: Permit) -> Self {
+    pub(super) fn admitted(call: S::Future, permit: Option<Permit>) -> Self {
         Self {
             step: Step::Call { call },
-            permit: Some(permit),
+            permit,
         }
     }
 
@@ -105,7 +105,11 @@ where
                         Some(permit) => permit,
                         None => this.permit.insert(ready!(wait.poll_turn(cx))?),
                     };
-                    ready!(wait.service.poll_ready(cx)).map_err(Error::from_service)?;
+                    if let Err(error) = ready!(wait.service.poll_ready(cx)) {
+                        // The future may live on for long: what was taken is given back now.
+                        *this.permit = None;
+                        return Poll::Ready(Err(Error::from_service(error)));
+                    }
                     permit.send();
                     let request = wait.request.take().expect("held until it is sent");
                     let call = wait.service.call(request);
@@ -116,9 +120,26 @@ where
                 }
             }
         };
-        let result = result.map_err(Error::from_service);
-        let permit = this.permit.take().and_then(|permit| permit.ride(&result));
-        Poll::Ready(result.map(|response| response.map(|body| Tracked::guarded(body, permit))))
+        match result {
+            Ok(response) => {
+                if let Some(permit) = this.permit {
+                    permit.heed(&response);
+                }
+                let (head, body) = response.into_parts();
+                if body.is_end_stream() {
+                    *this.permit = None;
+                }
+                let body = Tracked::guarded(body, this.permit);
+                Poll::Ready(Ok(Response::from_parts(head, body)))
+            }
+            Err(error) => {
+                let error = Error::from_service(error);
+                if let Some(permit) = this.permit.take() {
+                    permit.fail(&error);
+                }
+                Poll::Ready(Err(error))
+            }
+        }
     }
 }
 

@@ -1,11 +1,6 @@
 //! [`RateLimiter`]: the windows and queues of all keys, shared by whoever holds a clone.
 
-use std::{
-    fmt,
-    sync::Arc,
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
 use super::{
     config::Quota,
@@ -19,10 +14,10 @@ use crate::{
     clock::Clock,
     config_error::ConfigError,
     cost::Price,
-    keys::{Keys, Locked, Spot},
+    keys::{Keys, Locked, OTHERS, Spot},
+    money::Money,
     observe::{Event, Events, Observer},
     request::{Cost, Key, Priority, RequestHead, Scope},
-    upstream::Upstream,
 };
 
 /// The windows and queues of all keys. Cheap to clone; clones share them.
@@ -47,14 +42,33 @@ struct Shared {
     keys: Keys<State>,
 }
 
-/// The state of a key that a request falls under.
+/// The state of a key that a request falls under, while it is locked.
 pub(super) struct Found<'a> {
-    pub(super) state: Locked<'a, State>,
-    pub(super) key: Key<'a>,
+    pub(super) limiter: &'a RateLimiter,
+    pub(super) state: &'a mut State,
+    pub(super) key: &'a str,
+    pub(super) spot: Spot,
     /// The time as the limiter counts it.
     pub(super) now: Nanos,
-    /// The first of the queue, where another quota has just become the key's: he may pass earlier for it.
-    pub(super) waker: Option<Waker>,
+}
+
+impl<'a> Found<'a> {
+    #[inline(always)]
+    pub(super) fn new(
+        limiter: &'a RateLimiter,
+        locked: &'a mut Locked<'_, State>,
+        now: Nanos,
+    ) -> Self {
+        let spot = locked.spot();
+        let (state, key) = locked.parts();
+        Self {
+            limiter,
+            state,
+            key,
+            spot,
+            now,
+        }
+    }
 }
 
 impl RateLimiter {
@@ -99,13 +113,13 @@ impl RateLimiter {
     }
 
     /// A limiter with the same settings, no state, and this price of tokens, for limits of [money](crate::Limit::money)
-    /// where the request names no upstream with a [price](Upstream::price) of its own. Default: none.
+    /// where the request names no upstream with a [price](crate::Upstream::price) of its own. Default: none.
     #[must_use]
     pub fn price(self, price: Price) -> Self {
         self.with(|settings| settings.price = Some(price))
     }
 
-    /// A limiter with the same settings, no state, and this clock. Default: [`TokioClock`].
+    /// A limiter with the same settings, no state, and this clock. Default: [`TokioClock`](crate::clock::TokioClock).
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         self.with(|settings| settings.clock = Arc::new(clock))
@@ -133,8 +147,11 @@ impl RateLimiter {
         })
     }
 
-    /// How long a request of this cost would wait if it came now, as far as limits and queue tell; `None` where it could
-    /// never pass. What the concurrency limit adds cannot be known.
+    /// How long a request of this cost and of normal priority would wait if it came now, as far as limits and queue tell;
+    /// `None` where it could never pass. What the concurrency limit adds cannot be known.
+    ///
+    /// Of a key that was never seen, the limiter's quota and price are known, not its upstream's own. The same holds for
+    /// [`can_admit`](Self::can_admit) and [`risk`](Self::risk).
     pub fn wait_time(&self, key: &str, cost: Cost) -> Option<Duration> {
         match self.look_at(key, cost) {
             (Look::Pass, _) => Some(Duration::ZERO),
@@ -149,8 +166,10 @@ impl RateLimiter {
     }
 
     /// The share of the tightest limit that would be taken if a request of this cost came now: near 0 there is room, at
-    /// 1.0 the last of it goes, and above 1.0 the request would wait. Without limits it is 0.
+    /// 1.0 the last of it goes, and above 1.0 the request would wait. Without limits it is 0. Pauses, spacing, the queue and a
+    /// rate that was cut are not in it.
     pub fn risk(&self, key: &str, cost: Cost) -> f64 {
+        let cost = self.reckoned(cost);
         self.look(key, |state, now| state.risk(cost, now))
     }
 
@@ -165,42 +184,57 @@ impl RateLimiter {
         keys
     }
 
-    /// Grants this key another quota, whatever the limiter's or its upstream's own is, until it is set again. What is taken
-    /// of limits that only change their amount stays taken; whoever waits and fits now goes on.
+    /// Grants this key another quota, whatever the limiter's or its upstream's own is, until it is unset. What is taken of
+    /// limits that only change their amount stays taken; whoever waits and fits now goes on, and who never will is refused.
     ///
     /// # Errors
     ///
     /// When a limit of the quota cannot work; the error names it, and the key keeps the quota that it had.
     pub fn set_quota(&self, key: &str, quota: Quota) -> Result<(), ConfigError> {
         quota.check()?;
-        self.change(key, |state, epoch, now| {
-            state.change_quota(Arc::new(quota), now, epoch.wall());
-            state.keep_quota(true);
+        let now = self.now();
+        self.change(self.insist(key, now), |state, epoch| {
+            state.set_quota(Arc::new(quota), now, epoch.wall());
         });
         Ok(())
     }
 
-    /// Grants this key the limiter's quota again.
+    /// Grants this key the quota again that it had before one was set.
     pub fn unset_quota(&self, key: &str) {
-        self.change(key, |state, epoch, now| {
-            state.change_quota(self.settings().quota.clone(), now, epoch.wall());
-            state.keep_quota(false);
-        });
+        let now = self.now();
+        if let Some(state) = self.shared.keys.find(key) {
+            self.change(state, |state, epoch| state.unset_quota(now, epoch.wall()));
+        }
     }
 
-    /// Holds back every request of this key for so long. A pause is only ever extended.
+    /// Holds back every request of this key for so long. A pause is only ever extended; [`resume`](Self::resume) ends it.
     pub fn pause(&self, key: &str, wait: Duration) {
         let now = self.now();
-        self.pause_locked(self.enter(key, now), wait, now);
+        self.pause_locked(self.insist(key, now), wait, now);
     }
 
-    /// Forgets what this key has taken, and lifts its pause. What is under way, or waits, stays so.
+    /// Ends a pause, whether you or the upstream asked for it.
+    pub fn resume(&self, key: &str) {
+        if let Some(state) = self.shared.keys.find(key) {
+            self.change(state, |state, _| state.resume());
+        }
+    }
+
+    /// Forgets what this key has taken and what its upstream told, and lifts its pause. What is under way, or waits, stays so.
     pub fn reset(&self, key: &str) {
-        self.change(key, |state, epoch, now| state.reset(now, epoch.wall()));
+        let now = self.now();
+        if let Some(state) = self.shared.keys.find(key) {
+            self.change(state, |state, epoch| state.reset(now, epoch.wall()));
+        }
     }
 
     fn look_at(&self, key: &str, cost: Cost) -> (Look, Nanos) {
+        let cost = self.reckoned(cost);
         self.look(key, |state, now| {
+            let cost = match cost.is_guess {
+                true => state.make_fit(state.expect(cost)),
+                false => cost,
+            };
             let asked = Asked {
                 cost,
                 priority: Priority::Normal,
@@ -210,23 +244,37 @@ impl RateLimiter {
         })
     }
 
-    /// Looks at the state of a key without making one: a key that was never seen stands as a new one would.
+    /// What a cost comes to in money, where it does not say so and the limiter has a price.
+    fn reckoned(&self, cost: Cost) -> Cost {
+        let price = self
+            .settings()
+            .price
+            .filter(|_| cost.money == Money::default());
+        price.map_or(cost, |price| cost.with_money(price.of(cost)))
+    }
+
+    /// Looks at the state of a key without making one: a key that was never seen stands as a new one would, or, where there
+    /// is no room for it, as all others do.
     fn look<R>(&self, key: &str, look: impl FnOnce(&mut State, Nanos) -> R) -> R {
-        let now = self.now();
-        match self.shared.keys.find(key) {
+        let (now, keys) = (self.now(), &self.shared.keys);
+        let others = || keys.is_full().then(|| keys.find(OTHERS)).flatten();
+        match keys.find(key).or_else(others) {
             Some(mut state) => look(&mut state, now),
             None => look(&mut self.fresh(now), now),
         }
     }
 
     /// Changes the state of a key, and wakes the first of its queue, whose turn may have come.
-    fn change(&self, key: &str, change: impl FnOnce(&mut State, Epoch, Nanos)) {
-        let now = self.now();
-        let mut state = self.enter(key, now);
-        change(&mut state, self.shared.epoch, now);
+    fn change(&self, mut state: Locked<'_, State>, change: impl FnOnce(&mut State, Epoch)) {
+        change(&mut state, self.shared.epoch);
         let waker = state.first_waker();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// The state of a key of which its owner speaks, made whatever the number of keys is.
+    fn insist(&self, key: &str, now: Nanos) -> Locked<'_, State> {
+        self.shared.keys.insist(key, || self.fresh(now))
     }
 
     /// Holds everybody back. Who waits is woken, for the wait may have become too long for him.
@@ -242,43 +290,69 @@ impl RateLimiter {
             .tell(&Event::Paused { key: &key, wait });
     }
 
+    /// Looks at every key and its state.
+    pub(super) fn for_each(&self, look: impl FnMut(&str, &mut State)) {
+        self.shared.keys.for_each(look);
+    }
+
     /// The state of this key, made if it is new.
-    fn enter(&self, key: &str, now: Nanos) -> Locked<'_, State> {
+    #[inline(always)]
+    pub(super) fn enter(&self, key: &str, now: Nanos) -> Locked<'_, State> {
         let is_idle = |state: &mut State| state.is_idle(now);
         self.shared.keys.enter(key, || self.fresh(now), is_idle)
     }
 
-    fn fresh(&self, now: Nanos) -> State {
+    pub(super) fn fresh(&self, now: Nanos) -> State {
         let Shared {
             settings, epoch, ..
         } = &*self.shared;
         State::new(settings.quota.clone(), now, epoch.wall())
     }
 
-    fn now(&self) -> Nanos {
+    pub(super) fn now(&self) -> Nanos {
         self.epoch().nanos(self.settings().clock.now())
     }
 
-    /// The state of the key that a request falls under. An upstream's own quota takes the place of the limiter's.
-    pub(super) fn find<'a>(&'a self, head: &RequestHead<'a>, now: Instant) -> Found<'a> {
-        let scope = &self.settings().scope;
-        let key = scope.key(head);
-        let now = self.epoch().nanos(now);
-        let mut state = self.enter(&key, now);
-        let upstream = head.upstream().filter(|_| scope.is_of_upstreams());
+    /// The key that a request falls under.
+    #[inline]
+    pub(super) fn key<'a>(&self, head: &RequestHead<'a>) -> Key<'a> {
+        self.settings().scope.key(head)
+    }
+
+    /// The state of the key that a request falls under. An upstream's own quota takes the place of the limiter's: the first
+    /// of the queue may pass earlier for it, and is to be woken when the lock is free.
+    #[inline(always)]
+    pub(super) fn find(
+        &self,
+        head: &RequestHead<'_>,
+        key: &str,
+        now: Nanos,
+        wakers: &mut Vec<Waker>,
+    ) -> Locked<'_, State> {
+        let mut state = self.enter(key, now);
         let is_other =
-            |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && !state.is_quota_set();
-        let own = upstream.and_then(Upstream::own_quota).filter(is_other);
-        let mut waker = None;
+            |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && *own != state.quota();
+        let own = match self.granted(head) {
+            // What is set for the key stands, and the state of all keys beyond the bound is nobody's own.
+            _ if state.is_quota_set() || state.key() != key => None,
+            None if state.is_quota_restored() => Some(&self.settings().quota),
+            granted => granted.filter(is_other),
+        };
         if let Some(own) = own {
             state.change_quota(own.clone(), now, self.epoch().wall());
-            waker = state.first_waker();
+            wakers.extend(state.first_waker());
         }
-        Found {
-            state,
-            key,
-            now,
-            waker,
+        state
+    }
+
+    /// The quota of whom the request is sent to, where the scope goes by that.
+    #[inline]
+    fn granted<'a>(&self, head: &RequestHead<'a>) -> Option<&'a Arc<Quota>> {
+        let upstream = head.upstream()?;
+        match self.settings().scope {
+            Scope::Upstream | Scope::Host => upstream.own_quota(),
+            Scope::Provider => upstream.provider().own_quota(),
+            Scope::All | Scope::By(_) => None,
         }
     }
 
@@ -287,9 +361,14 @@ impl RateLimiter {
         self.shared.keys.lock(spot)
     }
 
-    /// Holds back every request of the key at this spot.
-    pub(super) fn pause_at(&self, spot: Spot, wait: Duration) {
-        self.pause_locked(self.lock(spot), wait, self.now());
+    /// The upstream of the key at this spot refused a request, admitted at `sent`, for its rate, and may have named a wait.
+    pub(super) fn refused_at(&self, spot: Spot, sent: Nanos, wait: Option<Duration>) {
+        let now = self.now();
+        let mut state = self.lock(spot);
+        state.refused(sent, now);
+        if let Some(wait) = wait {
+            self.pause_locked(state, wait, now);
+        }
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -326,7 +405,8 @@ impl From<Settings> for RateLimiter {
     }
 }
 
-/// A limiter without limits: it only holds requests back while an upstream asks for that.
+/// A limiter without limits of its own: it holds requests back while an upstream asks for that, keeps to limits that headers
+/// tell, and cuts the rate after a 429 where they tell none.
 impl Default for RateLimiter {
     fn default() -> Self {
         Self::new(Quota::new()).expect("a quota without limits is valid")
@@ -342,7 +422,7 @@ impl fmt::Debug for RateLimiter {
             .field("max_wait", &settings.max_wait)
             .field("queue_capacity", &settings.queue_capacity)
             .field("max_keys", &settings.max_keys)
-            .field("keys", &self.keys())
+            .field("keys", &self.shared.keys.len())
             .finish_non_exhaustive()
     }
 }

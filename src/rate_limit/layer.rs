@@ -21,7 +21,8 @@ impl RateLimitLayer {
     /// A limiter more: a request is admitted by all of them at once or by none, and takes from all of them or from none.
     ///
     /// They go by the clock of the first, and each by its own scope. What answers say, of quotas or of a pause, is heeded by
-    /// the first whose scope goes by upstreams or hosts, or, where none does, by the first.
+    /// the first whose scope goes by upstreams or hosts, where none does by the first that goes by providers, else by the
+    /// first.
     ///
     /// ```
     /// use tower_upstream::{Limit, Quota, RateLimitLayer, RateLimiter, Scope};

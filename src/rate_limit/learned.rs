@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::{
     config::{MOST_LIMITS, Quota},
-    epoch::{Nanos, WallNanos, nanos},
+    epoch::{Anchor, Nanos, WallNanos, nanos},
     limit::Limit,
+    mark::{Admissions, Mark},
+    pace::Pace,
+    saved::{SavedElsewhere, SavedLimit},
     window::Window,
 };
 use crate::{outcome::Dimension, request::Cost};
@@ -26,6 +29,8 @@ pub(super) struct Elsewhere {
     amount: u64,
     /// When the upstream renews the quota.
     until: Nanos,
+    /// The request whose answer told it.
+    of: Admissions,
 }
 
 /// All that the upstream of one key told.
@@ -34,6 +39,8 @@ pub(super) struct Learned {
     /// For each limit of the quota, and then for each that was learned; shorter where nothing was told.
     pub(super) elsewhere: Vec<Elsewhere>,
     pub(super) limits: Vec<(Limit, Window)>,
+    /// Where neither the quota nor the upstream has a limit.
+    pub(super) pace: Option<Pace>,
 }
 
 impl Told {
@@ -47,7 +54,7 @@ impl Told {
         let capacity = limit.capacity();
         let counted = capacity.saturating_sub(self.remaining);
         let Some(used_then) = used_then else {
-            return counted.saturating_sub(used_now.saturating_sub(since));
+            return counted.saturating_add(since).saturating_sub(used_now);
         };
         let elsewhere = counted.saturating_sub(used_then);
         let renewed = used_then.saturating_add(since).saturating_sub(used_now);
@@ -63,11 +70,31 @@ impl Elsewhere {
         Self {
             amount,
             until: now.saturating_add(nanos(reset_after)),
+            of: Admissions::default(),
         }
     }
 
     pub(super) fn taken(self, now: Nanos) -> u64 {
         if self.until > now { self.amount } else { 0 }
+    }
+
+    pub(super) fn save(self, anchor: Anchor, now: Nanos) -> Option<SavedElsewhere> {
+        (self.taken(now) > 0).then(|| SavedElsewhere {
+            amount: self.amount,
+            until: anchor.wall_of(self.until),
+        })
+    }
+
+    /// What was told before, where the quota has not been renewed since.
+    pub(super) fn restored(saved: SavedElsewhere, anchor: Anchor, now: Nanos) -> Option<Self> {
+        let longest = now.saturating_add(nanos(LONGEST));
+        let until = anchor.nanos_of(saved.until).min(longest);
+        let amount = saved.amount;
+        (until > now).then_some(Self {
+            amount,
+            until,
+            of: Admissions::default(),
+        })
     }
 
     /// The first moment, not before `now`, at which so much fits beside what was taken here and elsewhere.
@@ -88,15 +115,15 @@ impl Elsewhere {
 }
 
 impl Learned {
-    /// Heeds what the upstream says of a limit. `used` is what had gone through here of each limit when the request was
-    /// admitted, where that was noted; `since` is what was admitted after it.
+    /// Heeds what the upstream says of a limit. `mark` is what was known when the request was admitted; `since` is what was
+    /// admitted after it.
     ///
     /// A limit that the quota does not have is taken up, where the upstream says its amount and period.
     pub(super) fn heed(
         &mut self,
         (quota, windows): (&Quota, &[Window]),
         told: Told,
-        (used, since): (Option<&[u64]>, (u64, Cost)),
+        (mark, since): (&Mark, (u64, Cost)),
         now: Nanos,
         wall: WallNanos,
     ) {
@@ -118,13 +145,19 @@ impl Learned {
             _ => amount(limit, since.1),
         };
         let used_now = window.used(limit, now);
-        let used_then = used.and_then(|used| used.get(index)).copied();
+        let used_then = mark.used.as_ref().and_then(|used| used.get(index)).copied();
         let elsewhere = told.elsewhere(limit, used_then, used_now, since);
-        let heard = Elsewhere::heard(limit, elsewhere, told.reset_after, now);
+        let mut heard = Elsewhere::heard(limit, elsewhere, told.reset_after, now);
+        heard.of = mark.admitted;
         if self.elsewhere.len() <= index {
             self.elsewhere.resize(index + 1, Elsewhere::default());
         }
-        self.elsewhere[index] = heard;
+        let known = &mut self.elsewhere[index];
+        // Answers overtake one another: an older one frees nothing of what a later one told.
+        if heard.of.is_before(known.of) && known.taken(now) > heard.amount {
+            return;
+        }
+        *known = heard;
     }
 
     /// The limit that an upstream speaks of: the one of that period, or, where it names none, of that amount, or the only
@@ -160,7 +193,54 @@ impl Learned {
         let limit = Limit::learned(told.dimension, amount, period);
         let window = Window::new(&limit, now, wall);
         self.limits.push((limit, window));
+        self.pace = None;
         Some(index)
+    }
+
+    /// Adds what was taken of a limit that was learned, and takes the limit up where neither the quota nor an upstream has
+    /// told of it since.
+    pub(super) fn restore(
+        &mut self,
+        quota: &Quota,
+        saved: &SavedLimit,
+        anchor: Anchor,
+        now: Nanos,
+        wall: WallNanos,
+    ) {
+        let limit = &saved.limit;
+        let like = |other: &Limit| {
+            !other.is_spacing && (other.dimension, other.per) == (limit.dimension, limit.per)
+        };
+        if quota.limits.iter().any(like) {
+            return;
+        }
+        let known = self.limits.iter().position(|(limit, _)| like(limit));
+        let index = match known {
+            Some(index) => index,
+            None if self.limits.len() >= MOST_LIMITS => return,
+            None => {
+                let window = Window::new(limit, now, wall);
+                self.limits.push((limit.clone(), window));
+                self.pace = None;
+                self.limits.len() - 1
+            }
+        };
+        let (limit, window) = &mut self.limits[index];
+        window.restore(limit, &saved.taken, anchor, now);
+        let told = saved.elsewhere;
+        if let Some(told) = told.and_then(|told| Elsewhere::restored(told, anchor, now)) {
+            self.heed_again(quota.limits.len() + index, told, now);
+        }
+    }
+
+    /// Heeds what an upstream told before, beside what it has told since: the more of both holds, for the longer.
+    pub(super) fn heed_again(&mut self, index: usize, told: Elsewhere, now: Nanos) {
+        if self.elsewhere.len() <= index {
+            self.elsewhere.resize(index + 1, Elsewhere::default());
+        }
+        let heard = &mut self.elsewhere[index];
+        heard.amount = told.amount.max(heard.taken(now));
+        heard.until = told.until.max(heard.until);
     }
 
     /// Keeps, over a change of the quota, the limits that the new one does not have.
@@ -181,6 +261,8 @@ impl Learned {
             self.limits.push((limit, window));
         }
         self.elsewhere = elsewhere;
+        let adapts = to.adapts() && self.limits.is_empty();
+        self.pace = adapts.then(|| self.pace.take().unwrap_or_default());
     }
 }
 
@@ -267,6 +349,52 @@ mod tests {
         known.heed(0, Duration::from_secs(300), 30 * SECOND);
         assert_eq!(known.earliest(1, 30 * SECOND), 60 * SECOND);
         assert_eq!(known.earliest(61, 30 * SECOND), 330 * SECOND);
+    }
+
+    #[test]
+    fn what_is_on_its_way_when_a_limit_is_first_heard_of_is_not_forgotten() {
+        let limit = Limit::requests(10).per_minute();
+        let told = Told {
+            dimension: Dimension::Requests,
+            period: None,
+            limit: Some(10),
+            remaining: 9,
+            reset_after: None,
+        };
+        // Nothing is in the window, which is new; 19 were sent after the one that is answered.
+        assert_eq!(told.elsewhere(&limit, None, 0, 19), 20);
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_frees_nothing_of_what_a_later_one_told() {
+        let quota = Quota::new().limit(Limit::requests(100).per_minute());
+        let windows = [Window::new(&quota.limits[0], 0, 0)];
+        let (mut learned, mut admitted) = (Learned::default(), Admissions::default());
+        let mut told = Told {
+            dimension: Dimension::Requests,
+            period: None,
+            limit: None,
+            remaining: 95,
+            reset_after: None,
+        };
+        let mut mark = || {
+            admitted.add(Cost::default());
+            Mark {
+                admitted,
+                used: Some([0].into()),
+            }
+        };
+        let (older, newer) = (mark(), mark());
+        let mut heed = |mark: &Mark, remaining| {
+            told.remaining = remaining;
+            let since = (0, Cost::default());
+            learned.heed((&quota, &windows), told, (mark, since), 0, 0);
+            learned.elsewhere[0].taken(0)
+        };
+        assert_eq!(heed(&newer, 40), 60);
+        assert_eq!(heed(&older, 95), 60);
+        assert_eq!(heed(&older, 10), 90, "what is less is believed");
+        assert_eq!(heed(&mark(), 95), 5);
     }
 
     // misina#92, and a header that is older than what has been sent since.

@@ -103,7 +103,9 @@ impl Limit {
     /// Counts in calendar periods, which begin at midnight of this zone, and all at once are free again. For quotas that
     /// reset so, such as Gemini's at midnight Pacific time.
     ///
-    /// For a month, a day, and periods that a day is made of: an hour, a minute. Twice the amount can pass around a reset.
+    /// For a month, a day, and periods that a day is made of: an hour, a minute. Twice the amount can pass around a reset. The
+    /// time of day is read when the limiter is made; a machine that slept since is late by that. Of `burst` and `calendar` the
+    /// last holds.
     ///
     /// ```
     /// use tower_upstream::{Limit, rate_limit::Zone};

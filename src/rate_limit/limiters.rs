@@ -3,69 +3,88 @@
 use std::sync::Arc;
 
 use super::handle::RateLimiter;
-use crate::{clock::Clock, cost::Price, upstream::Upstream};
+use crate::{clock::Clock, cost::Price, request::Scope, upstream::Upstream};
 
-/// The limiters that a request must pass all at once, in the order in which they are locked.
+/// The limiters that a request must pass all at once, in the order in which they are locked. A small handle, for every permit
+/// holds a clone.
 #[derive(Clone, Debug)]
 pub(super) struct Limiters {
-    all: Arc<[RateLimiter]>,
-    /// Which of them heeds what answers say: the first that goes by upstreams, else the first.
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// In the order in which they are locked.
+    all: Box<[RateLimiter]>,
+    named: Vec<RateLimiter>,
+    /// The one that was named first: all go by its clock.
+    first: usize,
+    /// Which of them heeds what answers say: the first that goes by upstreams or hosts, else the first that goes by
+    /// providers, else the first.
     learner: usize,
+    /// What tokens cost where an upstream has no price of its own: by the first that has one.
+    price: Option<Price>,
 }
 
 impl Limiters {
     pub(super) fn one(limiter: RateLimiter) -> Self {
-        Self {
-            all: [limiter].into(),
-            learner: 0,
-        }
+        Self::of(vec![limiter])
     }
 
     /// One more; a limiter that is there already counts once.
-    pub(super) fn and(&self, limiter: RateLimiter) -> Self {
-        let place = limiter.lock_order();
-        let Err(index) = self
-            .all
-            .binary_search_by_key(&place, RateLimiter::lock_order)
-        else {
-            return self.clone();
+    pub(super) fn and(self, limiter: RateLimiter) -> Self {
+        let mut named = self.shared.named.clone();
+        if named
+            .iter()
+            .all(|other| other.lock_order() != limiter.lock_order())
+        {
+            named.push(limiter);
+        }
+        Self::of(named)
+    }
+
+    /// These limiters, in the order in which they were named.
+    fn of(named: Vec<RateLimiter>) -> Self {
+        let knows = |limiter: &RateLimiter| match limiter.settings().scope {
+            Scope::Upstream | Scope::Host => 2,
+            Scope::Provider => 1,
+            Scope::All | Scope::By(_) => 0,
         };
-        let is_of_upstreams = |limiter: &RateLimiter| limiter.settings().scope.is_of_upstreams();
-        let learns = is_of_upstreams(&limiter) && !is_of_upstreams(&self.all[self.learner]);
-        let learner = match learns {
-            true => index,
-            false => self.learner + usize::from(index <= self.learner),
-        };
-        let mut all = self.all.to_vec();
-        all.insert(index, limiter);
+        let learner = named.iter().rev().max_by_key(|limiter| knows(limiter));
+        let [first, learner] = [named.first(), learner].map(|it| it.map(RateLimiter::lock_order));
+        let price = named.iter().find_map(|limiter| limiter.settings().price);
+        let mut all = named.clone();
+        all.sort_by_key(RateLimiter::lock_order);
+        let index = |order| all.iter().position(|it| Some(it.lock_order()) == order);
+        let (first, learner) = (index(first), index(learner));
         Self {
-            all: all.into(),
-            learner,
+            shared: Arc::new(Shared {
+                all: all.into(),
+                named,
+                first: first.unwrap_or_default(),
+                learner: learner.unwrap_or_default(),
+                price,
+            }),
         }
     }
 
     pub(super) fn all(&self) -> &[RateLimiter] {
-        &self.all
+        &self.shared.all
     }
 
     pub(super) fn learner(&self) -> usize {
-        self.learner
+        self.shared.learner
     }
 
     /// They all go by the first one's clock.
     pub(super) fn clock(&self) -> &dyn Clock {
-        &*self.all[0].settings().clock
+        &*self.all()[self.shared.first].settings().clock
     }
 
     /// What tokens cost at this upstream, as far as that is known.
     pub(super) fn price<'a>(&'a self, upstream: Option<&'a Upstream>) -> Option<&'a Price> {
         let own = upstream.and_then(Upstream::own_price);
-        let first = || {
-            self.all
-                .iter()
-                .find_map(|limiter| limiter.settings().price.as_ref())
-        };
-        own.or_else(first)
+        own.or(self.shared.price.as_ref())
     }
 }
 

@@ -111,7 +111,7 @@ impl Line {
         self.queue.first_cost()
     }
 
-    pub(super) fn first_waker(&self) -> Option<Waker> {
+    pub(super) fn first_waker(&mut self) -> Option<Waker> {
         self.queue.first_waker()
     }
 

@@ -26,6 +26,11 @@ impl Admissions {
         self.output_tokens = self.output_tokens.wrapping_add(cost.output_tokens as u32);
     }
 
+    /// Whether this was before the other.
+    pub(super) fn is_before(self, other: Self) -> bool {
+        self.requests.wrapping_sub(other.requests) > u32::MAX / 2
+    }
+
     /// How many requests were admitted since earlier ones, and what they were reckoned with.
     pub(super) fn since(self, earlier: Self) -> (u64, Cost) {
         let cost = Cost::tokens(

@@ -1,29 +1,38 @@
 //! Admits, queues or refuses requests by every limit of a [`Quota`] at once.
 //!
-//! 1. A request takes from all limits or from none: requests, tokens, input and output tokens, each over any period, and
-//!    the number under way. What is refused has spent nothing.
+//! 1. A request takes from all limits or from none: requests, tokens, input and output tokens, money, each over any period,
+//!    and the number under way. What is refused has spent nothing.
 //! 2. A [`Limit`] counts over a sliding window: however the provider counts, no period of that length holds more. With
-//!    [`burst`](Limit::burst) it is a token bucket, with [`calendar`](Limit::calendar) a count that begins anew at midnight. In
-//!    [`shadow`](Limit::shadow) mode it counts and reports only.
-//! 3. Each [`Upstream`](crate::Upstream) has windows of its own, or [`RateLimiter::scope`] says who shares them.
+//!    [`burst`](Limit::burst) it is a token bucket, for upstreams that have one, and with [`calendar`](Limit::calendar) a
+//!    count that begins anew at midnight. In [`shadow`](Limit::shadow) mode it counts and reports only.
+//! 3. Each [`Upstream`](crate::Upstream) has windows of its own, or [`RateLimiter::scope`] says who shares them. A layer can
+//!    have [several](RateLimitLayer::and) limiters, each with its own scope: a request is admitted by all or by none.
 //! 4. Who does not fit waits: high [`Priority`](crate::Priority) first, and first come, first served within one. A large
-//!    request is not overtaken by small ones. No readiness of the inner service is held through the wait.
+//!    request is not overtaken by small ones. No readiness of the inner service is held through the wait. Under several
+//!    limiters he stands in line at the one that holds him back the longest, and others do not wait for him elsewhere.
 //! 5. A wait that would pass [`max_wait`](RateLimiter::max_wait) or the request's [`Deadline`](crate::Deadline) is refused
 //!    at once with the time that it would have taken. How long a wait for `max_concurrent` takes cannot be known: it is cut off
 //!    when that time has passed. A request that could never fit is refused as too large.
 //! 6. The [`Cost`](crate::Cost) in the request's extensions is reserved at admission. When the body of the response has
 //!    ended, the real [`Usage`](crate::outcome::Usage) is settled, where a layer below told it, up into debt or down as a
-//!    refund. A request that was dropped keeps its reservation; one that was never sent is given it back.
+//!    refund, unless the quota [keeps estimates](Quota::keep_estimates). A request that was dropped keeps its reservation; one
+//!    that was never sent is given it back. Where the request sets no maximum of tokens, the limiter expects what answers
+//!    under the same key have used: their mean and four mean deviations.
 //! 7. A request is under way until the body of its response has ended or is dropped.
-//! 8. A 429 that names a wait holds back everybody under the key until then.
-//! 9. What quota headers say is left, less what is under way, is all that is left until the time of their reset, for others
-//!    may use the quota as well. They never free anything. A limit that the quota does not have is taken up where they tell
-//!    its amount and its period.
+//! 8. A 429 that names a wait holds back everybody under the key until then. Where there is no limit per period and none was
+//!    told, it also [cuts the rate](Quota::steady), which then grows back.
+//! 9. What quota headers say is left, less what has been sent since, is all that is left until the time of their reset, for
+//!    others may use the quota as well. They never free anything. A limit that the quota does not have is taken up where they
+//!    tell its amount and its period.
+//! 10. [`save`](RateLimiter::save) and [`load`](RateLimiter::load) keep what is taken over a restart, by the wall clock; or
+//!     [`snapshot`](RateLimiter::snapshot) and [`restore`](RateLimiter::restore), for a store of your own.
 //!
 //! A refused caller sees [`Error::RateLimited`](crate::Error::RateLimited) with the key, the reason and
 //! [`retry_after`](crate::Error::retry_after); nothing was sent. The limiter cannot know what others take of the same
-//! quota before the upstream tells of it, nor when a request arrives there: of requests at the very edge of a window the
-//! upstream may count one more. A window a little longer than the upstream's leaves room for the way.
+//! quota before the upstream tells of it, nor when a request arrives there: where the way takes now longer and now shorter, the
+//! upstream may count one too many at the very edge of a window, which a [`margin`](Quota::margin) prevents. A sliding window
+//! in front of an upstream's bucket forgets a debt sooner than the bucket does: with estimates that are too low, give the
+//! limit the upstream's `burst`.
 //!
 //! # Examples
 //!
@@ -69,7 +78,9 @@
 //!
 //! The window is the sliding log of [Kong's taxonomy](https://konghq.com/blog/engineering/how-to-design-a-scalable-rate-limiting-algorithm),
 //! with takings merged so that memory is bounded; the bucket is the one of
-//! [RFC 2697](https://www.rfc-editor.org/rfc/rfc2697) with debt; a queue without overtaking as in tokio's semaphore.
+//! [RFC 2697](https://www.rfc-editor.org/rfc/rfc2697) with debt; a queue without overtaking as in tokio's semaphore; the rate
+//! after a 429 is the CUBIC of [RFC 9438](https://www.rfc-editor.org/rfc/rfc9438), the length of an answer is reckoned as
+//! [RFC 6298](https://www.rfc-editor.org/rfc/rfc6298) reckons with round trips.
 
 mod asking;
 mod calendar;
@@ -86,12 +97,17 @@ mod limit;
 mod limiters;
 mod line;
 mod mark;
+mod pace;
 mod permit;
 mod queue;
+mod saved;
 mod service;
 mod settings;
+mod snapshot;
 mod state;
 mod status;
+mod storage;
+mod typical;
 mod waiter;
 mod window;
 
@@ -106,4 +122,5 @@ pub use layer::RateLimitLayer;
 pub use limit::{Amount, Limit};
 pub use permit::Permit;
 pub use service::RateLimit;
+pub use snapshot::{Snapshot, SnapshotError};
 pub use status::{LimitStatus, Status};

@@ -6,18 +6,24 @@ use http::{HeaderMap, Response};
 use tracing::Level;
 
 use super::{
-    asking::Asking, counts::Shadow, decision::Admitted, epoch::Nanos, handle::RateLimiter,
-    learned::Told, limiters::Limiters, mark::Mark, state::State,
+    asking::Asking,
+    counts::Shadow,
+    decision::Admitted,
+    epoch::Nanos,
+    handle::{Found, RateLimiter},
+    learned::Told,
+    limiters::Limiters,
+    mark::Mark,
+    state::State,
 };
 use crate::{
     body::Guard,
     classify,
-    clock::Clock,
     cost::Cost,
     error::Error,
-    keys::{Locked, Spot},
+    keys::Spot,
     observe::Event,
-    outcome::{FailureKind, UsageCell, Window},
+    outcome::{Failure, FailureKind, UsageCell, Window},
     signal::{self, QuotaReading},
     upstream::Upstream,
 };
@@ -28,60 +34,58 @@ use crate::{
 /// stands, for the upstream has counted it. When nothing was sent, everything is given back.
 #[must_use]
 pub struct Permit {
-    first: Share,
-    others: Box<[Share]>,
-    /// The index of the share whose limiter heeds what the answer says.
-    learner: usize,
+    limiters: Limiters,
+    first: Taken,
     cost: Cost,
-    /// Where its tokens have a price.
-    upstream: Option<Upstream>,
     usage: Option<UsageCell>,
+    rare: Option<Box<Rare>>,
     is_sent: bool,
 }
 
-/// What was taken from one limiter.
-struct Share {
-    limiter: RateLimiter,
+/// What was taken from one limiter: under which key, and when.
+struct Taken {
     spot: Spot,
     at: Nanos,
     mark: Mark,
+}
+
+/// What most permits do without.
+struct Rare {
+    /// What was taken from the limiters after the first.
+    others: Vec<Taken>,
+    /// Where the request's tokens have a price.
+    upstream: Option<Upstream>,
 }
 
 impl Permit {
     /// Takes what a request costs from all limiters. What there is to tell of it is told by whoever holds the permit, so
     /// that an observer that panics leaks nothing.
     #[inline(always)]
-    pub(super) fn take<'a, 'b: 'a>(
-        limiters: &'b Limiters,
-        states: impl Iterator<Item = (&'a mut Locked<'b, State>, Nanos)>,
+    pub(super) fn take(
+        limiters: &Limiters,
+        found: &mut [Found<'_>],
         asking: &Asking,
-    ) -> (Self, Vec<Tale<'b>>) {
-        let mut tales = Vec::new();
-        let mut shares = limiters
-            .all()
-            .iter()
-            .zip(states)
-            .map(|(limiter, (state, now))| {
-                state.hold();
-                let Admitted { at, mark, shadow } = state.admit(asking.cost, now);
-                tales.extend(Tale::of(limiter, state, shadow, at));
-                Share {
-                    limiter: limiter.clone(),
-                    spot: state.spot(),
-                    at,
-                    mark,
-                }
-            });
-        let permit = Self {
-            first: shares.next().expect("a layer has a limiter"),
-            others: shares.collect(),
-            learner: limiters.learner(),
+        tales: &mut Vec<Tale>,
+    ) -> Self {
+        let (first, others) = found.split_first_mut().expect("a layer has a limiter");
+        let first = Taken::from(first, asking.cost, tales);
+        let is_plain = others.is_empty() && asking.upstream.is_none();
+        let rare = (!is_plain).then(|| {
+            let others = others.iter_mut();
+            let others = others.map(|found| Taken::from(found, asking.cost, tales));
+            Box::new(Rare {
+                others: others.collect(),
+                upstream: asking.upstream.clone(),
+            })
+        });
+        Self {
+            limiters: limiters.clone(),
+            first,
             cost: asking.cost,
-            upstream: asking.upstream.clone(),
             usage: None,
+            rare,
             is_sent: false,
-        };
-        (permit, tales)
+        }
     }
 
     /// The request goes out: from here on the upstream may have counted it.
@@ -89,156 +93,177 @@ impl Permit {
         self.is_sent = true;
     }
 
-    /// Looks at what came back, and rides on if there is a body to wait for.
-    pub(super) fn ride<B>(mut self, result: &Result<Response<B>, Error>) -> Option<Self> {
-        match result {
-            Ok(response) => {
-                self.usage = response.extensions().get().cloned();
-                self.heed_quotas(response.headers());
-                self.heed_failure(response);
-                Some(self)
-            }
-            Err(error) => {
-                self.is_sent = !error.is_unsent();
-                None
-            }
+    /// The request has failed, and there is no body to wait for.
+    pub(super) fn fail(mut self, error: &Error) {
+        self.is_sent = !error.is_unsent();
+    }
+
+    /// Looks at what came back.
+    #[inline]
+    pub(super) fn heed<B>(&mut self, response: &Response<B>) {
+        self.usage = response.extensions().get().cloned();
+        // The time is read only where it is needed: most answers tell nothing.
+        let headers = response.headers();
+        if !headers.is_empty() && signal::tells_quotas(headers) {
+            self.heed_quotas(headers);
+        }
+        if let Some(failure) = classify::failure_of_response(response, self.limiters.clock()) {
+            self.heed_failure(&failure);
         }
     }
 
     /// A rate limit that names a wait holds back everybody under this key: they would only be refused as well.
-    fn heed_failure<B>(&self, response: &Response<B>) {
-        if let Some(failure) = classify::failure_of_response(response, self.clock())
-            && failure.kind == FailureKind::RateLimited
-            && let Some(wait) = failure.retry_after
-        {
-            let Share { limiter, spot, .. } = self.learner();
-            limiter.pause_at(*spot, wait);
+    fn heed_failure(&self, failure: &Failure) {
+        if failure.kind == FailureKind::RateLimited {
+            let (limiter, taken) = self.learner();
+            limiter.refused_at(taken.spot, taken.at, failure.retry_after);
         }
     }
 
     /// Where the upstream says what is left, that is all that is left.
     fn heed_quotas(&self, headers: &HeaderMap) {
-        // The time is read only where it is needed: most answers tell nothing.
-        if !signal::tells_quotas(headers) {
-            return;
-        }
-        let clock = self.clock();
+        let clock = self.limiters.clock();
         let (quotas, now) = (signal::quotas(headers, clock.wall()), clock.now());
-        let share = self.learner();
-        let limiter = &share.limiter;
-        let mut state = limiter.lock(share.spot);
+        let (limiter, taken) = self.learner();
+        let mut state = limiter.lock(taken.spot);
         let now = limiter.epoch().nanos(now);
         let mut eased = false;
         for told in quotas.iter().filter_map(told) {
-            eased |= state.heed(&share.mark, told, now, limiter.epoch().wall());
+            eased |= state.heed(&taken.mark, told, now, limiter.epoch().wall());
         }
         let waker = eased.then(|| state.first_waker()).flatten();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
     }
 
-    fn learner(&self) -> &Share {
-        self.shares().nth(self.learner).unwrap_or(&self.first)
+    fn learner(&self) -> (&RateLimiter, &Taken) {
+        let learner = self.shares().nth(self.limiters.learner());
+        learner.expect("the learner is one of the limiters")
     }
 
-    #[inline(always)]
-    fn shares(&self) -> impl Iterator<Item = &Share> {
-        std::iter::once(&self.first).chain(&self.others)
-    }
-
-    fn clock(&self) -> &dyn Clock {
-        &*self.first.limiter.settings().clock
+    /// The limiters, and what was taken from each.
+    fn shares(&self) -> impl Iterator<Item = (&RateLimiter, &Taken)> {
+        let others = self.rare.as_ref().map_or(&[][..], |rare| &rare.others);
+        let taken = std::iter::once(&self.first).chain(others);
+        self.limiters.all().iter().zip(taken)
     }
 
     /// What the request really cost, where its answer has told.
     fn used(&self) -> Option<Cost> {
         let usage = self.usage.as_ref()?.get()?;
         let used = self.cost.settled(usage);
-        let own = self.upstream.as_ref().and_then(Upstream::own_price);
-        let first = || {
-            self.shares()
-                .find_map(|share| share.limiter.settings().price.as_ref())
-        };
-        let money = own
-            .or_else(first)
-            .map(|price| price.of_usage(&usage, self.cost));
+        let upstream = self.rare.as_ref().and_then(|rare| rare.upstream.as_ref());
+        let price = self.limiters.price(upstream);
+        let money = price.map(|price| price.of_usage(&usage, self.cost));
         Some(used.with_money(money.unwrap_or(used.money)))
     }
 
-    /// Ends the request; everything of it is accounted for once.
-    fn end(&mut self) {
-        let used = self.used().filter(|_| self.is_sent);
-        if used.is_none() && self.is_sent {
-            // Nothing is given back, and there is no need to know the time.
-            self.shares().for_each(|share| share.end(|_, _| false));
-            return;
-        }
-        let (now, reserved) = (self.clock().now(), self.cost);
+    /// Ends the request, of which nothing is given back: there is no need to know the time.
+    fn end(&self) {
+        let ends = self
+            .shares()
+            .map(|(limiter, taken)| end(limiter, taken, |_, _| false));
+        wake(ends);
+    }
+
+    /// Ends the request, and corrects what was taken to what was used: nothing, where it was not sent.
+    fn settle(&self, used: Option<Cost>) {
+        let (now, reserved) = (self.limiters.clock().now(), self.cost);
         let mut keys = Vec::new();
-        for share in self.shares() {
-            let now = share.limiter.epoch().nanos(now);
-            share.end(|state, key| {
-                if used.is_some() && share.limiter.settings().events.are_heard(Level::DEBUG) {
-                    keys.push((share, Box::<str>::from(key)));
+        let shares = self.shares().enumerate();
+        wake(shares.map(|(index, (limiter, taken))| {
+            let now = limiter.epoch().nanos(now);
+            end(limiter, taken, |state, key| {
+                if used.is_some() && limiter.settings().events.are_heard(Level::DEBUG) {
+                    keys.push((limiter, Box::<str>::from(key)));
+                }
+                if let Some(used) =
+                    used.filter(|_| index == self.limiters.learner() && self.learns())
+                {
+                    state.learn(used);
                 }
                 match used {
-                    Some(used) => state.settle(share.at, reserved, used, now),
-                    None => state.refund(share.at, reserved, now),
+                    Some(used) => state.settle(taken.at, reserved, used, now),
+                    None => state.refund(taken.at, reserved, now),
                 }
-            });
-        }
-        for (share, key) in keys {
-            share.limiter.settings().events.tell(&Event::Settled {
+            })
+        }));
+        for (limiter, key) in keys {
+            limiter.settings().events.tell(&Event::Settled {
                 key: &key,
                 reserved,
                 used: used.unwrap_or(reserved),
             });
         }
     }
+
+    /// Whether the answer tells how long it was, and the request had not said how long it may be.
+    fn learns(&self) -> bool {
+        let usage = self.usage.as_ref().and_then(UsageCell::get);
+        let tells = usage.is_some_and(|usage| usage.output_tokens.or(usage.total()).is_some());
+        self.cost.is_guess && tells
+    }
 }
 
-impl Share {
-    /// Ends it, and wakes the first of the queue if the end, or the settlement, may let him pass earlier.
-    fn end(&self, settle: impl FnOnce(&mut State, &str) -> bool) {
-        let mut state = self.limiter.lock(self.spot);
-        state.release();
-        let may_pass = state.finish();
-        let (state_of_key, key) = state.parts();
-        let may_pass = settle(state_of_key, key) || may_pass;
-        let waker = may_pass.then(|| state.first_waker()).flatten();
-        drop(state);
-        waker.into_iter().for_each(Waker::wake);
+impl Taken {
+    #[inline(always)]
+    fn from(found: &mut Found<'_>, cost: Cost, tales: &mut Vec<Tale>) -> Self {
+        found.state.hold();
+        let Admitted { at, mark, shadow } = found.state.admit(cost, found.now);
+        let level = match shadow {
+            Some(_) => Level::INFO,
+            None => Level::DEBUG,
+        };
+        if found.limiter.settings().events.are_heard(level) {
+            tales.push(Tale::of(found, shadow, at));
+        }
+        let spot = found.spot;
+        Self { spot, at, mark }
     }
+}
+
+/// Ends what one limiter let through. Returns the first of its queue, if the end, or the settlement, may let him pass earlier.
+#[inline]
+fn end(
+    limiter: &RateLimiter,
+    taken: &Taken,
+    settle: impl FnOnce(&mut State, &str) -> bool,
+) -> Option<Waker> {
+    let mut locked = limiter.lock(taken.spot);
+    let (state, key) = locked.parts();
+    state.release();
+    let may_pass = state.finish();
+    let may_pass = settle(state, key) || may_pass;
+    may_pass.then(|| state.first_waker()).flatten()
+}
+
+/// Wakes once all is ended: a waker that panics leaves nothing behind.
+#[inline]
+fn wake(ends: impl Iterator<Item = Option<Waker>>) {
+    let wakers: Vec<_> = ends.flatten().collect();
+    wakers.into_iter().for_each(Waker::wake);
 }
 
 /// What a limiter has to tell of an admission, once the locks are free. Where nobody listens there is none: the key has to
 /// be copied.
-pub(super) struct Tale<'a> {
-    limiter: &'a RateLimiter,
+pub(super) struct Tale {
+    limiter: RateLimiter,
     key: Box<str>,
     /// The shadow limit that would have held the request back, in words, and for how long.
     shadow: Option<(String, Duration)>,
 }
 
-impl<'a> Tale<'a> {
-    fn of(
-        limiter: &'a RateLimiter,
-        state: &Locked<'_, State>,
-        shadow: Option<Shadow>,
-        at: Nanos,
-    ) -> Option<Self> {
-        let level = match shadow {
-            Some(_) => Level::INFO,
-            None => Level::DEBUG,
-        };
-        limiter.settings().events.are_heard(level).then(|| Self {
-            limiter,
-            key: state.key().into(),
+impl Tale {
+    #[cold]
+    fn of(found: &Found<'_>, shadow: Option<Shadow>, at: Nanos) -> Self {
+        Self {
+            limiter: found.limiter.clone(),
+            key: found.key.into(),
             shadow: shadow.and_then(|shadow| {
                 let wait = Duration::from_nanos(shadow.until.saturating_sub(at));
-                Some((state.shadowed(shadow)?.to_string(), wait))
+                Some((found.state.shadowed(shadow)?.to_string(), wait))
             }),
-        })
+        }
     }
 
     pub(super) fn tell(&self, waited: Duration) {
@@ -271,14 +296,19 @@ fn told(reading: &QuotaReading<'_>) -> Option<Told> {
 
 // However the body ends, what the answer told of its usage is better than the estimate.
 impl Guard for Permit {
+    #[inline]
     fn complete(self) {}
 
+    #[inline]
     fn fail(self) {}
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.end();
+        match self.used() {
+            None if self.is_sent => self.end(),
+            used => self.settle(used.filter(|_| self.is_sent)),
+        }
     }
 }
 

@@ -74,8 +74,9 @@ impl Queue {
         Some(self.waiting.first_key_value()?.1.cost)
     }
 
-    pub(super) fn first_waker(&self) -> Option<Waker> {
-        self.waiting.first_key_value()?.1.waker.clone()
+    /// Takes the waker, for to clone it is foreign code.
+    pub(super) fn first_waker(&mut self) -> Option<Waker> {
+        self.waiting.first_entry()?.get_mut().waker.take()
     }
 
     /// What waits from one place on and ahead of another, in order.

@@ -57,18 +57,19 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match enter(&self.limiters, &RequestHead::of(&request)) {
-            Ok(Entry::Admitted(mut permit)) => {
-                permit.send();
+        let mut permit = None;
+        match enter(&self.limiters, &RequestHead::of(&request), &mut permit) {
+            Entry::Admitted => {
+                permit.iter_mut().for_each(Permit::send);
                 ResponseFuture::admitted(self.inner.call(request), permit)
             }
-            Ok(Entry::Queued(waiter)) => {
+            Entry::Queued(waiter) => {
                 // The readiness of the inner service must not be held through the wait: the service that has it goes, and
                 // an unready clone takes its place.
                 self.inner = self.inner.clone();
                 ResponseFuture::queued(waiter, self.inner.clone(), request)
             }
-            Err(refusal) => ResponseFuture::refused(refusal),
+            Entry::Refused(error) => ResponseFuture::refused(error),
         }
     }
 }

@@ -9,14 +9,16 @@ use std::{sync::Arc, task::Waker};
 
 use super::{
     config::Quota,
-    counts::{Counts, Shadow, TooLarge, too_large},
+    counts::{Counts, Shadow, TooLarge, room_for_answer, too_large},
     decision::{Admitted, Asked, Look, Turn},
-    epoch::{Nanos, WallNanos},
+    epoch::{Anchor, Nanos, WallNanos},
     learned::{Told, amount},
     limit::Limit,
     line::Line,
     mark::{Admissions, Mark},
     queue::Place,
+    saved::{SavedKey, SavedLimit, SavedQuota},
+    typical::Typical,
 };
 use crate::request::Cost;
 
@@ -38,12 +40,16 @@ pub(super) struct State {
 struct Rare {
     line: Line,
     paused: Nanos,
-    /// Whether the quota was set for this key, and gives way to no other.
-    is_set: bool,
+    /// What answers use where the request sets no maximum.
+    typical: Option<Typical>,
+    /// What the quota was before another was set for this key, which gives way to no other.
+    set_over: Option<Arc<Quota>>,
+    /// Whether the quota is what an upstream granted before a restart, until a request tells what it grants now.
+    is_restored: bool,
 }
 
 impl State {
-    /// An empty state; `wall` is the time of day at the origin of the limiter.
+    /// An empty state; `wall` is the time of day at the limiter's nanosecond zero.
     pub(super) fn new(quota: Arc<Quota>, now: Nanos, wall: WallNanos) -> Self {
         Self {
             counts: Counts::new(&quota, now, wall),
@@ -57,6 +63,7 @@ impl State {
     }
 
     /// Whether a request that asks now would pass. Nothing is taken.
+    #[inline(always)]
     pub(super) fn look(&mut self, asked: &Asked, now: Nanos) -> Look {
         let now = self.move_to(now);
         if let Some(TooLarge { limit }) = too_large(&self.quota, asked.cost) {
@@ -64,19 +71,51 @@ impl State {
         }
         let from = now.max(self.paused());
         let fits = self.counts.earliest(&self.quota, asked.cost, from);
-        let is_full = self.is_full();
-        match &mut self.rare {
-            Some(rare) if !rare.line.is_next(asked) => {
-                let counts = (&*self.quota, &self.counts);
-                let until = rare.line.predict(counts, asked, from);
-                Look::Wait { until }
-            }
-            _ if fits > now || is_full => Look::Wait { until: fits },
-            _ => Look::Pass,
+        let behind = self.rare.is_some().then(|| self.predict(asked, from));
+        match behind.flatten() {
+            Some(until) => Look::Wait { until },
+            None if fits > now || self.is_full() => Look::Wait { until: fits },
+            None => Look::Pass,
+        }
+    }
+
+    /// When those are through who wait ahead of a request; none where nobody does.
+    #[inline(never)]
+    fn predict(&mut self, asked: &Asked, from: Nanos) -> Option<Nanos> {
+        let line = &mut self.rare.as_mut()?.line;
+        let counts = (&*self.quota, &self.counts);
+        (!line.is_next(asked)).then(|| line.predict(counts, asked, from))
+    }
+
+    /// What to expect of a request whose cost is a guess.
+    pub(super) fn expect(&self, guess: Cost) -> Cost {
+        let typical = self.rare.as_ref().and_then(|rare| rare.typical);
+        Cost {
+            output_tokens: typical.map_or(guess.output_tokens, Typical::tokens),
+            ..guess
+        }
+    }
+
+    /// No guess makes a request too large that may turn out not to be.
+    pub(super) fn make_fit(&self, guess: Cost) -> Cost {
+        let room = room_for_answer(&self.quota, guess.input_tokens);
+        Cost {
+            output_tokens: guess.output_tokens.min(room),
+            ..guess
+        }
+    }
+
+    /// Learns from what an answer used whose cost was a guess.
+    pub(super) fn learn(&mut self, used: Cost) {
+        let typical = &mut self.rare().typical;
+        match typical {
+            Some(typical) => typical.learn(used.output_tokens),
+            None => *typical = Some(Typical::first(used.output_tokens)),
         }
     }
 
     /// Takes what a request costs.
+    #[inline(always)]
     pub(super) fn admit(&mut self, cost: Cost, now: Nanos) -> Admitted {
         let now = self.move_to(now);
         let shadow = match self.quota.has_shadow {
@@ -106,7 +145,13 @@ impl State {
     /// Whether it is the turn of a request that waits. It [`leave`](Self::leave)s before it is admitted.
     pub(super) fn turn(&mut self, place: Place, cost: Cost, now: Nanos) -> Turn {
         let now = self.move_to(now);
-        if self.first() != Some(place) || self.is_full() {
+        if self.first() != Some(place) {
+            return Turn::Wait { until: None };
+        }
+        if let Some(TooLarge { limit }) = too_large(&self.quota, cost) {
+            return Turn::TooLarge { limit };
+        }
+        if self.is_full() {
             return Turn::Wait { until: None };
         }
         let from = now.max(self.paused());
@@ -125,6 +170,7 @@ impl State {
     }
 
     /// A request has ended. Returns whether the first of the queue may pass earlier for it.
+    #[inline]
     pub(super) fn finish(&mut self) -> bool {
         let was_full = self.is_full();
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -166,6 +212,14 @@ impl State {
         extended
     }
 
+    /// Lifts a pause.
+    pub(super) fn resume(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.paused = 0;
+            rare.line.forget_forecast();
+        }
+    }
+
     /// Forgets what was taken, and lifts a pause. What is under way, or waits, stays so.
     pub(super) fn reset(&mut self, now: Nanos, wall: WallNanos) {
         let now = self.move_to(now);
@@ -184,7 +238,9 @@ impl State {
 
     /// Whether the quota was set for this key.
     pub(super) fn is_quota_set(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.is_set)
+        self.rare
+            .as_ref()
+            .is_some_and(|rare| rare.set_over.is_some())
     }
 
     /// Goes over to another quota. What was taken of a limit that only changes its amount stays taken.
@@ -193,13 +249,91 @@ impl State {
         self.counts.change_quota(&self.quota, &quota, now, wall);
         self.quota = quota;
         if let Some(rare) = &mut self.rare {
+            rare.is_restored = false;
             rare.line.forget_forecast();
         }
     }
 
-    /// Keeps the quota, whatever others say, or, with `false`, no longer.
-    pub(super) fn keep_quota(&mut self, is_set: bool) {
-        self.rare().is_set = is_set;
+    /// Goes over to another quota, and keeps it, whatever others say.
+    pub(super) fn set_quota(&mut self, quota: Arc<Quota>, now: Nanos, wall: WallNanos) {
+        let before = self.quota.clone();
+        self.rare().set_over.get_or_insert(before);
+        self.change_quota(quota, now, wall);
+    }
+
+    /// Goes back to the quota that another was set over.
+    pub(super) fn unset_quota(&mut self, now: Nanos, wall: WallNanos) {
+        let before = self.rare.as_mut().and_then(|rare| rare.set_over.take());
+        if let Some(before) = before {
+            self.change_quota(before, now, wall);
+        }
+    }
+
+    /// Whether the quota is what an upstream granted before a restart.
+    pub(super) fn is_quota_restored(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.is_restored)
+    }
+
+    /// What must survive a restart, where there is anything; `own` is the limiter's quota. What is under way stays taken.
+    pub(super) fn save(&mut self, key: &str, own: &Arc<Quota>, anchor: Anchor) -> Option<SavedKey> {
+        let now = self.move_to(anchor.now);
+        let paused = Some(self.paused()).filter(|until| *until > now);
+        let mut limits = self.counts.save(&self.quota, anchor, now);
+        let is_set = self.is_quota_set();
+        let typical = self.rare.as_ref().and_then(|rare| rare.typical);
+        let is_known = is_set || paused.is_some() || typical.is_some();
+        if !is_known && !limits.iter().any(SavedLimit::is_worth_keeping) {
+            return None;
+        }
+        let quota = (is_set || !Arc::ptr_eq(own, &self.quota)).then(|| SavedQuota {
+            quota: self.quota.clone(),
+            is_set,
+        });
+        if quota.is_none() {
+            limits.retain(SavedLimit::is_worth_keeping);
+        }
+        Some(SavedKey {
+            key: key.into(),
+            quota,
+            paused: paused.map(|until| anchor.wall_of(until)),
+            limits,
+            typical: typical.map(Typical::save),
+        })
+    }
+
+    /// Goes over to the quota that the key had; one that it was given since, and is not the limiter's `own`, stays.
+    pub(super) fn restore_quota(
+        &mut self,
+        saved: &SavedQuota,
+        own: &Arc<Quota>,
+        now: Nanos,
+        wall: WallNanos,
+    ) {
+        if self.is_quota_set() || (!saved.is_set && !Arc::ptr_eq(own, &self.quota)) {
+            return;
+        }
+        let before = self.quota.clone();
+        self.change_quota(saved.quota.clone(), now, wall);
+        let rare = self.rare();
+        rare.set_over = saved.is_set.then_some(before);
+        rare.is_restored = !saved.is_set;
+    }
+
+    /// Adds what was taken and learned, and holds everybody back for as long as was asked.
+    pub(super) fn restore(&mut self, saved: &SavedKey, anchor: Anchor, wall: WallNanos) {
+        let now = self.move_to(anchor.now);
+        self.counts
+            .restore(&self.quota, &saved.limits, anchor, now, wall);
+        if let Some(until) = saved.paused {
+            self.pause(anchor.nanos_of(until), now);
+        }
+        if let Some(typical) = saved.typical {
+            let known = &mut self.rare().typical;
+            known.get_or_insert_with(|| Typical::restored(typical));
+        }
+        if let Some(rare) = &mut self.rare {
+            rare.line.forget_forecast();
+        }
     }
 
     /// Heeds what an answer says of the upstream's limits; `mark` is what was known when its request was admitted. Returns
@@ -207,8 +341,15 @@ impl State {
     pub(super) fn heed(&mut self, mark: &Mark, told: Told, now: Nanos, wall: WallNanos) -> bool {
         let since = self.admitted.since(mark.admitted);
         self.change(now, |counts, quota, now| {
-            counts.heed(quota, told, (mark.used.as_deref(), since), now, wall);
+            counts.heed(quota, told, (mark, since), now, wall);
         })
+    }
+
+    /// The upstream refused a request, admitted at `sent`, for its rate.
+    pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
+        let now = self.move_to(now);
+        self.counts.refused(sent, now);
+        self.forget_forecast();
     }
 
     /// Somebody holds on to this state, so that it does not vanish.
@@ -220,8 +361,9 @@ impl State {
         self.holders = self.holders.saturating_sub(1);
     }
 
-    pub(super) fn first_waker(&self) -> Option<Waker> {
-        self.rare.as_ref()?.line.first_waker()
+    /// Whom to wake; he says so anew when he asks for his turn.
+    pub(super) fn first_waker(&mut self) -> Option<Waker> {
+        self.rare.as_mut()?.line.first_waker()
     }
 
     pub(super) fn set_waker(&mut self, place: Place, waker: Waker) -> Option<Waker> {
@@ -257,6 +399,14 @@ impl State {
         usage.filter(|(limit, ..)| !limit.is_spacing)
     }
 
+    /// The limit that a request is too large for, in words.
+    pub(super) fn in_words(&self, limit: Option<usize>) -> Arc<str> {
+        match limit {
+            Some(index) => self.quota.limits[index].to_string().into(),
+            None => "max_tokens_per_request".into(),
+        }
+    }
+
     /// The limit of a shadow.
     pub(super) fn shadowed(&self, shadow: Shadow) -> Option<&Limit> {
         let mut usage = self.counts.usage(&self.quota, self.latest);
@@ -288,6 +438,9 @@ impl State {
         let before = first.map(|cost| self.counts.earliest(quota, cost, now));
         change(&mut self.counts, quota, now);
         let after = first.map(|cost| self.counts.earliest(quota, cost, now));
+        if after > before {
+            self.forget_forecast();
+        }
         after < before
     }
 
@@ -298,6 +451,12 @@ impl State {
     fn is_full(&self) -> bool {
         let most = self.quota.max_concurrent;
         most.is_some_and(|most| self.in_flight >= most)
+    }
+
+    fn forget_forecast(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.line.forget_forecast();
+        }
     }
 
     fn heed_change(&mut self) {

@@ -9,13 +9,13 @@ use crate::outcome::Dimension;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
-    /// Each limit of the key's quota, in its order.
+    /// Each limit of the key's quota, in its order, and then each that the upstream told of.
     pub limits: Vec<LimitStatus>,
     /// How many requests are under way; a request is until its response's body has ended.
     pub in_flight: u32,
     /// How many requests wait.
     pub queued: usize,
-    /// How long everybody is held back, because the upstream asked for it.
+    /// How long everybody is held back, because the upstream or you asked for it.
     pub paused: Option<Duration>,
 }
 
@@ -25,13 +25,13 @@ pub struct Status {
 pub struct LimitStatus {
     /// What is counted.
     pub dimension: Dimension,
-    /// How much of it one period allows.
+    /// How much of it one period allows; of money, in billionths of a unit, as is what is used and left.
     pub amount: u64,
     /// The period.
     pub per: Duration,
     /// How much is taken; after a settlement this can be more than the amount.
     pub used: u64,
-    /// How much is left.
+    /// How much is left; of a bucket, of what it holds.
     pub remaining: u64,
     /// How long until nothing is taken any more.
     pub reset_after: Duration,

@@ -27,6 +27,9 @@ use crate::{
     upstream::Provider,
 };
 
+mod handle;
+mod several;
+
 fn limiter(quota: Quota) -> RateLimiter {
     RateLimiter::new(quota).unwrap().max_wait(None)
 }
@@ -675,6 +678,23 @@ async fn a_reset_forgets_what_was_taken_and_lets_the_first_pass() {
     limiter.reset("");
     server.next_request().await.unwrap();
     assert_eq!(TokioClock.now(), start);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_is_given_back_when_the_client_is_dead_however_long_the_future_is_kept() {
+    let (client, mut server) = client();
+    server.allow(1);
+    let limiter = limiter(Quota::new().max_concurrent(1));
+    let service = limited(client, &limiter);
+    let first = tokio::spawn(service.clone().oneshot(request()));
+    let (_, respond) = server.next_request().await.unwrap();
+    let mut second = Box::pin(service.oneshot(request()));
+    assert!((&mut second).now_or_never().is_none());
+    server.send_error("the client is dead");
+    respond.send_response(answer(200));
+    drop(first.await.unwrap().unwrap());
+    assert!((&mut second).await.is_err());
+    assert_eq!(limiter.status("").in_flight, 0);
 }
 
 #[tokio::test(start_paused = true)]

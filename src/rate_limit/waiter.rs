@@ -9,6 +9,7 @@ use std::{
 use super::{
     asking::Asking,
     decision::{Asked, Look, Turn},
+    handle::Found,
     limiters::Limiters,
     permit::Permit,
     queue::Place,
@@ -47,6 +48,16 @@ pub(super) enum Wake {
     Refused(Error),
 }
 
+/// How a request whose turn has come in one queue stands with the other limiters.
+enum HeldBack {
+    No,
+    By(usize),
+    TooLarge {
+        limiter: usize,
+        limit: Option<usize>,
+    },
+}
+
 /// Wakers are foreign code: they are woken, and dropped, after the locks are free.
 #[derive(Default)]
 struct Foreign {
@@ -56,9 +67,9 @@ struct Foreign {
 
 impl Waiter {
     /// Joins the queue of the limiter with this index.
-    pub(super) fn join<'a, 'b: 'a>(
-        limiters: &'b Limiters,
-        states: impl Iterator<Item = &'a mut Locked<'b, State>>,
+    pub(super) fn join(
+        limiters: &Limiters,
+        found: &mut [Found<'_>],
         line: usize,
         asking: Asking,
         longest_wait: Option<Duration>,
@@ -73,13 +84,13 @@ impl Waiter {
             line,
             is_waiting: true,
         };
-        for (index, state) in states.enumerate() {
-            state.hold();
+        for (index, found) in found.iter_mut().enumerate() {
+            found.state.hold();
             if index == line {
-                waiter.place = state.join(&waiter.asks(index));
+                waiter.place = found.state.join(&waiter.asks(index));
             }
-            waiter.spots.push(state.spot());
-            waiter.keys.push(state.key().into());
+            waiter.spots.push(found.spot);
+            waiter.keys.push(found.key.into());
         }
         waiter
     }
@@ -93,12 +104,12 @@ impl Waiter {
         let until = match self.take_turn(&mut states, now, &mut foreign) {
             Turn::Pass => {
                 self.leave(&mut states, &mut foreign);
-                let epochs = limiters
-                    .all()
-                    .iter()
-                    .map(|limiter| limiter.epoch().nanos(now));
-                let taken = Permit::take(&limiters, states.iter_mut().zip(epochs), &self.asking);
-                let (permit, tales) = taken;
+                let found = limiters.all().iter().zip(&mut states);
+                let found = found
+                    .map(|(limiter, state)| Found::new(limiter, state, limiter.epoch().nanos(now)));
+                let mut found: Vec<_> = found.collect();
+                let mut tales = Vec::new();
+                let permit = Permit::take(&limiters, &mut found, &self.asking, &mut tales);
                 drop(states);
                 foreign.settle();
                 let waited = now.saturating_duration_since(self.asking.asked);
@@ -107,6 +118,13 @@ impl Waiter {
             }
             Turn::Wait { until } => {
                 until.map(|until| limiters.all()[self.line].epoch().instant(until))
+            }
+            Turn::TooLarge { limit } => {
+                let limit = states[self.line].in_words(limit);
+                self.leave(&mut states, &mut foreign);
+                drop(states);
+                foreign.settle();
+                return Wake::Refused(self.refusal(RefusalReason::TooLarge, None, limit));
             }
         };
         let refused = self.is_out_of_patience(until, now);
@@ -120,7 +138,10 @@ impl Waiter {
         drop(states);
         foreign.settle();
         match refused {
-            true => Wake::Refused(self.refusal(until, now)),
+            true => {
+                let wait = until.map(|until| until.saturating_duration_since(now));
+                Wake::Refused(self.refusal(RefusalReason::WaitTooLong, wait, Arc::default()))
+            }
             false => Wake::Sleep(until.into_iter().chain(self.patience_ends).min()),
         }
     }
@@ -135,31 +156,47 @@ impl Waiter {
         loop {
             let here = self.limiters.all()[self.line].epoch();
             let turn = states[self.line].turn(self.place, self.asking.cost, here.nanos(now));
-            let next = match turn {
-                Turn::Pass => self.held_back_by(states, now),
-                Turn::Wait { .. } => return turn,
+            if turn != Turn::Pass {
+                return turn;
+            }
+            let next = match self.held_back_by(states, now) {
+                HeldBack::By(next) => next,
+                HeldBack::TooLarge { limiter, limit } => {
+                    self.leave_line(&mut states[self.line], foreign);
+                    self.line = limiter;
+                    self.place = states[limiter].join(&self.asks(limiter));
+                    return Turn::TooLarge { limit };
+                }
+                HeldBack::No => return Turn::Pass,
             };
-            let Some(next) = next else { return Turn::Pass };
             self.leave_line(&mut states[self.line], foreign);
             self.line = next;
             self.place = states[next].join(&self.asks(next));
         }
     }
 
-    /// The other limiter that would hold it back the longest.
-    fn held_back_by(&self, states: &mut [Locked<'_, State>], now: Instant) -> Option<usize> {
-        let others = self.limiters.all().iter().zip(states).enumerate();
-        let others = others.filter(|(index, _)| *index != self.line);
-        let waits = others.filter_map(|(index, (limiter, state))| {
+    /// Whether another limiter would hold it back, and which does so the longest.
+    fn held_back_by(&self, states: &mut [Locked<'_, State>], now: Instant) -> HeldBack {
+        let mut longest: Option<(Instant, usize)> = None;
+        for (index, (limiter, state)) in self.limiters.all().iter().zip(states).enumerate() {
+            if index == self.line {
+                continue;
+            }
             let epoch = limiter.epoch();
             match state.look(&self.asks(index), epoch.nanos(now)) {
-                Look::Pass => None,
-                Look::Wait { until } => Some((epoch.instant(until), index)),
-                // Its quota has changed meanwhile. What does not fit any more is refused when patience ends.
-                Look::TooLarge { .. } => Some((now, index)),
+                Look::Pass => {}
+                Look::Wait { until } => {
+                    longest = longest.max(Some((epoch.instant(until), index)));
+                }
+                Look::TooLarge { limit } => {
+                    return HeldBack::TooLarge {
+                        limiter: index,
+                        limit,
+                    };
+                }
             }
-        });
-        waits.max().map(|(_, index)| index)
+        }
+        longest.map_or(HeldBack::No, |(_, index)| HeldBack::By(index))
     }
 
     /// How it asks the limiter with this index.
@@ -190,11 +227,9 @@ impl Waiter {
         latest.is_some_and(|latest| now >= latest || until.is_some_and(|until| until > latest))
     }
 
-    fn refusal(&self, until: Option<Instant>, now: Instant) -> Error {
+    fn refusal(&self, reason: RefusalReason, wait: Option<Duration>, limit: Arc<str>) -> Error {
         let settings = self.limiters.all()[self.line].settings();
-        let wait = until.map(|until| until.saturating_duration_since(now));
-        let reason = RefusalReason::WaitTooLong;
-        settings.refuse(self.keys[self.line].clone(), reason, wait, Arc::default())
+        settings.refuse(self.keys[self.line].clone(), reason, wait, limit)
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {

@@ -9,8 +9,9 @@ use calendar_count::CalendarCount;
 use sliding::Sliding;
 
 use super::{
-    epoch::{Nanos, WallNanos},
+    epoch::{Anchor, Nanos, WallNanos},
     limit::{Counting, Limit},
+    saved::Taking,
 };
 
 /// The count of one limit. It does not carry its limit: that stands once in the quota, whatever the number of keys.
@@ -22,7 +23,7 @@ pub(super) enum Window {
 }
 
 impl Window {
-    /// An empty window that counts from `now` on; `wall` is the time of day at the origin of the limiter.
+    /// An empty window that counts from `now` on; `wall` is the time of day at the limiter's nanosecond zero.
     pub(super) fn new(limit: &Limit, now: Nanos, wall: WallNanos) -> Self {
         match &limit.counting {
             Counting::Sliding => Self::Sliding(Sliding::default()),
@@ -33,6 +34,7 @@ impl Window {
 
     /// The first moment, not before `now`, at which so much fits if nothing else is taken. More than the limit's capacity
     /// never fits; it is given the moment at which everything is free.
+    #[inline]
     pub(super) fn earliest(&self, limit: &Limit, amount: u64, now: Nanos) -> Nanos {
         if amount == 0 {
             return now;
@@ -42,14 +44,15 @@ impl Window {
             (Self::Bucket(bucket), Counting::Bucket { burst }) => {
                 bucket.earliest(limit, *burst, amount, now)
             }
-            (Self::Calendar(count), Counting::Calendar { .. }) => {
-                count.earliest(limit, amount, now)
+            (Self::Calendar(count), Counting::Calendar { every, zone }) => {
+                count.earliest(limit, amount, now, |at| zone.span(*every, at))
             }
             _ => now,
         }
     }
 
     /// Takes so much, whether it fits or not.
+    #[inline]
     pub(super) fn take(&mut self, limit: &Limit, amount: u64, now: Nanos) {
         if amount == 0 {
             return;
@@ -95,6 +98,37 @@ impl Window {
             (Self::Bucket(bucket), Counting::Bucket { burst }) => bucket.used(limit, *burst, now),
             (Self::Calendar(count), _) => count.used(now),
             _ => 0,
+        }
+    }
+
+    /// What is taken, for the wall clock; in order.
+    pub(super) fn save(&self, limit: &Limit, anchor: Anchor, now: Nanos) -> Vec<Taking> {
+        let taken = match (self, &limit.counting) {
+            (Self::Sliding(window), _) => return window.save(limit, anchor, now),
+            (Self::Bucket(bucket), Counting::Bucket { burst }) => {
+                bucket.save(limit, *burst, anchor, now)
+            }
+            (Self::Calendar(count), _) => count.save(anchor, now),
+            _ => None,
+        };
+        taken.into_iter().collect()
+    }
+
+    /// Adds what was taken of a limit that counts in the same way over the same period.
+    pub(super) fn restore(&mut self, limit: &Limit, taken: &[Taking], anchor: Anchor, now: Nanos) {
+        match (self, &limit.counting) {
+            (Self::Sliding(window), _) => window.restore(limit, taken, anchor, now),
+            (Self::Bucket(bucket), Counting::Bucket { burst }) => {
+                for taking in taken {
+                    bucket.restore(limit, *burst, *taking, anchor, now);
+                }
+            }
+            (Self::Calendar(count), Counting::Calendar { every, zone }) => {
+                for taking in taken {
+                    count.restore(*taking, now, |at| zone.span(*every, at));
+                }
+            }
+            _ => {}
         }
     }
 

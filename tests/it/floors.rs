@@ -44,12 +44,14 @@ fn floor(file: &str) -> Option<u8> {
             "backoff" | "budget" | "order" | "window" => 0,
             // What a limiter's state is made of.
             "bucket" | "calendar" | "calendar_count" | "counts" | "decision" | "epoch" => 0,
-            "learned" | "limit" | "line" | "mark" | "queue" | "sliding" => 0,
+            "learned" | "limit" | "line" | "mark" | "pace" | "queue" | "sliding" | "typical" => 0,
+            // What of it is kept over a restart.
+            "saved" | "snapshot" | "fields" | "form" | "problem" => 0,
             "edit" | "estimate" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
             "settings" => 1,
             "admission" | "course" | "handle" => 2,
-            "asking" | "entrance" | "limiters" | "permit" | "waiter" => 2,
+            "asking" | "entrance" | "limiters" | "permit" | "storage" | "waiter" => 2,
             "future" | "body" | "peek" => 3,
             "service" => 4,
             "layer" => 5,

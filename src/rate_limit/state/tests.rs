@@ -95,6 +95,7 @@ impl Bench {
             Turn::Wait { until } => Turned::Wait {
                 until: until.map(millis),
             },
+            Turn::TooLarge { limit } => panic!("too large for {limit:?}"),
             Turn::Pass => {
                 self.cancel(place);
                 Turned::Pass(self.admit(cost, now))
@@ -261,6 +262,31 @@ fn an_unknown_usage_leaves_the_estimate() {
     let taken = bench.pass(100, 0);
     bench.finish(taken, None, 10);
     assert_eq!(bench.wait(1, 11).1, 60_000);
+}
+
+#[test]
+fn what_answers_used_is_expected_of_those_that_set_no_maximum() {
+    let mut bench = Bench::new(tokens(10_000));
+    let guess = Cost::tokens(100, 512).guessed();
+    assert_eq!(bench.state.expect(guess), guess);
+    for _ in 0..100 {
+        bench.state.learn(Cost::tokens(100, 2_000).guessed());
+    }
+    let expected = bench.state.expect(guess).output_tokens;
+    assert!((2_000..2_100).contains(&expected), "{expected}");
+    let long_prompt = Cost::tokens(9_000, 512).guessed();
+    let expected = bench.state.make_fit(bench.state.expect(long_prompt));
+    assert_eq!(expected.output_tokens, 1_000, "no guess refuses a request");
+}
+
+#[test]
+fn an_estimate_is_kept_where_the_upstream_keeps_it_and_a_debt_is_taken_all_the_same() {
+    let mut bench = Bench::new(tokens(100).keep_estimates());
+    let (low, high) = (bench.pass(50, 0), bench.pass(20, 0));
+    bench.finish(low, Some(10), 1);
+    bench.finish(high, Some(40), 1);
+    let (_, used, _) = bench.state.usage(ms(1)).next().unwrap();
+    assert_eq!(used, 90);
 }
 
 // litellm#40130: a second 429 with a shorter hint ended the first pause.

@@ -1,6 +1,10 @@
 //! A bucket that refills.
 
-use crate::rate_limit::{epoch::Nanos, limit::Limit};
+use crate::rate_limit::{
+    epoch::{Anchor, Nanos},
+    limit::Limit,
+    saved::Taking,
+};
 
 /// A bucket that refills at the limit's rate, up to its burst.
 ///
@@ -47,7 +51,7 @@ impl Bucket {
 
     pub(super) fn take(&mut self, limit: &Limit, burst: u64, amount: u64, now: Nanos) {
         self.move_to(limit, burst, now);
-        let margin = i128::from(limit.margin()).saturating_mul(i128::from(limit.amount));
+        let margin = product(limit.margin(), limit.amount);
         let level = self
             .level
             .0
@@ -78,14 +82,48 @@ impl Bucket {
         u64::try_from(taken / period + i128::from(taken % period > 0)).unwrap_or(u64::MAX)
     }
 
+    /// What is missing of the burst.
+    pub(super) fn save(
+        &self,
+        limit: &Limit,
+        burst: u64,
+        anchor: Anchor,
+        now: Nanos,
+    ) -> Option<Taking> {
+        let missing = scaled(limit, burst).saturating_sub(self.level_at(limit, burst, now));
+        let (period, at) = (i128::from(limit.period()).max(1), anchor.wall_of(now));
+        (missing > 0).then(|| Taking {
+            from: at,
+            at,
+            amount: u64::try_from(missing / period).unwrap_or(u64::MAX),
+            part: (missing % period) as u64,
+        })
+    }
+
+    /// Adds what was missing, less what has been refilled since, to what is missing now.
+    pub(super) fn restore(
+        &mut self,
+        limit: &Limit,
+        burst: u64,
+        taking: Taking,
+        anchor: Anchor,
+        now: Nanos,
+    ) {
+        let missing = scaled(limit, taking.amount).saturating_add(taking.part.into());
+        let passed = now.saturating_sub(anchor.past(taking.at));
+        let refilled = i128::from(passed).saturating_mul(limit.amount.into());
+        let missing = missing.saturating_sub(refilled).max(0);
+        self.move_to(limit, burst, now);
+        self.level = Level(self.level.0.saturating_sub(missing));
+    }
+
     fn move_to(&mut self, limit: &Limit, burst: u64, now: Nanos) {
         self.level = Level(self.level_at(limit, burst, now));
         self.at = self.at.max(now);
     }
 
     fn level_at(&self, limit: &Limit, burst: u64, now: Nanos) -> i128 {
-        let passed = i128::from(now.saturating_sub(self.at));
-        let refill = passed.saturating_mul(i128::from(limit.amount));
+        let refill = product(now.saturating_sub(self.at), limit.amount);
         self.level
             .0
             .saturating_add(refill)
@@ -95,5 +133,10 @@ impl Bucket {
 
 // The longest period that a limit may have is below 2^59 ns, so what saturates here is no real amount.
 fn scaled(limit: &Limit, amount: u64) -> i128 {
-    i128::from(amount).saturating_mul(i128::from(limit.period()))
+    product(amount, limit.period())
+}
+
+// One multiplication; that of two `i128` that saturates is a dozen.
+fn product(one: u64, other: u64) -> i128 {
+    i128::try_from(u128::from(one) * u128::from(other)).unwrap_or(i128::MAX)
 }

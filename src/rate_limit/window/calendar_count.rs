@@ -2,8 +2,9 @@
 
 use crate::rate_limit::{
     calendar::Span,
-    epoch::{Nanos, WallNanos},
+    epoch::{Anchor, Nanos, WallNanos},
     limit::Limit,
+    saved::Taking,
 };
 
 /// A count that begins anew with each period of the calendar. Which one that is, is asked once a period.
@@ -12,7 +13,7 @@ pub(crate) struct CalendarCount {
     used: u64,
     begins: Nanos,
     ends: Nanos,
-    /// The time of day at the origin of the limiter.
+    /// The time of day at the limiter's nanosecond zero.
     wall: WallNanos,
 }
 
@@ -26,25 +27,36 @@ impl CalendarCount {
         }
     }
 
-    pub(super) fn earliest(&self, limit: &Limit, amount: u64, now: Nanos) -> Nanos {
-        // What is sent at the very end may arrive in the next period, and would be counted there.
-        let is_late = limit.margin() > 0 && now.saturating_add(limit.margin()) >= self.ends;
-        let fits = self.used(now).saturating_add(amount) <= limit.amount;
-        if fits && !(is_late && now < self.ends) {
-            return now;
+    pub(super) fn earliest(
+        &self,
+        limit: &Limit,
+        amount: u64,
+        now: Nanos,
+        span: impl Fn(WallNanos) -> Span,
+    ) -> Nanos {
+        if self.used(now).saturating_add(amount) > limit.amount {
+            return self.ends.max(now);
         }
-        self.ends.max(now)
+        if limit.margin() > 0 {
+            // What is sent at the very end may arrive in the next period, and would be counted there.
+            let ends = match now < self.ends {
+                true => self.ends,
+                false => self.nanos(span(self.wall.saturating_add_unsigned(now)).ends),
+            };
+            if now.saturating_add(limit.margin()) >= ends {
+                return ends.max(now);
+            }
+        }
+        now
     }
 
     pub(super) fn take(&mut self, amount: u64, now: Nanos, span: impl Fn(WallNanos) -> Span) {
         if now >= self.ends {
             let span = span(self.wall.saturating_add_unsigned(now));
-            let since_origin = |at: WallNanos| {
-                Nanos::try_from(i128::from(at) - i128::from(self.wall)).unwrap_or(0)
-            };
             // A period that began before this count did holds nothing of what was taken before.
-            self.begins = since_origin(span.begins).max(self.begins);
-            (self.ends, self.used) = (since_origin(span.ends), 0);
+            self.begins = self.nanos(span.begins).max(self.begins);
+            // Where a zone's clock is put back, a period of some hours would begin anew before it has ended.
+            (self.ends, self.used) = (self.nanos(span.ends).max(self.ends), 0);
         }
         self.used = self.used.saturating_add(amount);
     }
@@ -55,7 +67,45 @@ impl CalendarCount {
         }
     }
 
+    /// What is taken of the period, with a moment that lies in it: now, or, where the time of day has been set back since,
+    /// its beginning.
+    pub(super) fn save(&self, anchor: Anchor, now: Nanos) -> Option<Taking> {
+        let begins = self.wall.saturating_add_unsigned(self.begins);
+        let at = anchor.wall_of(now).max(begins);
+        let amount = self.used(now);
+        (amount > 0).then_some(Taking {
+            from: at,
+            at,
+            amount,
+            part: 0,
+        })
+    }
+
+    /// Adds what was taken of a period, if that is not over. One that has not begun by the clock that goes now may have
+    /// begun for the upstream, so its count stands until the next has ended.
+    pub(super) fn restore(&mut self, taking: Taking, now: Nanos, span: impl Fn(WallNanos) -> Span) {
+        let today = self.wall.saturating_add_unsigned(now);
+        let (current, taken) = (span(today), span(taking.at));
+        let ends = match taken.begins > today {
+            true => span(current.ends).ends,
+            false => taken.ends,
+        };
+        let ends = self.nanos(ends);
+        if ends <= now {
+            return;
+        }
+        if now >= self.ends {
+            (self.begins, self.ends, self.used) = (now, ends, 0);
+        }
+        self.ends = self.ends.max(ends);
+        self.used = self.used.saturating_add(taking.amount);
+    }
+
     pub(super) fn used(&self, now: Nanos) -> u64 {
         if now < self.ends { self.used } else { 0 }
+    }
+
+    fn nanos(&self, wall: WallNanos) -> Nanos {
+        Nanos::try_from(i128::from(wall) - i128::from(self.wall)).unwrap_or(0)
     }
 }

@@ -2,7 +2,11 @@
 
 use std::collections::VecDeque;
 
-use crate::rate_limit::{epoch::Nanos, limit::Limit};
+use crate::rate_limit::{
+    epoch::{Anchor, Nanos},
+    limit::Limit,
+    saved::Taking,
+};
 
 /// A window that slides: no period of its length, wherever it begins, holds more than the amount.
 ///
@@ -115,8 +119,10 @@ impl Sliding {
             Slots::Many(slots) => {
                 let index = slots.partition_point(|slot| slot.last < at);
                 if let Some(slot) = slots.get_mut(index).filter(|slot| slot.first <= at) {
+                    // A limit that is newer than the taking holds less of it than is settled.
+                    let rest = self.used.saturating_sub(slot.amount);
                     slot.amount = settled(slot.amount);
-                    self.used = settled(self.used);
+                    self.used = rest.saturating_add(slot.amount);
                     return;
                 }
             }
@@ -131,6 +137,55 @@ impl Sliding {
         let gone = self.slots().take_while(|slot| leaves(limit, *slot) <= now);
         let gone = gone.fold(0, |gone: u64, slot| gone.saturating_add(slot.amount));
         self.used.saturating_sub(gone)
+    }
+
+    pub(super) fn save(&self, limit: &Limit, anchor: Anchor, now: Nanos) -> Vec<Taking> {
+        let held = self
+            .slots()
+            .filter(|slot| slot.amount > 0 && leaves(limit, *slot) > now);
+        let taken = held.map(|slot| Taking {
+            from: anchor.wall_of(slot.first),
+            at: anchor.wall_of(slot.last),
+            amount: slot.amount,
+            part: 0,
+        });
+        taken.collect()
+    }
+
+    /// Adds what was taken before. Slots that would overlap become one, which leaves with its last: a settlement finds the
+    /// slot of what it settles, and nothing leaves early.
+    pub(super) fn restore(&mut self, limit: &Limit, taken: &[Taking], anchor: Anchor, now: Nanos) {
+        self.move_to(limit, now);
+        let restored = taken.iter().map(|taking| Slot {
+            first: anchor.past(taking.from.min(taking.at)),
+            last: anchor.past(taking.at),
+            amount: taking.amount,
+        });
+        let all = self.slots().chain(restored);
+        let mut all: Vec<_> = all
+            .filter(|slot| slot.amount > 0 && leaves(limit, *slot) > now)
+            .collect();
+        all.sort_by_key(|slot| slot.last);
+        let mut slots = VecDeque::<Slot>::new();
+        for mut slot in all {
+            let grain = limit.period() / 128;
+            while let Some(newest) = slots.back().copied()
+                && (newest.last >= slot.first
+                    || (slots.len() >= EXACT && slot.last - newest.first < grain))
+            {
+                slots.pop_back();
+                slot.first = slot.first.min(newest.first);
+                slot.amount = slot.amount.saturating_add(newest.amount);
+            }
+            slots.push_back(slot);
+        }
+        let used = slots.iter().map(|slot| slot.amount);
+        self.used = used.fold(0, u64::saturating_add);
+        self.slots = match slots.front() {
+            None => Slots::default(),
+            Some(&Slot { first, last, .. }) if slots.len() == 1 => Slots::One { first, last },
+            Some(_) => Slots::Many(Box::new(slots)),
+        };
     }
 
     fn move_to(&mut self, limit: &Limit, now: Nanos) {

@@ -93,6 +93,15 @@ fn a_settlement_after_its_window_has_passed_changes_nothing() {
 }
 
 #[test]
+fn a_settlement_of_more_than_its_slot_holds_frees_nothing_of_the_others() {
+    let mut window = sliding(100, 1_000);
+    window.take(1, 0);
+    window.take(70, 500);
+    window.settle(0, 50, 0, 600);
+    assert_eq!(window.used(600), 70);
+}
+
+#[test]
 fn usage_that_nobody_reserved_is_still_counted() {
     let mut window = sliding(100, 1_000);
     window.settle(0, 0, 70, 200);

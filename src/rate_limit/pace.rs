@@ -1,0 +1,237 @@
+//! A rate for an upstream of whose limits nothing is known.
+//!
+//! The CUBIC of [RFC 9438](https://www.rfc-editor.org/rfc/rfc9438), on requests a second instead of on packets under way,
+//! as the adaptive retry mode of the AWS SDKs has it (botocore's `retries/throttling.py` and `retries/adaptive.py`, from which
+//! the constants are). There is no limit until the upstream first refuses. Then the rate is cut to 0.7 of what it was, and
+//! grows back along `0.4 (t - k)³ + peak`, where `t` is the time since the cut in seconds, `peak` the rate at which the
+//! upstream refused, and `k` the time at which that is reached again: fast at first, slowly about the peak, and beyond it
+//! faster and faster, but never above twice what goes. Once it is at twice the peak and nobody waits for it, it is forgotten.
+
+use super::epoch::Nanos;
+
+/// The rate of requests, measured, and held down after a refusal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pace {
+    /// When the half second began that is counted.
+    since: Nanos,
+    count: u32,
+    /// Requests a second, smoothed; of the half seconds before that.
+    measured: f64,
+    held: Option<Held>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    cut: Nanos,
+    peak: f64,
+    /// In seconds after the cut.
+    back_at_peak: f64,
+    /// How many requests may go at once, and when that was so.
+    level: f64,
+    at: Nanos,
+}
+
+impl Pace {
+    /// The first moment, not before `now`, at which a request may go.
+    pub(super) fn earliest(&self, now: Nanos) -> Nanos {
+        let Some(held) = &self.held else { return now };
+        let rate = held.rate(now, self.measured);
+        let missing = 1.0 - held.level_at(now, rate);
+        match missing > 0.0 {
+            true => now.saturating_add((missing / rate * SECOND).ceil() as Nanos),
+            false => now,
+        }
+    }
+
+    /// A request goes.
+    pub(super) fn take(&mut self, now: Nanos) {
+        let half_seconds = now.saturating_sub(self.since) / HALF_SECOND;
+        if half_seconds > 0 {
+            let rate = f64::from(self.count) / (half_seconds as f64 * 0.5);
+            self.measured = match self.measured > 0.0 {
+                true => self.measured * (1.0 - SMOOTHING) + rate * SMOOTHING,
+                false => rate,
+            };
+            self.since = now - now % HALF_SECOND;
+            self.count = 0;
+        }
+        self.count = self.count.saturating_add(1);
+        if let Some(held) = &mut self.held {
+            let rate = held.rate(now, self.measured);
+            let level = held.level_at(now, rate);
+            if level >= rate.max(1.0) && held.cubic(now) >= 2.0 * held.peak {
+                self.held = None;
+                return;
+            }
+            held.level = level - 1.0;
+            held.at = held.at.max(now);
+        }
+    }
+
+    /// Whether a rate is held down.
+    pub(super) fn is_held(&self, now: Nanos) -> bool {
+        self.held
+            .is_some_and(|held| held.cubic(now) < 2.0 * held.peak)
+    }
+
+    /// The upstream refused a request that went at `sent`. Those that were on their way at the last cut do not count again.
+    pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
+        if self.held.is_some_and(|held| sent <= held.cut) {
+            return;
+        }
+        let passed = now.saturating_sub(self.since).max(HALF_SECOND) as f64 / SECOND;
+        let measured = self.measured.max(f64::from(self.count) / passed);
+        let rate = self.held.map(|held| held.rate(now, self.measured));
+        let peak = rate
+            .map_or(measured, |rate| rate.min(measured))
+            .max(SLOWEST);
+        self.held = Some(Held {
+            cut: now,
+            peak,
+            back_at_peak: (peak * (1.0 - CUT) / GROWTH).cbrt(),
+            level: 0.0,
+            at: now,
+        });
+    }
+}
+
+impl Held {
+    /// Requests a second.
+    fn rate(&self, now: Nanos, measured: f64) -> f64 {
+        let most = 2.0 * measured.max(SLOWEST);
+        self.cubic(now).min(most).max(SLOWEST)
+    }
+
+    fn cubic(&self, now: Nanos) -> f64 {
+        let passed = now.saturating_sub(self.cut) as f64 / SECOND;
+        GROWTH * (passed - self.back_at_peak).powi(3) + self.peak
+    }
+
+    /// At most what one second brings may go at once.
+    fn level_at(&self, now: Nanos, rate: f64) -> f64 {
+        let passed = now.saturating_sub(self.at) as f64 / SECOND;
+        (self.level + passed * rate).min(rate.max(1.0))
+    }
+}
+
+const SECOND: f64 = 1e9;
+
+const HALF_SECOND: Nanos = 500_000_000;
+
+const SMOOTHING: f64 = 0.8;
+
+/// To this share of the rate it is cut.
+const CUT: f64 = 0.7;
+
+const GROWTH: f64 = 0.4;
+
+/// Requests a second: however often an upstream refuses, it is asked every other second.
+const SLOWEST: f64 = 0.5;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: Nanos = 1_000_000;
+
+    /// Sends as fast as the pace allows until `until`, every 10 ms at most; returns how many went.
+    fn send(pace: &mut Pace, from: Nanos, until: Nanos) -> u64 {
+        let (mut now, mut sent) = (from, 0);
+        while now < until {
+            pace.take(now);
+            sent += 1;
+            now = pace.earliest(now + 10 * MS);
+        }
+        sent
+    }
+
+    #[test]
+    fn nothing_is_held_back_until_the_upstream_refuses() {
+        let mut pace = Pace::default();
+        assert_eq!(send(&mut pace, 0, 10_000 * MS), 1_000);
+    }
+
+    #[test]
+    fn a_refusal_cuts_the_rate_which_grows_back_and_is_forgotten_in_the_end() {
+        let mut pace = Pace::default();
+        send(&mut pace, 0, 2_000 * MS);
+        pace.refused(1_999 * MS, 2_000 * MS);
+        let rate = |pace: &mut Pace, from: Nanos| send(pace, from * MS, (from + 500) * MS) * 2;
+        let cut = rate(&mut pace, 2_000);
+        assert!(
+            (66..=76).contains(&cut),
+            "100 a second is cut to 70, not {cut}"
+        );
+        // 0.4 k³ = 100 × 0.3 at k = 4.2 s.
+        let about_peak = rate(&mut pace, 6_000);
+        assert!((96..=104).contains(&about_peak), "{about_peak}");
+        let later = send(&mut pace, 60_000 * MS, 61_000 * MS);
+        assert_eq!(later, 100, "nothing holds it back any more");
+        assert!(pace.held.is_none());
+    }
+
+    #[test]
+    fn refusals_of_what_was_on_its_way_cut_once() {
+        let mut pace = Pace::default();
+        send(&mut pace, 0, 2_000 * MS);
+        for sent in 1_900..2_000 {
+            pace.refused(sent * MS, 2_000 * MS);
+        }
+        let rate = pace.held.unwrap().rate(2_000 * MS, pace.measured);
+        assert!((60.0..80.0).contains(&rate), "{rate}");
+        pace.refused(2_001 * MS, 2_100 * MS);
+        assert!(pace.held.unwrap().rate(2_100 * MS, pace.measured) < 60.0);
+    }
+
+    #[test]
+    fn however_often_it_refuses_the_upstream_is_asked_again() {
+        let mut pace = Pace::default();
+        for second in 1..1_000 {
+            pace.take(second * 1_000 * MS);
+            pace.refused(second * 1_000 * MS, second * 1_000 * MS + 1);
+        }
+        let now = 1_000_000 * MS;
+        assert!(pace.earliest(now) - now <= 2_000 * MS);
+    }
+
+    proptest! {
+        /// Against an upstream that takes so many a second and tells nothing: one in six is refused at the slowest of rates, which
+        /// grow back in a second, and most of what it takes is used.
+        #[test]
+        fn the_rate_finds_what_the_upstream_takes(limit in 5_u64..200) {
+            let mut pace = Pace::default();
+            let (mut now, mut taken, mut refused) = (0, std::collections::VecDeque::new(), 0);
+            let mut served = 0;
+            while now < 120_000 * MS {
+                pace.take(now);
+                while taken.front().is_some_and(|at| at + 1_000 * MS <= now) {
+                    taken.pop_front();
+                }
+                if taken.len() as u64 >= limit {
+                    refused += 1;
+                    pace.refused(now, now);
+                } else {
+                    taken.push_back(now);
+                    served += 1;
+                }
+                now = pace.earliest(now + 500 * MS / limit);
+            }
+            prop_assert!(served * 100 >= limit * 120 * 75, "{served} of {}", limit * 120);
+            prop_assert!(refused * 5 <= served, "{refused} refused, {served} served");
+        }
+
+        #[test]
+        fn no_time_and_no_order_of_calls_breaks_it(steps in proptest::collection::vec((any::<u64>(), 0_u8..3), 1..60)) {
+            let mut pace = Pace::default();
+            for (now, step) in steps {
+                match step {
+                    0 => pace.take(now),
+                    1 => pace.refused(now, now),
+                    _ => prop_assert!(pace.earliest(now) >= now),
+                }
+            }
+        }
+    }
+}
