@@ -97,7 +97,8 @@ impl Dialect {
         Some(TELLING_HEADERS[first].1)
     }
 
-    /// The dialect that an error body gives away by a word that only its speaker uses, if any does.
+    /// The dialect that an error body gives away by a word that only its speaker uses, if any does. `codes` are plain, each
+    /// between line feeds.
     pub(crate) fn from_body(words: &Words, codes: &str) -> Option<Self> {
         let in_codes = memchr::memchr_iter(b'\n', codes.as_bytes())
             .flat_map(|at| FIND_TELLING_WORDS.at(codes, at + 1));
@@ -183,18 +184,19 @@ const TELLING_HEADERS: [(&str, Dialect); 16] = [
     ("openai-organization", Dialect::OpenAi),
 ];
 
-/// In lower case, as the text is that they are looked for in.
-const TELLING_WORDS: [(&str, Dialect); 10] = [
+/// In lower case, as the text is that they are looked for in, and plain, as codes are.
+const TELLING_WORDS: [(&str, Dialect); 11] = [
     ("type.googleapis.com/", Dialect::Gemini),
     ("generativelanguage.googleapis.com", Dialect::Gemini),
     ("aiplatform.googleapis.com", Dialect::Gemini),
     ("resource_exhausted", Dialect::Gemini),
     ("console.groq.com", Dialect::Groq),
-    ("openrouter.ai", Dialect::OpenRouter),
-    ("openrouter_", Dialect::OpenRouter),
-    ("base_resp", Dialect::MiniMax),
+    ("resourceexhausted", Dialect::Gemini),
+    ("openrouter", Dialect::OpenRouter),
+    ("baseresp", Dialect::MiniMax),
     ("dashboard.cohere.com", Dialect::Cohere),
     ("service_tier_capacity_exceeded", Dialect::Mistral),
+    ("servicetiercapacityexceeded", Dialect::Mistral),
 ];
 
 static FIND_TELLING_WORDS: LazyLock<Phrases<Dialect>> =

@@ -1,7 +1,7 @@
 //! Many phrases sought in one text at once.
 //!
 //! An error body is searched for some three hundred phrases. Each of them begins where a word begins, so the places
-//! where words begin are found once, and only what begins with the same three letters is compared there.
+//! where words begin are found once, and only what begins with the same four letters is compared there.
 
 use std::ops::Range;
 
@@ -113,7 +113,32 @@ pub(crate) struct Phrases<T> {
     /// By their [`slot`], then the longest first.
     phrases: Vec<Phrase<T>>,
     /// Where those of a slot are: nowhere, for most words.
-    slots: Box<[Range<u16>; SLOTS]>,
+    slots: Box<[Slot; SLOTS]>,
+}
+
+/// The phrases that are looked up in one place.
+#[derive(Clone, Debug)]
+struct Slot {
+    start: u16,
+    end: u16,
+    /// The bits of their fourth bytes.
+    fourths: u32,
+}
+
+impl Slot {
+    const EMPTY: Self = Self {
+        start: 0,
+        end: 0,
+        fourths: 0,
+    };
+
+    /// Where those are that may begin like this.
+    #[inline]
+    fn range(&self, head: u64) -> Range<usize> {
+        let may_begin = self.fourths & bit(head) != 0;
+        let end = if may_begin { self.end } else { self.start };
+        usize::from(self.start)..usize::from(end)
+    }
 }
 
 #[derive(Debug)]
@@ -144,13 +169,17 @@ impl<T: Copy> Phrases<T> {
         phrases.sort_by_key(|Phrase { phrase, head, .. }| {
             (slot(*head), std::cmp::Reverse(phrase.len()))
         });
-        let mut slots = Box::new([const { 0..0 }; SLOTS]);
+        let mut slots = Box::new([const { Slot::EMPTY }; SLOTS]);
         for (index, phrase) in (0..).zip(&phrases) {
-            let range = &mut slots[usize::from(slot(phrase.head))];
-            if range.end == 0 {
-                range.start = index;
+            let slot = &mut slots[usize::from(slot(phrase.head))];
+            if slot.end == 0 {
+                slot.start = index;
             }
-            range.end = index + 1;
+            slot.end = index + 1;
+            slot.fourths |= match phrase.phrase.len() {
+                ..4 => u32::MAX,
+                _ => bit(phrase.head),
+            };
         }
         Self { phrases, slots }
     }
@@ -174,7 +203,7 @@ impl<T: Copy> Phrases<T> {
         part: Range<usize>,
     ) -> impl Iterator<Item = (Range<usize>, T)> {
         let starts = words.starts(part).iter();
-        let starts = starts.filter(|start| self.range(start.slot).end > 0);
+        let starts = starts.filter(|start| self.slot(start.slot).end > 0);
         starts.flat_map(|start| {
             let at = start.at as usize;
             self.beginning(&words.text.as_bytes()[at..], start.slot)
@@ -185,7 +214,7 @@ impl<T: Copy> Phrases<T> {
     /// The last phrase that begins in a part of the text; of several that begin at the same place, the longest.
     pub(crate) fn last_in(&self, words: &Words, part: Range<usize>) -> Option<T> {
         let starts = words.starts(part).iter().rev();
-        let mut starts = starts.filter(|start| self.range(start.slot).end > 0);
+        let mut starts = starts.filter(|start| self.slot(start.slot).end > 0);
         starts.find_map(|start| {
             let rest = &words.text.as_bytes()[start.at as usize..];
             let (_, value) = self.beginning(rest, start.slot).next()?;
@@ -194,16 +223,16 @@ impl<T: Copy> Phrases<T> {
     }
 
     fn beginning(&self, rest: &[u8], slot: u16) -> impl Iterator<Item = (usize, T)> {
-        let Range { start, end } = self.range(slot).clone();
-        let phrases = self.phrases[usize::from(start)..usize::from(end)].iter();
         let head = head(rest);
+        let phrases = self.slot(slot).range(head);
+        let phrases = self.phrases[phrases].iter();
         let found = phrases.filter(move |phrase| {
             head & phrase.mask == phrase.head && rest.starts_with(phrase.phrase.as_bytes())
         });
         found.map(|phrase| (phrase.phrase.len(), phrase.value))
     }
 
-    fn range(&self, slot: u16) -> &Range<u16> {
+    fn slot(&self, slot: u16) -> &Slot {
         &self.slots[usize::from(slot) % SLOTS]
     }
 }
@@ -230,7 +259,12 @@ fn slot(head: u64) -> u16 {
     (hash >> (32 - SLOTS.ilog2())) as u16
 }
 
-const SLOTS: usize = 512;
+/// The bit of the fourth byte, of 32: letters differ in it.
+const fn bit(head: u64) -> u32 {
+    1 << ((head >> 24) % 32)
+}
+
+const SLOTS: usize = 1024;
 
 /// The first eight bytes, zeros where there are fewer.
 #[inline]

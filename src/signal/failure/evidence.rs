@@ -11,13 +11,16 @@ use super::{
 };
 use crate::{
     outcome::LimitHit,
-    signal::json::{Escaped, Scanner, Token},
+    signal::{
+        json::{Escaped, Scanner, Token},
+        rules::push_plain,
+    },
 };
 
 /// What was found in a body.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
-    /// Codes, types, statuses and reasons, in lower case and without blanks, each between line feeds.
+    /// Codes, types, statuses and reasons, each as [`push_plain`] has it and between line feeds.
     pub(super) codes: String,
     /// Messages, as sent, a line each.
     pub(super) text: String,
@@ -59,6 +62,10 @@ impl Evidence {
                 Token::Word(key, word) => {
                     let (place, key) = places.of(key);
                     if place == Place::Error {
+                        self.read_word(key, word, server_time);
+                    } else if is_error_code(key, word) && places.is_root() {
+                        places.turn_into_error();
+                        self.is_error = true;
                         self.read_word(key, word, server_time);
                     }
                 }
@@ -103,10 +110,7 @@ impl Evidence {
             self.codes.reserve(2 * MAX_CODE);
             self.codes.push('\n');
         }
-        let from = self.codes.len();
-        code.split_whitespace()
-            .for_each(|part| self.codes.push_str(part));
-        self.codes[from..].make_ascii_lowercase();
+        push_plain(&mut self.codes, code);
         self.codes.push('\n');
     }
 
@@ -243,6 +247,11 @@ pub(super) fn start_of_json(text: &str) -> Option<usize> {
 /// `{"type": "error", …}` and `{"object": "error", …}` at the root of an answer.
 fn is_error_mark(key: &str, value: Escaped<'_>) -> bool {
     matches!(key, "type" | "object") && value.0 == "error"
+}
+
+/// `{"error_code": 18, "error_msg": "…"}` at the root of an answer: Baidu's errors have status 200.
+fn is_error_code(key: &str, word: &str) -> bool {
+    key == "error_code" && number(word).is_some_and(|code| code != 0.0)
 }
 
 /// The reasons for an end that mean a content filter, of OpenAI, Azure, Gemini, Anthropic, Bedrock, Cohere and Zhipu.

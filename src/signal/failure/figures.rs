@@ -1,6 +1,6 @@
 //! The figures in a sentence: which one is the limit, which was used, which was asked for.
 
-use std::sync::LazyLock;
+use std::{ops::Range, sync::LazyLock};
 
 use crate::{
     outcome::LimitHit,
@@ -33,7 +33,31 @@ pub(super) fn read(words: &Words, limit: &mut LimitHit) {
             Some(sum) if before.trim() == "+" => sum + figure.value,
             _ => figure.value,
         };
-        let role = role_behind(words, figure.end).or_else(|| BEFORE.last_in(words, sentence));
+        if let Some(most) = most_of_range(text, &figure) {
+            found.limit = found.limit.or(Some(most));
+            continue;
+        }
+        // "tokens (90) exceeded the limit (80)"
+        let role = match after.starts_with(") exceed") {
+            true => Some(Role::Requested),
+            false => role_behind(words, figure.end).or_else(|| role_before(words, sentence)),
+        };
+        // "(actual/limit): 65605/16000", "used 5/100"
+        let whole = after.strip_prefix('/').and_then(whole_number);
+        // "24/7 support"
+        if (value, whole) == (24.0, Some(7.0)) {
+            continue;
+        }
+        if let (Some(whole), Some(part @ (Role::Limit | Role::Used | Role::Remaining))) =
+            (whole, role)
+        {
+            match part {
+                Role::Remaining => found.remaining = found.remaining.or(Some(value)),
+                _ => found.used = found.used.or(Some(value)),
+            }
+            found.limit = found.limit.or(Some(whole));
+            continue;
+        }
         is_given |= role == Some(Role::Given);
         match role {
             Some(Role::Limit) => found.limit = found.limit.or(Some(value)),
@@ -45,7 +69,7 @@ pub(super) fn read(words: &Words, limit: &mut LimitHit) {
             None if is_given && before.contains(" and ") => {
                 found.requested = found.requested.map(|part| part + value);
             }
-            Some(Role::None) | None => {}
+            Some(Role::Length | Role::None) | None => {}
         }
     }
     limit.limit = limit.limit.or(found.limit);
@@ -64,8 +88,26 @@ enum Role {
     /// What was requested, all parts together: better than any part.
     Total,
     Remaining,
+    /// What was requested, or the most that may be, as the sentence has it.
+    Length,
     /// A figure about something else, as the excess in "exceeded by 1119046".
     None,
+}
+
+/// The role of the last word before a figure in its sentence that names one.
+fn role_before(words: &Words, sentence: Range<usize>) -> Option<Role> {
+    let role = BEFORE.last_in(words, sentence.clone())?;
+    let before = &words.text()[sentence];
+    let is_allowed = || {
+        ["max", "limit", "allow"]
+            .iter()
+            .any(|word| before.contains(word))
+    };
+    Some(match role {
+        Role::Length if is_allowed() => Role::Limit,
+        Role::Length => Role::Requested,
+        role => role,
+    })
 }
 
 /// The role that the words right behind a figure give it, up to the next stop.
@@ -111,8 +153,17 @@ fn figures(words: &Words) -> impl Iterator<Item = Figure> {
 
 fn figure_at(text: &str, start: usize) -> Option<Figure> {
     let bytes = text.as_bytes();
-    let before = text[..start].chars().next_back();
-    if before.is_some_and(|before| !" \n(:=><'\"`[".contains(before)) {
+    let mut before = text[..start].chars();
+    let joins = match (before.next_back(), before.next_back()) {
+        (None, _) => false,
+        // The minutes of a clock time.
+        (Some(':'), Some(more)) => more.is_ascii_digit(),
+        // An index: `input[0]`.
+        (Some('['), Some(more)) => more.is_alphanumeric(),
+        (Some('='), _) => is_in_address(&text[..start]),
+        (Some(sign), _) => !" \n(:><'\"`[~".contains(sign),
+    };
+    if joins {
         return None;
     }
     let end = end_of_number(bytes, start);
@@ -125,6 +176,27 @@ fn figure_at(text: &str, start: usize) -> Option<Figure> {
         false => digits.parse().ok()?,
     };
     Some(Figure { value, start, end })
+}
+
+/// The upper end of the range that begins with this figure: "[1, 8192]".
+fn most_of_range(text: &str, least: &Figure) -> Option<f64> {
+    let opens = text[..least.start].ends_with(['[', '(']);
+    let rest = text[least.end..].strip_prefix(',').filter(|_| opens)?;
+    let rest = rest.trim_start_matches(' ');
+    let end = end_of_number(rest.as_bytes(), 0);
+    let closes = end <= MAX_DIGITS && rest[end..].starts_with([']', ')']);
+    rest[..end].parse().ok().filter(|_| closes)
+}
+
+/// The number that the text begins with, if nothing is joined to it.
+fn whole_number(text: &str) -> Option<f64> {
+    let end = end_of_number(text.as_bytes(), 0);
+    let is_joined = end > MAX_DIGITS || is_part_of_something(&text[end..]);
+    text[..end]
+        .replace(',', "")
+        .parse()
+        .ok()
+        .filter(|_| !is_joined)
 }
 
 /// The end of the number that starts here: digits, thousands commas, a fraction.
@@ -149,11 +221,28 @@ fn end_of_number(bytes: &[u8], start: usize) -> usize {
     end
 }
 
+/// Whether the text ends within an address, behind a parameter's equals sign.
+fn is_in_address(text: &str) -> bool {
+    let signs = text.bytes().rev().take(MAX_PARAMETER);
+    signs
+        .take_while(|sign| !sign.is_ascii_whitespace())
+        .any(|sign| matches!(sign, b'?' | b'&'))
+}
+
 /// Whether the number goes on as an id, a date, a version or a time.
 fn is_part_of_something(after: &str) -> bool {
-    let next = after.bytes().next().unwrap_or(b' ');
-    if next.is_ascii_alphanumeric() || matches!(next, b'-' | b'_' | b'%') {
-        return true;
+    match *after.as_bytes() {
+        [next, ..] if next.is_ascii_alphanumeric() => return true,
+        [b'-' | b'_' | b'%', ..] => return true,
+        [b':', next, ..] if next.is_ascii_digit() => return true,
+        // A date.
+        [b'/', next, ..] if next.is_ascii_digit() => {
+            let rest = after[1..].trim_start_matches(|next: char| next.is_ascii_digit());
+            if rest.starts_with('/') {
+                return true;
+            }
+        }
+        _ => {}
     }
     let word = after.trim_start_matches([' ', '-']);
     OTHER_UNITS.iter().any(|unit| word.starts_with(unit)) && !word.starts_with("seconds of ")
@@ -206,6 +295,13 @@ static BEFORE: LazyLock<Phrases<Role>> = LazyLock::new(|| {
         ("input (", Role::Requested),
         ("(length", Role::Requested),
         ("current length", Role::Requested),
+        ("input length", Role::Length),
+        ("prompt length", Role::Length),
+        ("sequence length", Role::Length),
+        ("number of tokens", Role::Length),
+        ("maxlength", Role::Limit),
+        ("actual:", Role::Requested),
+        ("keep the first", Role::Requested),
         ("provided", Role::Requested),
         ("resulted in", Role::Requested),
         ("received", Role::Requested),
@@ -240,6 +336,8 @@ static BEHIND: LazyLock<Phrases<Role>> = LazyLock::new(|| {
         ("maximum", Role::Limit),
         ("are needed", Role::Requested),
         ("already used", Role::Used),
+        ("exceeds", Role::Requested),
+        ("exceed ", Role::Requested),
     ])
 });
 
@@ -247,6 +345,9 @@ const MAX_WORDS_BETWEEN: usize = 3;
 
 /// What is longer is an id, commas and all.
 const MAX_DIGITS: usize = 24;
+
+/// How far before its value a parameter's question mark or ampersand stands.
+const MAX_PARAMETER: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -275,7 +376,7 @@ mod tests {
 
     #[test]
     fn figures_get_the_role_of_the_words_around_them() {
-        let cases: [(&str, Wanted); 12] = [
+        let cases: [(&str, Wanted); 26] = [
             (
                 "on tokens per min (TPM): Limit 500, Used 480, Requested 25.",
                 [Some(500.0), Some(480.0), Some(25.0), None],
@@ -320,6 +421,60 @@ mod tests {
             (
                 "the rate limit of version 2024-02-01, gpt-4, 11111111-2222 in 5 seconds",
                 [None; 4],
+            ),
+            // Groq's estimate of a request.
+            (
+                "Limit 70, Used 0, Requested ~129. Please try again",
+                [Some(70.0), Some(0.0), Some(129.0), None],
+            ),
+            (
+                "team's rate limit is — tokens per minute (actual/limit): 656/160. You can",
+                [Some(160.0), Some(656.0), None, None],
+            ),
+            (
+                "range of input length should be [1, 1290]",
+                [Some(1290.0), None, None, None],
+            ),
+            (
+                "the valid range of max_tokens is [1,81], got 90",
+                [Some(81.0), None, Some(90.0), None],
+            ),
+            (
+                "Input length (265) exceeds model's maximum context length (262).",
+                [Some(262.0), None, Some(265.0), None],
+            ),
+            (
+                "Input length 131 exceeds the maximum allowed input length of 130 tokens.",
+                [Some(130.0), None, Some(131.0), None],
+            ),
+            (
+                "trying to keep the first 90 tokens, context length of only 40",
+                [Some(40.0), None, Some(90.0), None],
+            ),
+            (
+                "maximum output tokens (90) exceeded this model context window limit (80)",
+                [Some(80.0), None, Some(90.0), None],
+            ),
+            (
+                "The number of tokens is 90, exceeds the maximum number of tokens: 80",
+                [Some(80.0), None, Some(90.0), None],
+            ),
+            (
+                "expected maxLength: 42, actual: 46, please reformat",
+                [Some(42.0), None, Some(46.0), None],
+            ),
+            ("usage limit on 2026/03/01, 24/7 support, 7/1min", [None; 4]),
+            (
+                "5-hour limit, reset at 2026-03-05 22:17:21 +0800",
+                [None; 4],
+            ),
+            (
+                "invalid 'input[0]': maximum length is 90",
+                [Some(90.0), None, None, None],
+            ),
+            (
+                "limit=40, see https://a.b/c/?linkid=2197993",
+                [Some(40.0), None, None, None],
             ),
         ];
         for (text, wanted) in cases {

@@ -83,6 +83,12 @@ impl<'a> Reading<'a> {
         let dialect = dialect
             .or_else(|| Dialect::from_headers(answer.headers))
             .or_else(|| Dialect::from_body(&words, &evidence.codes));
+        if dialect == Some(Dialect::MiniMax)
+            && let Some(code) = code_in_brackets(&evidence.text)
+        {
+            let code = code.to_owned();
+            evidence.add_code(&code);
+        }
         Self {
             answer,
             dialect,
@@ -168,6 +174,9 @@ impl<'a> Reading<'a> {
                 limit.dimension = scope.dimension;
                 limit.window = scope.window;
                 complete_from_headers(&mut limit, quotas);
+                if kind == FailureKind::RateLimited && limit.dimension.is_none() {
+                    limit.dimension = scope::at_least_said(&self.words);
+                }
             }
             FailureKind::RequestTooLarge => {
                 figures::read(&self.words, &mut limit);
@@ -230,8 +239,8 @@ impl<'a> Reading<'a> {
         if kind != FailureKind::RateLimited {
             return kind;
         }
-        let never_fits = match (limit.limit, limit.requested, limit.used) {
-            (Some(limit), Some(requested), used) => requested > limit && used.unwrap_or(0.0) == 0.0,
+        let never_fits = match (limit.limit, limit.requested) {
+            (Some(limit), Some(requested)) => requested > limit,
             _ => false,
         };
         let is_long = matches!(limit.window, Some(Window::Day | Window::Month));
@@ -257,6 +266,13 @@ fn error_type<'a>(answer: &Answer<'a>) -> Option<&'a str> {
     static NAME: HeaderName = HeaderName::from_static("x-amzn-errortype");
     let value = answer.headers.get(&NAME)?.to_str().ok()?;
     value.split(':').next()
+}
+
+/// "insufficient balance (1008)": MiniMax puts its number there where an answer in OpenAI's format has no room for it.
+fn code_in_brackets(text: &str) -> Option<&str> {
+    let (_, code) = text.trim_end().strip_suffix(')')?.rsplit_once('(')?;
+    let is_number = code.len() == 4 && code.bytes().all(|digit| digit.is_ascii_digit());
+    is_number.then_some(code)
 }
 
 /// Whether asking again changes nothing.

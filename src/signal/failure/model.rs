@@ -22,12 +22,17 @@ pub(super) fn read<'a>(text: &'a str, words: &Words) -> Option<&'a str> {
 
 /// The name that stands beside a cue.
 fn named_by<'a>(shape: Shape, before: &'a str, after: &'a str) -> Option<&'a str> {
+    // "Models" are none; the path of one ends in its name, as at Google.
+    if matches!(shape, Shape::NoWord) && after.starts_with(|next: char| next.is_ascii_alphabetic())
+    {
+        return None;
+    }
     // The "model" in "nonexistent-model:latest" is part of a name itself.
-    if before.ends_with(['-', '/', '_', '.']) {
+    if before.ends_with(['-', '/', '_', '.']) && !matches!(shape, Shape::InPath) {
         return None;
     }
     match shape {
-        Shape::Any => Some(name_ahead(after, true)?.0),
+        Shape::Any | Shape::InPath => Some(name_ahead(after, true)?.0),
         Shape::NoWord => Some(name_ahead(after, false)?.0),
         Shape::AnyBefore(words) => {
             let (name, rest) = name_ahead(after, true)?;
@@ -35,19 +40,20 @@ fn named_by<'a>(shape: Shape, before: &'a str, after: &'a str) -> Option<&'a str
             Some(name)
         }
         Shape::InFront => name_behind(before),
+        Shape::QuotedInFront => quoted_behind(before),
     }
 }
 
 /// The name that the text begins with, and the text after it. Where not `any` word will do, it has to be quoted or look
 /// like a name.
 fn name_ahead(text: &str, any: bool) -> Option<(&str, &str)> {
-    let text = text.trim_start_matches([' ', ':']);
+    let text = text.trim_start_matches([' ', ':', '=']);
     // The quotes count, and a character that would be cut.
     let near = truncate(text, MAX_NAME + 4);
     let quote = near.chars().next().filter(|first| QUOTES.contains(first));
     let (name, rest) = match quote {
         Some(quote) => {
-            let end = 1 + near[1..].find(quote)?;
+            let end = 1 + near[1..].find(closing(quote))?;
             (&text[1..end], &text[end + 1..])
         }
         None => {
@@ -63,6 +69,28 @@ fn name_ahead(text: &str, any: bool) -> Option<(&str, &str)> {
     // "10KTPM-200RPM" stands where OpenAI once put the limits in the model's place.
     let is_bundle = || name.contains("TPM") || name.contains("RPM");
     (is_name && !is_bundle()).then_some((name, rest))
+}
+
+/// What stands behind a name that this stands before.
+fn closing(quote: char) -> char {
+    match quote {
+        '[' => ']',
+        quote => quote,
+    }
+}
+
+/// The quoted name that the text ends with.
+fn quoted_behind(text: &str) -> Option<&str> {
+    let text = text.trim_end();
+    let last = text.chars().next_back()?;
+    let opening = QUOTES.iter().find(|quote| closing(**quote) == last)?;
+    let text = &text[..text.len() - 1];
+    // A character may be cut in the middle.
+    let near = text.len().saturating_sub(MAX_NAME + 4);
+    let start = near + memchr::memrchr(*opening as u8, &text.as_bytes()[near..])? + 1;
+    let name = &text[start..];
+    let is_name = !name.contains(char::is_whitespace) && looks_like_a_name(name);
+    is_name.then_some(name)
 }
 
 /// The name that the text ends with.
@@ -83,16 +111,20 @@ fn looks_like_a_name(name: &str) -> bool {
 enum Shape {
     /// Any one word.
     Any,
+    /// Any one word, with anything before the cue.
+    InPath,
     /// Any one word, before one of these.
     AnyBefore(&'static [&'static str]),
     /// Quoted, or no word of English.
     NoWord,
     /// The name stands before the cue.
     InFront,
+    /// In quotes.
+    QuotedInFront,
 }
 
 /// Words beside a model's name, the surest first.
-const CUES: [(&str, Shape); 12] = [
+const CUES: [(&str, Shape); 16] = [
     (
         "rate limit reached for",
         Shape::AnyBefore(&[" in ", " on "]),
@@ -102,10 +134,14 @@ const CUES: [(&str, Shape); 12] = [
     ("no endpoints found for", Shape::NoWord),
     ("is temporarily rate-limited", Shape::InFront),
     ("your requests to", Shape::NoWord),
+    ("models/", Shape::InPath),
     ("model:", Shape::Any),
     ("model", Shape::NoWord),
     ("deployment", Shape::NoWord),
     ("limit for", Shape::NoWord),
+    ("demand for", Shape::NoWord),
+    ("tokens for", Shape::NoWord),
+    ("model", Shape::QuotedInFront),
     ("limit exceeded for", Shape::NoWord),
     ("access to", Shape::NoWord),
 ];
@@ -115,7 +151,7 @@ static FIND_CUES: LazyLock<Phrases<usize>> = LazyLock::new(|| {
     Phrases::new(cues.map(|(index, (words, _))| (*words, index)))
 });
 
-const QUOTES: [char; 3] = ['`', '\'', '"'];
+const QUOTES: [char; 4] = ['`', '\'', '"', '['];
 const MAX_NAME: usize = 128;
 
 #[cfg(test)]
@@ -157,6 +193,22 @@ mod tests {
             (
                 "with base model: gemini-9-pro. Please",
                 Some("gemini-9-pro"),
+            ),
+            ("Passed model=gpt-9. Checks=True", Some("gpt-9")),
+            (
+                "the set limit for the [d-seed-5] model, and the model service is paused",
+                Some("d-seed-5"),
+            ),
+            (
+                "the maximum number of output tokens for c-5-x",
+                Some("c-5-x"),
+            ),
+            ("High demand for a/b on c - limited to 7", Some("a/b")),
+            ("é] model", None),
+            ("models/g-9-pro is not found for v1", Some("g-9-pro")),
+            (
+                "Publisher Model `projects/p/locations/l/publishers/g/models/g-9` was not found",
+                Some("g-9"),
             ),
             ("This model's maximum context length is 4 tokens", None),
             ("The provided model identifier is invalid.", None),

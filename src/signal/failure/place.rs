@@ -50,6 +50,11 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// Whether this is the outermost object.
+    pub(super) fn is_root(&self) -> bool {
+        self.depth == 1
+    }
+
     pub(super) fn turn_into_error(&mut self) {
         if let Some((place, _)) = self.path.get_mut(self.depth) {
             *place = Place::Error;
@@ -59,11 +64,11 @@ impl<'a> Places<'a> {
 
 fn inner_place(outer: Place, key: &str) -> Place {
     match (outer, key) {
-        (Place::Answer, "error" | "errors" | "base_resp") => Place::Error,
+        (Place::Answer, "error" | "errors" | "base_resp" | "Error") => Place::Error,
         (
             Place::Answer,
-            "" | "response" | "status_details" | "incomplete_details" | "choices" | "candidates"
-            | "delta" | "promptFeedback" | "output",
+            "" | "response" | "Response" | "status_details" | "incomplete_details" | "choices"
+            | "candidates" | "delta" | "promptFeedback" | "output",
         ) => Place::Answer,
         (Place::Error, "headers") => Place::Headers,
         (

@@ -51,18 +51,31 @@ pub(super) fn of_size(words: &Words, codes: &str) -> Option<Dimension> {
     first_of(&SIZE_PHRASES, &FIND_SIZE_PHRASES, words)
         .or_else(|| {
             codes
-                .contains("prompt_token")
+                .contains("prompttoken")
                 .then_some(Dimension::InputTokens)
         })
         .or_else(|| words.text().contains("token").then_some(Dimension::Tokens))
 }
 
-/// What is counted, where only a code tells. `codes` are between line feeds.
+/// What is counted, where only a code tells. `codes` are plain, each between line feeds.
 pub(super) fn of_codes(codes: &str) -> Option<Dimension> {
     CODES
         .iter()
         .find(|(code, _)| codes.contains(code))
         .map(|(_, dimension)| *dimension)
+}
+
+/// What is counted where nothing names a limit: "too many requests", "7 requests within 10 seconds".
+pub(super) fn at_least_said(words: &Words) -> Option<Dimension> {
+    [
+        "too many requests",
+        "requests within",
+        "requests in ",
+        "requests per ",
+    ]
+    .iter()
+    .any(|phrase| words.text().contains(phrase))
+    .then_some(Dimension::Requests)
 }
 
 /// Completed by a quota's name in the sentence: "exceeded for UserByModelByDay", "metric: x/generate_requests".
@@ -163,7 +176,7 @@ static SAID: LazyLock<Phrases<Said>> = LazyLock::new(|| {
     Phrases::new(acronyms.chain(phrases).chain(periods).chain(names))
 });
 
-const PERIODS: [(&str, Option<Window>); 8] = [
+const PERIODS: [(&str, Option<Window>); 9] = [
     ("per", None),
     ("every", None),
     ("each", None),
@@ -171,6 +184,7 @@ const PERIODS: [(&str, Option<Window>); 8] = [
     ("hourly", Some(Window::Hour)),
     ("daily", Some(Window::Day)),
     ("monthly", Some(Window::Month)),
+    ("this month", Some(Window::Month)),
     // Anthropic's spend limits run by calendar months.
     ("specified api usage limits", Some(Window::Month)),
 ];
@@ -260,18 +274,20 @@ const SIZE_PHRASES: [(&str, Dimension); 11] = [
 ];
 static FIND_SIZE_PHRASES: LazyLock<Phrases<usize>> = LazyLock::new(|| indexed(&SIZE_PHRASES));
 
-/// Codes and types of OpenAI, Cerebras and DashScope.
-const CODES: [(&str, Dimension); 10] = [
+/// Codes and types of OpenAI, Cerebras, DashScope and Volcano Engine, plain.
+const CODES: [(&str, Dimension); 12] = [
     ("\ntokens\n", Dimension::Tokens),
     ("\nrequests\n", Dimension::Requests),
-    ("\ninput_tokens\n", Dimension::InputTokens),
-    ("token_quota", Dimension::Tokens),
-    ("too_many_tokens", Dimension::Tokens),
-    ("request_quota", Dimension::Requests),
-    ("limit_tokens", Dimension::Tokens),
-    ("limit_requests", Dimension::Requests),
+    ("\ninputtokens\n", Dimension::InputTokens),
+    ("tokenquota", Dimension::Tokens),
+    ("toomanytokens", Dimension::Tokens),
+    ("requestquota", Dimension::Requests),
+    ("limittokens", Dimension::Tokens),
+    ("limitrequests", Dimension::Requests),
     ("ratequota", Dimension::Requests),
     ("allocationquota", Dimension::Tokens),
+    ("rpmexceeded", Dimension::Requests),
+    ("tpmexceeded", Dimension::Tokens),
 ];
 
 /// How far from its period a dimension stands.

@@ -363,7 +363,7 @@ fn a_quota_that_is_no_number_is_none() {
 
 #[test]
 fn a_dialect_gives_numbers_their_meaning() {
-    let body = json!({"error": {"code": "1113", "message": "余额不足"}}).to_string();
+    let body = json!({"error": {"code": "1113", "message": "账户异常"}}).to_string();
     let headers = HeaderMap::new();
     let answer = Answer::new(
         StatusCode::TOO_MANY_REQUESTS,

@@ -64,6 +64,8 @@ struct Draft<'a> {
     /// The period as written, which tells quotas of the same unit apart: `minute`, `10-second`.
     period: &'a str,
     reading: QuotaReading<'a>,
+    /// Whether it is that of Anthropic's priority tier, which only counts where the standard one is not told.
+    is_priority: bool,
     /// A reset without a unit: seconds, but at Azure.
     bare_reset: Option<f64>,
     /// Azure's `x-ratelimit-renewalperiod-*`, in seconds.
@@ -116,6 +118,7 @@ impl<'a> Drafts<'a> {
         let known = self.drafts.iter().position(|draft| {
             draft.reading.dimension == name.dimension
                 && draft.period == name.period
+                && draft.is_priority == name.is_priority
                 && (name.dimension != Dimension::Other || draft.reading.unit == name.unit)
         });
         let index = known.unwrap_or_else(|| {
@@ -123,6 +126,7 @@ impl<'a> Drafts<'a> {
             self.drafts.push(Draft {
                 period: name.period,
                 reading,
+                is_priority: name.is_priority,
                 bare_reset: None,
                 renewal: None,
             });
@@ -131,11 +135,24 @@ impl<'a> Drafts<'a> {
         &mut self.drafts[index]
     }
 
-    fn finish(self) -> Vec<QuotaReading<'a>> {
+    fn finish(mut self) -> Vec<QuotaReading<'a>> {
+        if self.drafts.iter().any(|draft| draft.is_priority) {
+            self.prefer_standard();
+        }
         let mut readings: Vec<_> = self.drafts.into_iter().map(Draft::finish).collect();
         self.policies.join(&mut readings);
         merge_unnamed(&mut readings);
         readings
+    }
+}
+
+impl Drafts<'_> {
+    #[cold]
+    fn prefer_standard(&mut self) {
+        let standard = self.drafts.iter().filter(|draft| !draft.is_priority);
+        let standard: Vec<_> = standard.map(|draft| draft.reading.dimension).collect();
+        self.drafts
+            .retain(|draft| !draft.is_priority || !standard.contains(&draft.reading.dimension));
     }
 }
 
@@ -222,7 +239,31 @@ impl Reset {
 /// The number that a value begins with; policies or a comment may follow.
 fn leading_number(value: &str) -> Option<f64> {
     let end = value.bytes().position(|byte| matches!(byte, b',' | b';'));
+    if let Some(number) = end.and_then(|end| with_thousands(value, end)) {
+        return Some(number);
+    }
     let number = &value[..end.unwrap_or(value.len())];
     let number: f64 = number.trim_ascii().parse().ok()?;
     (number.is_finite() && number >= 0.0).then_some(number)
+}
+
+/// "30,000", and no list of numbers: nothing but groups of three digits.
+#[cold]
+fn with_thousands(value: &str, comma: usize) -> Option<f64> {
+    let (first, groups) = value.split_at(comma);
+    let groups = groups.trim_ascii_end().strip_prefix(',')?;
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_first = matches!(first.len(), 1..=3) && is_digits(first) && !first.starts_with('0');
+    let mut groups = groups.split(',');
+    if !is_first
+        || !groups
+            .clone()
+            .all(|group| group.len() == 3 && is_digits(group))
+    {
+        return None;
+    }
+    let first = first.parse().ok()?;
+    groups.try_fold(first, |number, group| {
+        Some(number * 1e3 + group.parse::<f64>().ok()?)
+    })
 }

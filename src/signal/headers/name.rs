@@ -12,6 +12,8 @@ pub(super) struct QuotaName<'a> {
     /// The period in the header's own words.
     pub(super) period: &'a str,
     pub(super) window: Option<Window>,
+    /// Whether it is that of a capacity that was bought in advance.
+    pub(super) is_priority: bool,
 }
 
 /// What a header's value is.
@@ -40,7 +42,9 @@ pub(super) fn is_quota_name(name: &str) -> bool {
             name.ends_with("limit") || name.starts_with("x-tokenlimit-")
         }
         [b'r', b'a', b't', b'e', b'l', ..] => name.starts_with("ratelimit"),
-        [b'a', b'n', b't', ..] => name.starts_with("anthropic-ratelimit-"),
+        [b'a', b'n', b't', ..] => {
+            name.starts_with("anthropic-ratelimit-") || name.starts_with(PRIORITY)
+        }
         [b'l', b'l', b'm', ..] => name.starts_with(RELAYED),
         _ => false,
     }
@@ -59,15 +63,17 @@ impl<'a> QuotaName<'a> {
                 unit: "",
                 period: window.map_or("", Window::as_str),
                 window: *window,
+                is_priority: false,
             });
         }
-        let (rest, default) = FAMILIES
+        let (prefix, default) = FAMILIES
             .iter()
-            .find_map(|(prefix, dimension)| Some((name.strip_prefix(prefix)?, *dimension)))?;
+            .find(|(prefix, _)| name.starts_with(prefix))?;
+        let rest = &name[prefix.len()..];
         let (role, rest) = split_role(rest)?;
         let (unit, period, window) = split_period(rest);
         let dimension = match unit {
-            "" => default,
+            "" => *default,
             unit => dimension_of(unit),
         };
         // Without a role, only a known unit makes it a limit: `x-ratelimit-tokens`, but not `x-ratelimit-key`.
@@ -80,6 +86,7 @@ impl<'a> QuotaName<'a> {
             unit,
             period,
             window,
+            is_priority: *prefix == PRIORITY,
         })
     }
 }
@@ -108,6 +115,11 @@ fn split_role(rest: &str) -> Option<(Option<Role>, &str)> {
 
 /// The unit, the period as written, and the window if the period is one of those with a name.
 fn split_period(rest: &str) -> (&str, &str, Option<Window>) {
+    if rest.len() == 3
+        && let Some((_, unit, window)) = ACRONYMS.iter().find(|(acronym, ..)| *acronym == rest)
+    {
+        return (unit, window.as_str(), Some(*window));
+    }
     let (before, word) = rest.rsplit_once('-').unwrap_or(("", rest));
     let Some((_, window)) = PERIODS.iter().find(|(period, _)| *period == word) else {
         return (rest, "", None);
@@ -142,7 +154,7 @@ pub(super) fn dimension_of(unit: &str) -> Dimension {
 }
 
 /// What the names begin with, longest first, and what is counted where they name no unit.
-const FAMILIES: [(&str, Dimension); 7] = [
+const FAMILIES: [(&str, Dimension); 8] = [
     ("x-ratelimitbysize-", Dimension::Tokens),
     ("x-ratelimit-", Dimension::Requests),
     ("x-rate-limit-", Dimension::Requests),
@@ -150,7 +162,11 @@ const FAMILIES: [(&str, Dimension); 7] = [
     ("ratelimitbysize-", Dimension::Tokens),
     ("ratelimit-", Dimension::Requests),
     ("anthropic-ratelimit-", Dimension::Requests),
+    (PRIORITY, Dimension::Requests),
 ];
+
+/// Anthropic's priority tier (<https://docs.anthropic.com/en/api/service-tiers>).
+const PRIORITY: &str = "anthropic-priority-";
 
 /// What LiteLLM's proxy puts in front of the upstream's own headers.
 const RELAYED: &str = "llm_provider-";
@@ -201,4 +217,12 @@ const PERIODS: [(&str, Window); 5] = [
     ("hour", Window::Hour),
     ("day", Window::Day),
     ("month", Window::Month),
+];
+
+/// A unit and its period in one word, as gateways have it.
+const ACRONYMS: [(&str, &str, Window); 4] = [
+    ("rpm", "requests", Window::Minute),
+    ("tpm", "tokens", Window::Minute),
+    ("rpd", "requests", Window::Day),
+    ("tpd", "tokens", Window::Day),
 ];

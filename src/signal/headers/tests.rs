@@ -73,6 +73,56 @@ fn anthropic_puts_the_role_last_and_a_date_into_the_reset() {
 }
 
 #[test]
+fn anthropics_priority_counts_where_nothing_else_is_told() {
+    let priority = "anthropic-priority-input-tokens-limit: 1000
+        anthropic-priority-input-tokens-remaining: 900
+        anthropic-priority-input-tokens-reset: 2026-09-21T14:13:50Z";
+    let wanted = [(InputTokens, None, Some(1_000.0), Some(900.0), Some(30_000))];
+    assert_eq!(rows(priority), wanted);
+    let both = [
+        priority,
+        "anthropic-ratelimit-input-tokens-limit: 70",
+        priority,
+    ]
+    .join("\n");
+    assert_eq!(
+        rows(both.leak()),
+        [(InputTokens, None, Some(70.0), None, None)]
+    );
+}
+
+#[test]
+fn three_digits_behind_a_comma_are_thousands() {
+    for (value, wanted) in [
+        ("30,000", Some(30_000.0)),
+        ("1,234,567", Some(1_234_567.0)),
+        ("100, 100;w=60", Some(100.0)),
+        ("100,500;w=60", Some(100.0)),
+        ("100,50", Some(100.0)),
+        ("1000,500", Some(1_000.0)),
+        ("0,500", Some(0.0)),
+        ("10, 500", Some(10.0)),
+        (",500", None),
+    ] {
+        let lines = format!("x-ratelimit-limit-tokens: {value}");
+        let found = rows(lines.leak()).first().and_then(|row| row.2);
+        assert_eq!(found, wanted, "{value}");
+    }
+}
+
+#[test]
+fn gateways_name_unit_and_period_in_one_word() {
+    let lines = "x-ratelimit-limit-rpm: 60
+        x-ratelimit-remaining-rpm: 59
+        x-ratelimit-tpd-limit: 9000";
+    let wanted = [
+        (Requests, Some(Minute), Some(60.0), Some(59.0), None),
+        (Tokens, Some(Day), Some(9_000.0), None, None),
+    ];
+    assert_eq!(rows(lines), wanted);
+}
+
+#[test]
 fn azures_bare_resets_are_milliseconds_or_seconds() {
     let of_tokens = |reset: &str, remaining: &str| {
         let lines = format!(

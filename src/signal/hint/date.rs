@@ -100,6 +100,17 @@ fn year_of(time: SystemTime) -> i64 {
     year
 }
 
+/// Whether a sign and `hhmm` or `hh:mm` follow.
+fn is_full_offset(text: &[u8]) -> bool {
+    let is = |at: usize, wanted: fn(&u8) -> bool| text.get(at).is_some_and(wanted);
+    let minutes = 3 + usize::from(text.get(3) == Some(&b':'));
+    is(0, |sign| matches!(sign, b'+' | b'-'))
+        && [1, 2, minutes, minutes + 1]
+            .into_iter()
+            .all(|at| is(at, u8::is_ascii_digit))
+        && !is(minutes + 2, u8::is_ascii_digit)
+}
+
 struct Cursor<'a>(&'a [u8]);
 
 impl Cursor<'_> {
@@ -146,9 +157,17 @@ impl Cursor<'_> {
         digits.fold(0, |nanos, digit| nanos * 10 + u32::from(digit - b'0'))
     }
 
-    /// The zone, in seconds east of Greenwich.
+    /// The zone, in seconds east of Greenwich: `+08:00`, ` +0800 CST`, ` UTC+8`.
     fn offset(&mut self) -> i64 {
         let start = self.0;
+        let is_apart = self.word(" ");
+        self.word("(");
+        let is_named = self.word("UTC") || self.word("GMT") || self.word("utc") || self.word("gmt");
+        // "00:00 - 12 hours from now" has no zone.
+        if is_apart && !is_named && !is_full_offset(self.0) {
+            self.0 = start;
+            return 0;
+        }
         let sign = match self.0.first() {
             Some(b'+') => 1,
             Some(b'-') => -1,

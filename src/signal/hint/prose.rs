@@ -30,37 +30,46 @@ pub(crate) fn find_wait_in(words: &Words, server_time: SystemTime) -> Option<Dur
 }
 
 /// What a figure without a unit is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Bare {
     Nothing,
     Seconds,
+    Millis,
 }
 
 /// The wait that stands behind the cue, past at most a few small words.
 fn wait_behind(after: &str, bare: Bare, server_time: SystemTime) -> Option<Duration> {
     let mut rest = after;
     loop {
-        rest = rest.trim_start_matches([' ', ':', '~', '`', '"', '\'', '(', '=']);
+        rest = rest.trim_start_matches([' ', ':', '~', '`', '"', '\'', '(', '=', '_']);
         if rest.starts_with(|first: char| first.is_ascii_digit()) {
             let date = || Some(until(leading_date(rest, server_time)?, server_time));
             let wait = || leading_duration(rest).map(|(wait, _)| wait);
-            return date().or_else(wait).or_else(|| bare_seconds(rest, bare));
+            return date()
+                .or_else(wait)
+                .or_else(|| bare_number(rest, bare, server_time));
         }
         let word = SMALL_WORDS.iter().find(|word| {
             rest.strip_prefix(**word)
-                .is_some_and(|rest| rest.starts_with([' ', ':', '~']))
+                .is_some_and(|rest| rest.starts_with([' ', ':', '~', '=', '_', '"']))
         })?;
         rest = &rest[word.len()..];
     }
 }
 
-/// "Retry-After: 30", quoted from a header.
-fn bare_seconds(text: &str, bare: Bare) -> Option<Duration> {
-    let (seconds, rest) = leading_number(text)?;
+/// "Retry-After: 30", quoted from a header; "reset at 1790000000", which is a point in time behind any cue.
+fn bare_number(text: &str, bare: Bare, server_time: SystemTime) -> Option<Duration> {
+    let (number, rest) = leading_number(text)?;
+    if rest.starts_with(char::is_alphanumeric) {
+        return None;
+    }
+    if number >= EPOCH_SECONDS && bare != Bare::Millis {
+        return Some(until_epoch(number, server_time));
+    }
     let stands_alone = !rest.starts_with([' ', '-', ':', '/', '%']) || rest.trim_start().is_empty();
-    let stands_alone = stands_alone && !rest.starts_with(char::is_alphanumeric);
     match bare {
-        Bare::Seconds if stands_alone => from_secs(seconds),
+        Bare::Seconds if stands_alone => from_secs(number),
+        Bare::Millis if stands_alone => from_secs(number / 1e3),
         _ => None,
     }
 }
@@ -87,6 +96,10 @@ static CUES: LazyLock<Phrases<Bare>> = LazyLock::new(|| {
         ("retry after", Bare::Seconds),
         ("retry-after", Bare::Seconds),
         ("retry_after", Bare::Seconds),
+        ("retry-after-ms", Bare::Millis),
+        ("retry_after_ms", Bare::Millis),
+        ("again in", Bare::Nothing),
+        ("again after", Bare::Nothing),
         ("wait", Bare::Nothing),
         ("available", Bare::Nothing),
         ("reset", Bare::Nothing),
@@ -96,10 +109,15 @@ static CUES: LazyLock<Phrases<Bare>> = LazyLock::new(|| {
         ("back off", Bare::Nothing),
         ("replenished", Bare::Nothing),
         ("cooldown", Bare::Nothing),
+        // Stability AI's: "have been timed out for 60 seconds".
+        ("been timed out for", Bare::Nothing),
+        ("been blocked for", Bare::Nothing),
+        ("请在", Bare::Nothing),
+        ("请等待", Bare::Nothing),
     ])
 });
 
-const SMALL_WORDS: [&str; 22] = [
+const SMALL_WORDS: [&str; 23] = [
     "in",
     "after",
     "at",
@@ -122,4 +140,5 @@ const SMALL_WORDS: [&str; 22] = [
     "time",
     "within",
     "least",
+    "of",
 ];

@@ -92,6 +92,7 @@ static BEDROCK: LazyLock<Table> = LazyLock::new(|| {
 static MISTRAL: LazyLock<Table> = LazyLock::new(|| {
     let rules = [
         codes(RateLimited, "1300 3505 service_tier_capacity_exceeded"),
+        codes(Overloaded, "3800 3810"),
         codes(NotFound, "1500"),
         codes(Auth, "1910"),
     ];
@@ -117,10 +118,11 @@ static ZHIPU: LazyLock<Table> = LazyLock::new(|| {
     let rules = [
         codes(RateLimited, "1302 1303 1304 1308 1310"),
         codes(Overloaded, "1305 1312"),
-        codes(QuotaExhausted, "1113 1309 1311 1313"),
+        codes(QuotaExhausted, "1113 1309 1313"),
+        // 1311: a plan that does not include the model.
         codes(
             Auth,
-            "1000 1001 1002 1003 1004 1110 1111 1112 1120 1220 1221 1222",
+            "1000 1001 1002 1003 1004 1110 1111 1112 1120 1220 1221 1222 1311",
         ),
         codes(NotFound, "1211 1212"),
         codes(RequestTooLarge, "1261"),
@@ -135,12 +137,16 @@ static MINIMAX: LazyLock<Table> = LazyLock::new(|| {
     let rules = [
         codes(RateLimited, "1002 1041 2045 2056"),
         codes(QuotaExhausted, "1008"),
-        codes(Auth, "1004 2049"),
+        // 2061: a plan that does not include the model.
+        codes(Auth, "1004 2049 2061"),
         codes(Timeout, "1001"),
-        codes(ServerError, "1000 1013 1024 1033"),
         codes(ContentFiltered, "1026 1027"),
         codes(RequestTooLarge, "1039"),
+        // It has no code of its own.
+        messages(RequestTooLarge, 200..=499, "context window"),
         codes(InvalidRequest, "1042 2013"),
+        // Last: 1000 stands beside a better one in brackets.
+        codes(ServerError, "1000 1013 1024 1033"),
     ];
     Table::new(rules.concat())
 });
@@ -148,11 +154,14 @@ static MINIMAX: LazyLock<Table> = LazyLock::new(|| {
 /// <https://www.alibabacloud.com/help/en/model-studio/error-code>
 static DASHSCOPE: LazyLock<Table> = LazyLock::new(|| {
     let rules = [
-        codes(QuotaExhausted, "arrearage allocationquota.freetieronly"),
+        codes(
+            QuotaExhausted,
+            "arrearage allocationquota.freetieronly prepaid_bill_overdue postpaid_bill_overdue commodity_not_purchased",
+        ),
         messages(
             QuotaExhausted,
             400..=429,
-            "quota has been exhausted\nfree tier of the model has been exhausted",
+            "quota has been exhausted\nfree tier of the model has been exhausted\nfree allocated quota",
         ),
         codes(
             ContentFiltered,

@@ -28,7 +28,7 @@ pub struct FailureRule {
     kind: FailureKind,
     statuses: RangeInclusive<u16>,
     pub(super) code: Option<Code>,
-    pub(super) messages: Vec<Box<str>>,
+    messages: Vec<Box<str>>,
     retry_same: Option<bool>,
     fall_back: Option<bool>,
 }
@@ -53,19 +53,23 @@ impl FailureRule {
         self
     }
 
-    /// Only where a code, type, status or reason field of the body is this, whatever its case.
+    /// Only where a code, type, status or reason field of the body is this, whatever its case and whatever joins its
+    /// words: `server_overloaded`, `Server-Overloaded` and `ServerOverloaded` are one.
     #[must_use]
     pub fn code(mut self, code: &str) -> Self {
-        self.code = Some(Code::Whole(
-            format!("\n{}\n", code.to_ascii_lowercase()).into(),
-        ));
+        let mut plain = String::from('\n');
+        push_plain(&mut plain, code);
+        plain.push('\n');
+        self.code = Some(Code::Whole(plain.into()));
         self
     }
 
-    /// Only where a code, type, status or reason field of the body holds this, whatever its case.
+    /// Only where a code, type, status or reason field of the body holds this, compared as by [`code`](Self::code).
     #[must_use]
     pub fn code_part(mut self, part: &str) -> Self {
-        self.code = Some(Code::Part(part.to_ascii_lowercase().into()));
+        let mut plain = String::new();
+        push_plain(&mut plain, part);
+        self.code = Some(Code::Part(plain.into()));
         self
     }
 
@@ -91,11 +95,30 @@ impl FailureRule {
     }
 
     pub(crate) fn matches(&self, status: u16, codes: &str, text: &str) -> bool {
+        self.matches_but_for(NO_PART, status, codes, text)
+    }
+
+    /// Whether all matches, where one of the messages is known to be there.
+    pub(super) fn matches_but_for(
+        &self,
+        found: usize,
+        status: u16,
+        codes: &str,
+        text: &str,
+    ) -> bool {
+        let mut messages = self.messages.iter().enumerate();
         self.statuses.contains(&status)
             && self.code.as_ref().is_none_or(|code| match code {
                 Code::Whole(code) | Code::Part(code) => codes.contains(&**code),
             })
-            && self.messages.iter().all(|part| text.contains(&**part))
+            && messages.all(|(index, part)| index == found || text.contains(&**part))
+    }
+
+    /// The longest of the messages, and its index.
+    pub(super) fn longest_message(&self) -> Option<(usize, &str)> {
+        let messages = self.messages.iter().enumerate();
+        let longest = messages.max_by_key(|(_, message)| message.len());
+        longest.map(|(index, message)| (index, &**message))
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
@@ -107,7 +130,24 @@ impl FailureRule {
     }
 }
 
-/// How a code is known; in lower case.
+/// The index of no message.
+pub(super) const NO_PART: usize = usize::MAX;
+
+/// Adds a code as it is compared: in lower case, without blanks, hyphens and underscores.
+pub(crate) fn push_plain(codes: &mut String, code: &str) {
+    let start = codes.len();
+    let mut from = 0;
+    for (at, byte) in code.bytes().enumerate() {
+        if matches!(byte, b'_' | b'-' | b' ' | b'\t' | b'\n' | b'\r') {
+            codes.push_str(&code[from..at]);
+            from = at + 1;
+        }
+    }
+    codes.push_str(&code[from..]);
+    codes[start..].make_ascii_lowercase();
+}
+
+/// How a code is known; plain.
 #[derive(Clone, Debug)]
 pub(super) enum Code {
     /// By all of it; between line feeds, as the codes that were found are.
@@ -129,16 +169,16 @@ pub(super) fn codes(kind: FailureKind, codes: &str) -> Vec<FailureRule> {
     codes.split_whitespace().map(rule).collect()
 }
 
-/// One rule for each of these messages, a line each, at these statuses.
+/// One rule for each of these messages, a line each, at these statuses. "a + b" asks for both.
 pub(super) fn messages(
     kind: FailureKind,
     statuses: RangeInclusive<u16>,
     messages: &str,
 ) -> Vec<FailureRule> {
-    let rule = |message: &str| {
-        FailureRule::new(kind)
-            .statuses(statuses.clone())
-            .message(message.trim())
+    let rule = |line: &str| {
+        let rule = FailureRule::new(kind).statuses(statuses.clone());
+        line.split(" + ")
+            .fold(rule, |rule, part| rule.message(part.trim()))
     };
     messages.lines().map(rule).collect()
 }

@@ -3,9 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::rule::{FailureRule, messages};
-use crate::outcome::FailureKind::{
-    Auth, ContentFiltered, NotFound, Overloaded, QuotaExhausted, RequestTooLarge,
-};
+use crate::outcome::FailureKind::{Auth, ContentFiltered, NotFound, Overloaded, RateLimited};
 
 /// Whatever the status: providers put errors into 400s, 500s and successful streams alike.
 pub(super) const ANY: RangeInclusive<u16> = 200..=599;
@@ -14,91 +12,6 @@ pub(super) const NOT_5XX: RangeInclusive<u16> = 200..=499;
 pub(super) const CLIENT: RangeInclusive<u16> = 400..=499;
 /// Below 429, where "too many tokens" is about the size of the request.
 pub(super) const BELOW_429: RangeInclusive<u16> = 400..=428;
-
-pub(super) fn money() -> Vec<FailureRule> {
-    messages(
-        QuotaExhausted,
-        NOT_5XX,
-        "check your plan and billing
-        check your billing
-        check your account balance
-        insufficient balance
-        insufficient account balance
-        insufficient credit
-        insufficient funds
-        not enough credit
-        out of credits
-        requires more credits
-        no prepaid credits
-        no credits left
-        credits are depleted
-        credit balance is too low
-        available credits
-        purchase more credits
-        purchase credits
-        included credits
-        credits remaining, while
-        credit limit
-        payment required
-        spending limit
-        spend limit
-        spending cap
-        budget has been exceeded
-        budget exceeded
-        exceeded your budget
-        api usage limits
-        weekly usage limit
-        monthly usage limit
-        extra usage is required
-        free allocation
-        out of call volume quota
-        quota has been exhausted
-        exhausted your quota
-        exceeded your quota
-        exceeds your quota
-        exceeded your monthly",
-    )
-}
-
-pub(super) fn size() -> Vec<FailureRule> {
-    let too_large = |statuses| FailureRule::new(RequestTooLarge).statuses(statuses);
-    let mut rules = vec![
-        too_large(BELOW_429).message("too many tokens"),
-        too_large(NOT_5XX)
-            .message("token count")
-            .message("exceeds the"),
-        too_large(NOT_5XX)
-            .message("input tokens")
-            .message("exceeds maximum"),
-        too_large(BELOW_429)
-            .message("image exceeds")
-            .message("maximum"),
-    ];
-    rules.extend(messages(
-        RequestTooLarge,
-        ANY,
-        "context length
-        context window
-        context limit
-        context size
-        maximum prompt length
-        maximum model length
-        model token limit
-        prompt is too long
-        prompt too long
-        input is too long
-        input too long
-        messages is too long
-        input tokens exceeded
-        tokens in request more than max tokens allowed
-        exceeds the maximum allowed input
-        range of input length should be
-        inputs` must have less than
-        max_new_tokens` must be <=
-        reduce the length of",
-    ));
-    rules
-}
 
 pub(super) fn keys_and_models() -> Vec<FailureRule> {
     let gone = |how: &str| {
@@ -109,7 +22,7 @@ pub(super) fn keys_and_models() -> Vec<FailureRule> {
     };
     let mut rules = messages(
         Auth,
-        CLIENT,
+        NOT_5XX,
         "invalid api key
         incorrect api key
         api key not valid
@@ -130,7 +43,23 @@ pub(super) fn keys_and_models() -> Vec<FailureRule> {
         security token
         country, region, or territory
         location is not supported
-        you don't have access to",
+        you don't have access to
+        not yet available for this subscription
+        does not yet include access
+        plan not support
+        plan does not support
+        plan does not include
+        not included in your
+        not available on your
+        access token invalid
+        access token expired
+        access token is invalid
+        invalid access token
+        invalid authentication
+        invalid credentials
+        available in your region
+        available in your country
+        token has expired",
     );
     rules.extend([
         gone("does not exist"),
@@ -141,6 +70,12 @@ pub(super) fn keys_and_models() -> Vec<FailureRule> {
         gone("was removed"),
         gone("end of its life"),
         gone("no longer available"),
+        gone("is not available"),
+        gone("no longer supported"),
+        gone("has been retired"),
+        gone("was retired"),
+        gone("is retired"),
+        gone("discontinued"),
         gone("too large to be loaded"),
     ]);
     rules.extend(messages(
@@ -153,10 +88,24 @@ pub(super) fn keys_and_models() -> Vec<FailureRule> {
         model identifier is invalid
         model is not supported
         no such model
+        model disabled
+        model is disabled
+        模型不存在
         no endpoints found
         deployment for this resource does not exist",
     ));
     rules
+}
+
+/// Limits that come with words of being busy.
+pub(super) fn limits() -> Vec<FailureRule> {
+    messages(
+        RateLimited,
+        429..=429,
+        "rate limit + limited to
+        service tier capacity exceeded
+        并发数过高",
+    )
 }
 
 pub(super) fn content_and_capacity() -> Vec<FailureRule> {
@@ -171,8 +120,37 @@ pub(super) fn content_and_capacity() -> Vec<FailureRule> {
         requires moderation
         input was flagged
         prompt was flagged
-        blocked by our",
+        blocked by our
+        blocked output
+        blocked input
+        敏感内容
+        敏感信息
+        敏感词",
     );
+    rules.extend(messages(
+        ContentFiltered,
+        BELOW_429,
+        "was flagged
+        been flagged
+        flagged for
+        flagged as
+        sensitive information
+        sensitive words
+        sensitive content
+        inappropriate content
+        unsafe content
+        harmful content
+        usage policy
+        usage policies
+        usage guidelines
+        prohibited content
+        nsfw
+        exists risk
+        guardrail
+        safety filter
+        violates our
+        violation of our",
+    ));
     rules.extend(messages(
         Overloaded,
         ANY,
@@ -182,22 +160,34 @@ pub(super) fn content_and_capacity() -> Vec<FailureRule> {
         insufficient capacity
         over capacity
         capacity temporarily exceeded
+        capacity exceeded
+        maximum capacity
+        full capacity
+        maximum load
+        unable to process additional requests
+        temporarily unavailable
+        currently unavailable
         resource unavailability
         high traffic
         heavy traffic
         high demand
         heavy load
-        server busy
-        server is busy
-        model busy
-        model is busy
-        too busy
+        busy
         currently loading
         is loading
+        being loaded
+        warming up
+        starting up
+        cold start
         no healthy upstream
         maximum pending requests
         queue is full
-        not ready",
+        queue full
+        no available workers
+        not ready
+        访问量过大
+        负载
+        繁忙",
     ));
     rules
 }

@@ -1,6 +1,6 @@
 //! Many rules, asked in one pass over the text.
 
-use super::rule::{Code, FailureRule, Verdict};
+use super::rule::{Code, FailureRule, NO_PART, Verdict};
 use crate::signal::words::{Phrases, Words};
 
 /// Rules in the order they are asked.
@@ -9,8 +9,8 @@ use crate::signal::words::{Phrases, Words};
 #[derive(Debug)]
 pub(crate) struct Table {
     rules: Vec<FailureRule>,
-    /// The rules by the longest part of their messages.
-    by_message: Phrases<usize>,
+    /// The rules by the longest part of their messages, and which one that is.
+    by_message: Phrases<(usize, usize)>,
     /// Those without a message, by their code.
     by_code: Phrases<usize>,
     /// Those with neither.
@@ -23,9 +23,8 @@ impl Table {
         let mut codes = Vec::new();
         let mut others = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
-            let message = rule.messages.iter().max_by_key(|message| message.len());
-            match (message, &rule.code) {
-                (Some(message), _) => messages.push((&**message, index)),
+            match (rule.longest_message(), &rule.code) {
+                (Some((part, message)), _) => messages.push((message, (index, part))),
                 (None, Some(Code::Whole(code))) => codes.push((&**code, index)),
                 (None, _) => others.push(index),
             }
@@ -38,19 +37,23 @@ impl Table {
         }
     }
 
-    /// What the first rule that matches says. `codes` are in lower case, each between line feeds.
+    /// What the first rule that matches says. `codes` are plain, each between line feeds.
     pub(crate) fn verdict(&self, status: u16, codes: &str, words: &Words) -> Option<Verdict> {
-        let by_message = self.by_message.find(words).map(|(_, index)| index);
+        let by_message = self.by_message.find(words).map(|(_, rule)| rule);
         let by_code = memchr::memchr_iter(b'\n', codes.as_bytes())
             .flat_map(|at| self.by_code.at(codes, at))
-            .map(|(_, index)| index);
-        let others = self.others.iter().copied();
+            .map(|(_, index)| (index, NO_PART));
+        let others = self.others.iter().map(|index| (*index, NO_PART));
         let mut first = self.rules.len();
-        by_message.chain(by_code).chain(others).for_each(|index| {
-            if index < first && self.rules[index].matches(status, codes, words.text()) {
+        let mut ask = |(index, found): (usize, usize)| {
+            if index < first
+                && self.rules[index].matches_but_for(found, status, codes, words.text())
+            {
                 first = index;
             }
-        });
+        };
+        by_message.for_each(&mut ask);
+        by_code.chain(others).for_each(ask);
         self.rules.get(first).map(FailureRule::verdict)
     }
 }
