@@ -59,7 +59,7 @@ struct Entry<T> {
 pub(crate) const OTHERS: &str = "(others)";
 
 /// So many that threads seldom meet in one, so few that an empty limiter is small. In models they are to meet.
-const SHARDS: usize = if cfg!(shuttle) { 2 } else { 32 };
+const SHARDS: usize = if cfg!(all(test, shuttle)) { 2 } else { 32 };
 
 /// The entry of a key that has none.
 const NOWHERE: u32 = u32::MAX;

@@ -69,7 +69,8 @@ async fn a_wait_beyond_the_longest_is_refused_at_once_and_takes_nothing() {
 #[tokio::test]
 async fn a_client_that_panics_frees_its_slot() {
     let limiter = limiter(Quota::new().max_concurrent(1));
-    let clients: [fn() -> BoxFuture<'static, Result<Answer, BoxError>>; 2] = [
+    type Answered = BoxFuture<'static, Result<Answer, BoxError>>;
+    let clients: [fn() -> Answered; 2] = [
         || panic!("in the call"),
         || Box::pin(async { panic!("on the way") }),
     ];

@@ -319,7 +319,7 @@ fn nth(numbers: Vec<usize>, which: usize) -> Option<usize> {
 
 fn rules() -> impl Strategy<Value = Rules> {
     let most = proptest::option::weighted(0.4, 1_u32..5);
-    let interval = prop_oneof![3 => Just(0), 1 => 1 * MS..200 * MS];
+    let interval = prop_oneof![3 => Just(0), 1 => MS..200 * MS];
     let margin = prop_oneof![2 => Just(0), 1 => 1..40 * MS];
     let wall = 0..86_400_000 * MS;
     (
