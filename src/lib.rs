@@ -68,7 +68,7 @@
 //!     let calls = Arc::new(AtomicU32::new(0));
 //!     let server = service_fn(move |_: http::Request<()>| {
 //!         let status = if calls.fetch_add(1, Ordering::Relaxed) == 0 { 503 } else { 200 };
-//!         async move { Ok::<_, BoxError>(http::Response::builder().status(status).body(())?) }
+//!         async move { Ok::<_, BoxError>(http::Response::builder().status(status).body(String::new())?) }
 //!     });
 //!     let retry = RetryLayer::new(RetryPolicy::default().backoff(Duration::from_secs(20), Duration::from_secs(30)))?;
 //!     let client = ServiceBuilder::new().layer(retry).service(server);

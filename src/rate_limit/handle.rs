@@ -20,7 +20,8 @@ use crate::{
     request::{Cost, Key, Priority, RequestHead, Scope},
 };
 
-/// The windows and queues of all keys. Cheap to clone; clones share them.
+/// The windows and queues of all keys. Cheap to clone; clones share them. Its setters make a new limiter, without state: call
+/// them first, and clone afterwards.
 ///
 /// ```
 /// use tower_upstream::{Limit, Quota, RateLimiter};
@@ -131,7 +132,8 @@ impl RateLimiter {
         self.with(|settings| settings.events = Events::to(observer))
     }
 
-    /// How the limits of this key stand; the key of a limiter over all requests is empty.
+    /// How the limits of this key stand; the key of a limiter over all requests is empty. A key that was never seen stands as
+    /// a new one would; none is made for it.
     pub fn status(&self, key: &str) -> Status {
         self.look(key, |state, now| {
             let until = |at: Nanos| Duration::from_nanos(at.saturating_sub(now));
@@ -160,7 +162,8 @@ impl RateLimiter {
         }
     }
 
-    /// Whether a request of this cost would pass at once if it came now.
+    /// Whether a request of this cost would pass at once if it came now. Under several limiters ask each: a request passes when
+    /// all say so.
     pub fn can_admit(&self, key: &str, cost: Cost) -> bool {
         self.look_at(key, cost).0 == Look::Pass
     }

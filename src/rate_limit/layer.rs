@@ -20,7 +20,8 @@ impl RateLimitLayer {
 
     /// A limiter more: a request is admitted by all of them at once or by none, and takes from all of them or from none.
     ///
-    /// They go by the clock of the first, and each by its own scope. What answers say, of quotas or of a pause, is heeded by
+    /// They go by the clock of the first, and each by its own scope. The shortest [`max_wait`](RateLimiter::max_wait) of all
+    /// holds. Give all of them the same clock: what a limiter tells of itself goes by its own. What answers say, of quotas or of a pause, is heeded by
     /// the first whose scope goes by upstreams or hosts, where none does by the first that goes by providers, else by the
     /// first.
     ///

@@ -74,7 +74,8 @@ impl Limit {
         Amount::new(Dimension::OutputTokens, amount)
     }
 
-    /// So much money. What a request costs is its [`Cost::money`](crate::Cost::money), or is reckoned from its tokens and the
+    /// So much money. A request without a [`Cost`](crate::Cost) takes nothing: put one into its extensions, or an
+    /// [`IntakeLayer`](crate::IntakeLayer) outside. What a request costs is its [`Cost::money`](crate::Cost::money), or is reckoned from its tokens and the
     /// [`Price`](crate::Price) of its upstream.
     pub fn money(amount: Money) -> Amount {
         Amount::new(Dimension::Money, amount.nanos())

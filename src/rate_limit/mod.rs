@@ -27,6 +27,8 @@
 //! 10. [`save`](RateLimiter::save) and [`load`](RateLimiter::load) keep what is taken over a restart, by the wall clock; or
 //!     [`snapshot`](RateLimiter::snapshot) and [`restore`](RateLimiter::restore), for a store of your own.
 //!
+//! The service inside must be `Clone`, and its responses' body an [`http_body::Body`]: in a test `String`, not `()`.
+//!
 //! A refused caller sees [`Error::RateLimited`](crate::Error::RateLimited) with the key, the reason and
 //! [`retry_after`](crate::Error::retry_after); nothing was sent. The limiter cannot know what others take of the same
 //! quota before the upstream tells of it, nor when a request arrives there: where the way takes now longer and now shorter, the

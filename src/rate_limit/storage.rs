@@ -122,7 +122,9 @@ impl RateLimiter {
         write(path, &json).map_err(|problem| SnapshotError::from(problem).at(path))
     }
 
-    /// [Restores](Self::restore) what another limiter has [saved](Self::save).
+    /// [Restores](Self::restore) what another limiter has [saved](Self::save): once, before the first request, for a second
+    /// call adds the same again. Each limiter of a layer has a file of its own; what another's holds of limits that this one
+    /// does not have is passed over.
     ///
     /// This blocks on the disk; in async code, use `tokio::task::spawn_blocking`.
     ///
