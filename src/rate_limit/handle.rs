@@ -336,11 +336,11 @@ impl RateLimiter {
         let is_other =
             |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && *own != state.quota();
         let own = match self.granted(head) {
-            // What is set for the key stands, and the state of all keys beyond the bound is nobody's own.
-            _ if state.is_quota_set() || state.key() != key => None,
             None if state.is_quota_restored() => Some(&self.settings().quota),
             granted => granted.filter(is_other),
         };
+        // What is set for the key stands, and the state of all keys beyond the bound is nobody's own.
+        let own = own.filter(|_| !state.is_quota_set() && state.key() == key);
         if let Some(own) = own {
             state.change_quota(own.clone(), now, self.epoch().wall());
             wakers.extend(state.first_waker());
