@@ -15,9 +15,9 @@ use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 /// The keys are spread over shards by their hash, each behind a lock of its own that is held for nanoseconds. A key's state
 /// stands at a [`Spot`] for as long as it is not idle, so that who holds on to it comes back without its key.
 ///
-/// There is no background task: each new key looks at a few others, and lets go of those that are idle. Where no room is found
-/// among `max` keys, it shares the state of [`OTHERS`]: nobody is refused, and nobody gets more by making up keys. The room of
-/// keys that are gone is used again, and not given back.
+/// There is no background task: where there are many, each new key looks at a few others, and lets go of those that are idle.
+/// Where no room is found among `max` keys, it shares the state of [`OTHERS`]: nobody is refused, and nobody gets more by making
+/// up keys. The room of keys that are gone is used again, and not given back.
 #[derive(Debug)]
 pub(crate) struct Keys<T> {
     shards: [Mutex<Shard<T>>; SHARDS],
@@ -66,6 +66,10 @@ const NOWHERE: u32 = u32::MAX;
 
 /// How many entries a new key looks at: enough that keys which nobody uses any more go faster than others come.
 const LOOKS: usize = 4;
+
+/// So many keys a shard keeps, idle or not: who comes back soon finds his state, and some thousand keys cost half a megabyte.
+/// In models keys are to go.
+const FEW: usize = if cfg!(all(test, shuttle)) { 0 } else { 128 };
 
 /// And how many where there is no room for it.
 const LOOKS_FOR_ROOM: usize = 16;
@@ -151,7 +155,8 @@ impl<T> Keys<T> {
         let shard = &mut *locked.shard;
         let looks = match self.is_full() {
             true => LOOKS_FOR_ROOM,
-            false => LOOKS,
+            false if shard.index.len() >= FEW => LOOKS,
+            false => 0,
         };
         let gone = shard.tidy(looks, &self.hasher, &is_idle);
         self.len.fetch_sub(gone, Ordering::Relaxed);
@@ -274,8 +279,8 @@ impl<T> Shard<T> {
     ) -> usize {
         let before = self.index.len();
         for _ in 0..looks.min(self.entries.len()) {
-            let number = self.next_look % self.entries.len();
-            self.next_look = number + 1;
+            let number = self.next_look;
+            self.next_look = (number + 1) % self.entries.len();
             let entry = &mut self.entries[number];
             if let Some(idle) = entry.take_if(|entry| is_idle(&mut entry.state)) {
                 let hash = hasher.hash_one(&*idle.key);
@@ -329,11 +334,26 @@ mod tests {
         for key in 0..100_000 {
             enter(&keys, &key.to_string(), 0);
         }
-        assert!(len(&keys) <= SHARDS * LOOKS, "{} keys are kept", len(&keys));
+        assert!(
+            len(&keys) <= SHARDS * (FEW + LOOKS),
+            "{} keys are kept",
+            len(&keys)
+        );
         assert_eq!(enter(&keys, "busy", 2), busy);
         assert_eq!(*keys.lock(busy), 1);
         assert_eq!(keys.lock(busy).key(), "busy");
         assert!(keys.find("nobody").is_none());
+    }
+
+    #[test]
+    fn a_key_that_comes_back_while_there_are_few_finds_its_state() {
+        let keys = Keys::new(usize::MAX);
+        let first = enter(&keys, "0", 0);
+        for key in 1..1_000 {
+            enter(&keys, &key.to_string(), 0);
+        }
+        assert_eq!(enter(&keys, "0", 0), first);
+        assert_eq!(len(&keys), 1_000);
     }
 
     // PITFALLS 61, litellm, one-api: every spelling of a model was a new free bucket in a map that never shrank.
