@@ -5,8 +5,8 @@ use std::{fmt, mem, sync::Arc, time::Duration};
 use http::Response;
 
 use super::{
+    decision::{Ticket, Verdict},
     handle::{Circuit, CircuitBreaker},
-    state::{Ticket, Verdict},
 };
 use crate::{
     body::Guard,

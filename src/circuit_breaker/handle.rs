@@ -8,7 +8,8 @@ use std::{
 
 use super::{
     config::CircuitBreakerPolicy,
-    state::{CircuitState, State, Transition},
+    decision::{CircuitState, Transition},
+    state::State,
 };
 use crate::{
     clock::{Clock, TokioClock},

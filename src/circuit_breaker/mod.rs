@@ -75,6 +75,7 @@
 
 mod admission;
 mod config;
+mod decision;
 mod future;
 mod handle;
 mod layer;
@@ -87,8 +88,8 @@ mod tests;
 
 pub use admission::{Admission, GoodHead};
 pub use config::{CircuitBreakerPolicy, MAX_CALLS, Over};
+pub use decision::CircuitState;
 pub use future::ResponseFuture;
 pub use handle::{CircuitBreaker, CircuitMetrics};
 pub use layer::CircuitBreakerLayer;
 pub use service::CircuitBreak;
-pub use state::CircuitState;

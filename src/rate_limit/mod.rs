@@ -99,6 +99,7 @@ mod limit;
 mod limiters;
 mod line;
 mod mark;
+mod outlook;
 mod pace;
 mod permit;
 mod queue;

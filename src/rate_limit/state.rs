@@ -5,19 +5,20 @@
 //! admitted, and only he is told a time to wake at. What was admitted ends exactly once: [`finish`](State::finish)ed, or
 //! [`refund`](State::refund)ed when nothing was sent.
 
+mod kept;
+mod view;
+
 use std::{sync::Arc, task::Waker};
 
 use super::{
     config::Quota,
-    counts::{Counts, Shadow, TooLarge, room_for_answer, too_large},
+    counts::{Counts, TooLarge, room_for_answer, too_large},
     decision::{Admitted, Asked, Look, Turn},
-    epoch::{Anchor, Nanos, WallNanos},
-    learned::{Told, amount},
-    limit::Limit,
+    epoch::{Nanos, WallNanos},
+    learned::Told,
     line::Line,
     mark::{Admissions, Mark},
     queue::Place,
-    saved::{SavedKey, SavedLimit, SavedQuota},
     typical::Typical,
 };
 use crate::request::Cost;
@@ -274,68 +275,6 @@ impl State {
         self.rare.as_ref().is_some_and(|rare| rare.is_restored)
     }
 
-    /// What must survive a restart, where there is anything; `own` is the limiter's quota. What is under way stays taken.
-    pub(super) fn save(&mut self, key: &str, own: &Arc<Quota>, anchor: Anchor) -> Option<SavedKey> {
-        let now = self.move_to(anchor.now);
-        let paused = Some(self.paused()).filter(|until| *until > now);
-        let mut limits = self.counts.save(&self.quota, anchor, now);
-        let is_set = self.is_quota_set();
-        let typical = self.rare.as_ref().and_then(|rare| rare.typical);
-        let is_known = is_set || paused.is_some() || typical.is_some();
-        if !is_known && !limits.iter().any(SavedLimit::is_worth_keeping) {
-            return None;
-        }
-        let quota = (is_set || !Arc::ptr_eq(own, &self.quota)).then(|| SavedQuota {
-            quota: self.quota.clone(),
-            is_set,
-        });
-        if quota.is_none() {
-            limits.retain(SavedLimit::is_worth_keeping);
-        }
-        Some(SavedKey {
-            key: key.into(),
-            quota,
-            paused: paused.map(|until| anchor.wall_of(until)),
-            limits,
-            typical: typical.map(Typical::save),
-        })
-    }
-
-    /// Goes over to the quota that the key had; one that it was given since, and is not the limiter's `own`, stays.
-    pub(super) fn restore_quota(
-        &mut self,
-        saved: &SavedQuota,
-        own: &Arc<Quota>,
-        now: Nanos,
-        wall: WallNanos,
-    ) {
-        if self.is_quota_set() || (!saved.is_set && !Arc::ptr_eq(own, &self.quota)) {
-            return;
-        }
-        let before = self.quota.clone();
-        self.change_quota(saved.quota.clone(), now, wall);
-        let rare = self.rare();
-        rare.set_over = saved.is_set.then_some(before);
-        rare.is_restored = !saved.is_set;
-    }
-
-    /// Adds what was taken and learned, and holds everybody back for as long as was asked.
-    pub(super) fn restore(&mut self, saved: &SavedKey, anchor: Anchor, wall: WallNanos) {
-        let now = self.move_to(anchor.now);
-        self.counts
-            .restore(&self.quota, &saved.limits, anchor, now, wall);
-        if let Some(until) = saved.paused {
-            self.pause(anchor.nanos_of(until), now);
-        }
-        if let Some(typical) = saved.typical {
-            let known = &mut self.rare().typical;
-            known.get_or_insert_with(|| Typical::restored(typical));
-        }
-        if let Some(rare) = &mut self.rare {
-            rare.line.forget_forecast();
-        }
-    }
-
     /// Heeds what an answer says of the upstream's limits; `mark` is what was known when its request was admitted. Returns
     /// whether the first of the queue may pass earlier for it.
     pub(super) fn heed(&mut self, mark: &Mark, told: Told, now: Nanos, wall: WallNanos) -> bool {
@@ -368,49 +307,6 @@ impl State {
 
     pub(super) fn set_waker(&mut self, place: Place, waker: Waker) -> Option<Waker> {
         self.rare.as_mut()?.line.set_waker(place, waker)
-    }
-
-    pub(super) fn queued(&self) -> usize {
-        self.rare.as_ref().map_or(0, |rare| rare.line.len())
-    }
-
-    pub(super) fn in_flight(&self) -> u32 {
-        self.in_flight
-    }
-
-    /// The share of the tightest limit that would be taken after a request of this cost.
-    pub(super) fn risk(&mut self, cost: Cost, now: Nanos) -> f64 {
-        let now = self.move_to(now);
-        let usage = self.counts.usage(&self.quota, now);
-        let binding = usage.filter(|(limit, ..)| !limit.is_shadow && !limit.is_spacing);
-        let shares = binding.map(|(limit, used, _)| {
-            let used = used.saturating_add(amount(limit, cost));
-            used as f64 / limit.capacity() as f64
-        });
-        let most = self.quota.max_concurrent;
-        let of_slots = most.map(|most| (f64::from(self.in_flight) + 1.0) / f64::from(most));
-        shares.chain(of_slots).fold(0.0, f64::max)
-    }
-
-    /// Each limit, how much of it is taken, and when all of it will be free again.
-    pub(super) fn usage(&mut self, now: Nanos) -> impl Iterator<Item = (&Limit, u64, Nanos)> {
-        let now = self.move_to(now);
-        let usage = self.counts.usage(&self.quota, now);
-        usage.filter(|(limit, ..)| !limit.is_spacing)
-    }
-
-    /// The limit that a request is too large for, in words.
-    pub(super) fn in_words(&self, limit: Option<usize>) -> Arc<str> {
-        match limit {
-            Some(index) => self.quota.limits[index].to_string().into(),
-            None => "max_tokens_per_request".into(),
-        }
-    }
-
-    /// The limit of a shadow.
-    pub(super) fn shadowed(&self, shadow: Shadow) -> Option<&Limit> {
-        let mut usage = self.counts.usage(&self.quota, self.latest);
-        usage.nth(shadow.limit).map(|(limit, ..)| limit)
     }
 
     /// Until when nobody is admitted; in the past, or zero, where nothing stands in the way.

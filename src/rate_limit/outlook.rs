@@ -1,0 +1,96 @@
+//! How the limits of a key stand, and what would become of a request.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    decision::{Asked, Look},
+    epoch::Nanos,
+    handle::RateLimiter,
+    status::{LimitStatus, Status},
+};
+use crate::{
+    money::Money,
+    request::{Cost, Priority},
+};
+
+impl RateLimiter {
+    /// How the limits of this key stand; the key of a limiter over all requests is empty. A key that was never seen stands as
+    /// a new one would; none is made for it.
+    pub fn status(&self, key: &str) -> Status {
+        self.look(key, |state, now| {
+            let until = |at: Nanos| Duration::from_nanos(at.saturating_sub(now));
+            let usage = state.usage(now);
+            let limits =
+                usage.map(|(limit, used, free)| LimitStatus::new(limit, used, until(free)));
+            Status {
+                limits: limits.collect(),
+                in_flight: state.in_flight(),
+                queued: state.queued(),
+                paused: Some(until(state.paused())).filter(|paused| !paused.is_zero()),
+            }
+        })
+    }
+
+    /// How long a request of this cost and of normal priority would wait if it came now, as far as limits and queue tell;
+    /// `None` where it could never pass. What the concurrency limit adds cannot be known.
+    ///
+    /// Of a key that was never seen, the limiter's quota and price are known, not its upstream's own. The same holds for
+    /// [`can_admit`](Self::can_admit) and [`risk`](Self::risk).
+    pub fn wait_time(&self, key: &str, cost: Cost) -> Option<Duration> {
+        match self.look_at(key, cost) {
+            (Look::Pass, _) => Some(Duration::ZERO),
+            (Look::Wait { until }, now) => Some(Duration::from_nanos(until.saturating_sub(now))),
+            (Look::TooLarge { .. }, _) => None,
+        }
+    }
+
+    /// Whether a request of this cost would pass at once if it came now. Under several limiters ask each: a request passes when
+    /// all say so.
+    pub fn can_admit(&self, key: &str, cost: Cost) -> bool {
+        self.look_at(key, cost).0 == Look::Pass
+    }
+
+    /// The share of the tightest limit that would be taken if a request of this cost came now: near 0 there is room, at
+    /// 1.0 the last of it goes, and above 1.0 the request would wait. Without limits it is 0. Pauses, spacing, the queue and a
+    /// rate that was cut are not in it.
+    pub fn risk(&self, key: &str, cost: Cost) -> f64 {
+        let cost = self.reckoned(cost);
+        self.look(key, |state, now| state.risk(cost, now))
+    }
+
+    /// The keys that have been seen and are not idle.
+    pub fn keys(&self) -> Vec<Arc<str>> {
+        let (mut keys, now) = (Vec::new(), self.now());
+        self.for_each(|key, state| {
+            if !state.is_idle(now) {
+                keys.push(key.into());
+            }
+        });
+        keys
+    }
+
+    fn look_at(&self, key: &str, cost: Cost) -> (Look, Nanos) {
+        let cost = self.reckoned(cost);
+        self.look(key, |state, now| {
+            let cost = match cost.is_guess {
+                true => state.make_fit(state.expect(cost)),
+                false => cost,
+            };
+            let asked = Asked {
+                cost,
+                priority: Priority::Normal,
+                at: now,
+            };
+            (state.look(&asked, now), now)
+        })
+    }
+
+    /// What a cost comes to in money, where it does not say so and the limiter has a price.
+    fn reckoned(&self, cost: Cost) -> Cost {
+        let price = self
+            .settings()
+            .price
+            .filter(|_| cost.money == Money::default());
+        price.map_or(cost, |price| cost.with_money(price.of(cost)))
+    }
+}
