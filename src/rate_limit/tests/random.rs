@@ -1,5 +1,7 @@
 //! Any limits, any callers: whatever they do, a judge who counts everything anew has nothing to object.
 
+mod strategies;
+
 use std::{
     pin::Pin,
     sync::{Mutex, atomic::AtomicBool},
@@ -10,44 +12,13 @@ use std::{
 use futures::channel::oneshot;
 use proptest::prelude::*;
 
+use strategies::{End, MS, Step, rule, rules, steps};
+
 use super::{
     judge::{Counting, Judge, Rule, Rules, Time},
     *,
 };
 use crate::{clock::ManualClock, outcome::Dimension, request::Priority};
-
-const MS: Time = 1_000_000;
-
-#[derive(Clone, Debug)]
-enum Step {
-    Ask {
-        cost: Cost,
-        priority: Priority,
-    },
-    End {
-        which: usize,
-        how: End,
-    },
-    /// One who waits goes away.
-    Cancel {
-        which: usize,
-    },
-    Pass {
-        time: Time,
-    },
-}
-
-#[derive(Clone, Copy, Debug)]
-enum End {
-    /// The answer tells that it used so many tenths of what was expected.
-    Used { tenths: u64 },
-    /// The answer tells nothing of its usage.
-    Untold,
-    /// It could not be sent.
-    Unsent,
-    /// Its caller goes away.
-    Dropped,
-}
 
 type Answered = oneshot::Sender<Result<Answer, io::Error>>;
 
@@ -315,89 +286,6 @@ impl Play {
 
 fn nth(numbers: Vec<usize>, which: usize) -> Option<usize> {
     numbers.get(which % numbers.len().max(1)).copied()
-}
-
-fn rules() -> impl Strategy<Value = Rules> {
-    let most = proptest::option::weighted(0.4, 1_u32..5);
-    let interval = prop_oneof![3 => Just(0), 1 => MS..200 * MS];
-    let margin = prop_oneof![2 => Just(0), 1 => 1..40 * MS];
-    let wall = 0..86_400_000 * MS;
-    (
-        proptest::collection::vec(rule(), 0..4),
-        most,
-        interval,
-        margin,
-        any::<bool>(),
-        wall,
-    )
-        .prop_map(
-            |(all, max_concurrent, min_interval, margin, keeps_estimates, wall)| Rules {
-                all,
-                max_concurrent,
-                min_interval,
-                margin,
-                keeps_estimates,
-                wall,
-            },
-        )
-}
-
-fn rule() -> impl Strategy<Value = Rule> {
-    let amount = prop_oneof![
-        (1_u64..12).prop_map(|amount| (Dimension::Requests, amount)),
-        (40_u64..400).prop_map(|amount| (Dimension::Tokens, amount)),
-        (20_u64..200).prop_map(|amount| (Dimension::InputTokens, amount)),
-        (20_u64..200).prop_map(|amount| (Dimension::OutputTokens, amount)),
-    ];
-    let per = prop_oneof![
-        Just(100 * MS),
-        Just(1_000 * MS),
-        Just(6_000 * MS),
-        Just(60_000 * MS)
-    ];
-    let counting = (0_u8..4, 1_u64..300);
-    let is_shadow = proptest::bool::weighted(0.15);
-    (amount, per, counting, is_shadow).prop_map(
-        |((dimension, amount), per, (kind, burst), is_shadow)| {
-            let counting = match kind {
-                0 => Counting::Bucket {
-                    burst: burst * amount / 100 + 1,
-                },
-                1 => Counting::Calendar,
-                _ => Counting::Sliding,
-            };
-            Rule {
-                dimension,
-                amount,
-                per,
-                counting,
-                is_shadow,
-            }
-        },
-    )
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let priority = prop_oneof![
-        1 => Just(Priority::Low),
-        3 => Just(Priority::Normal),
-        1 => Just(Priority::High),
-    ];
-    let ask = (1_u64..60, 1_u64..60, priority);
-    let end = prop_oneof![
-        4 => (0_u64..20).prop_map(|tenths| End::Used { tenths }),
-        1 => Just(End::Untold),
-        1 => Just(End::Unsent),
-        1 => Just(End::Dropped),
-    ];
-    let time = prop_oneof![Just(0), 0..50 * MS, 0..2_000 * MS, 0..70_000 * MS];
-    let step = prop_oneof![
-        6 => ask.prop_map(|(input, output, priority)| Step::Ask { cost: Cost::tokens(input, output), priority }),
-        4 => (0_usize..50, end).prop_map(|(which, how)| Step::End { which, how }),
-        1 => (0_usize..50).prop_map(|which| Step::Cancel { which }),
-        3 => time.prop_map(|time| Step::Pass { time }),
-    ];
-    proptest::collection::vec(step, 0..120)
 }
 
 /// A quarter of the usual number of cases, which `PROPTEST_CASES` sets: each of them is a long one.
