@@ -68,10 +68,7 @@ impl Counts {
     // Apart, so that what nearly all keys need is small.
     #[inline(never)]
     fn earliest_of_learned(&self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
-        let pace = self
-            .learned
-            .as_ref()
-            .and_then(|learned| learned.pace.as_ref());
+        let pace = self.pace();
         let mut earliest = pace.map_or(from, |pace| pace.earliest(from));
         for (limit, window, elsewhere) in self.each(quota) {
             if !limit.is_shadow {
@@ -100,36 +97,30 @@ impl Counts {
         self.change(quota, |limit, window| {
             window.take(limit, amount(limit, cost), now);
         });
-        if let Some(pace) = self.pace() {
+        if let Some(pace) = self.pace_mut() {
             pace.take(now);
         }
     }
 
     /// The upstream refused a request that was admitted at `sent`.
     pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
-        if let Some(pace) = self.pace() {
+        if let Some(pace) = self.pace_mut() {
             pace.refused(sent, now);
         }
     }
 
-    /// Corrects what was taken at the moment `at` from `reserved` to `used`.
+    /// Corrects what was taken at the moment `at` from `reserved` to `used`; nothing at all where the request was not sent.
     pub(super) fn settle(
         &mut self,
         quota: &Quota,
         at: Nanos,
         reserved: Cost,
-        used: Cost,
+        used: Option<Cost>,
         now: Nanos,
     ) {
         self.change(quota, |limit, window| {
-            window.settle(limit, at, amount(limit, reserved), amount(limit, used), now);
-        });
-    }
-
-    /// Gives back all that was taken at the moment `at`.
-    pub(super) fn give_back(&mut self, quota: &Quota, at: Nanos, reserved: Cost, now: Nanos) {
-        self.change(quota, |limit, window| {
-            window.settle(limit, at, amount(limit, reserved), 0, now);
+            let used = used.map_or(0, |used| amount(limit, used));
+            window.settle(limit, at, amount(limit, reserved), used, now);
         });
     }
 
@@ -193,11 +184,7 @@ impl Counts {
     }
 
     pub(super) fn is_empty(&self, quota: &Quota, now: Nanos) -> bool {
-        let pace = self
-            .learned
-            .as_ref()
-            .and_then(|learned| learned.pace.as_ref());
-        pace.is_none_or(|pace| !pace.is_held(now))
+        self.pace().is_none_or(|pace| !pace.is_held(now))
             && self.usage(quota, now).all(|(_, used, _)| used == 0)
     }
 
@@ -259,8 +246,12 @@ impl Counts {
         })
     }
 
+    fn pace(&self) -> Option<&Pace> {
+        self.learned.as_ref()?.pace.as_ref()
+    }
+
     #[inline]
-    fn pace(&mut self) -> Option<&mut Pace> {
+    fn pace_mut(&mut self) -> Option<&mut Pace> {
         self.learned.as_mut()?.pace.as_mut()
     }
 

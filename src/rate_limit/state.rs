@@ -189,7 +189,7 @@ impl State {
             return false;
         }
         self.change(now, |counts, quota, now| {
-            counts.settle(quota, at, reserved, used, now);
+            counts.settle(quota, at, reserved, Some(used), now);
         })
     }
 
@@ -197,7 +197,7 @@ impl State {
     /// earlier for it.
     pub(super) fn refund(&mut self, at: Nanos, cost: Cost, now: Nanos) -> bool {
         self.change(now, |counts, quota, now| {
-            counts.give_back(quota, at, cost, now);
+            counts.settle(quota, at, cost, None, now);
         })
     }
 

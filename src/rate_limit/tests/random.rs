@@ -4,15 +4,15 @@ mod strategies;
 
 use std::{
     pin::Pin,
-    sync::{Mutex, atomic::AtomicBool},
-    task::{Context, Wake},
+    sync::Mutex,
+    task::Context,
     time::{Duration, UNIX_EPOCH},
 };
 
 use futures::channel::oneshot;
 use proptest::prelude::*;
 
-use strategies::{End, MS, Step, rule, rules, steps};
+use strategies::{End, MS, Step, Woken, fewer, rule, rules, steps};
 
 use super::{
     judge::{Counting, Judge, Rule, Rules, Time},
@@ -21,6 +21,9 @@ use super::{
 use crate::{clock::ManualClock, outcome::Dimension, request::Priority};
 
 type Answered = oneshot::Sender<Result<Answer, io::Error>>;
+
+/// What was sent, in order: the caller's number, and how to answer him.
+type Sent = Arc<Mutex<Vec<(usize, Answered)>>>;
 
 /// A caller, and the future that he polls when he is woken.
 struct Caller {
@@ -33,18 +36,6 @@ struct Caller {
     sent: Option<usize>,
     answer: Option<Answered>,
 }
-
-#[derive(Default)]
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// What was sent, in order: the caller's number, and how to answer him.
-type Sent = Arc<Mutex<Vec<(usize, Answered)>>>;
 
 struct Play {
     clock: ManualClock,
@@ -286,15 +277,6 @@ impl Play {
 
 fn nth(numbers: Vec<usize>, which: usize) -> Option<usize> {
     numbers.get(which % numbers.len().max(1)).copied()
-}
-
-/// A quarter of the usual number of cases, which `PROPTEST_CASES` sets: each of them is a long one.
-fn fewer() -> ProptestConfig {
-    let usual = ProptestConfig::default();
-    ProptestConfig {
-        cases: usual.cases.div_ceil(4),
-        ..usual
-    }
 }
 
 proptest! {

@@ -1,4 +1,12 @@
-//! What the limits are, and what callers do.
+//! What the limits are, what callers do, and whom they wake.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Wake,
+};
 
 use proptest::prelude::*;
 
@@ -123,4 +131,22 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => time.prop_map(|time| Step::Pass { time }),
     ];
     proptest::collection::vec(step, 0..120)
+}
+
+/// A quarter of the usual number of cases, which `PROPTEST_CASES` sets: each of them is a long one.
+pub(super) fn fewer() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig {
+        cases: usual.cases.div_ceil(4),
+        ..usual
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Woken(pub(super) AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
