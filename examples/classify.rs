@@ -7,7 +7,9 @@
 //! - with `--headers`, `{"headers", "now"?}` → `[{"dimension", "window", "limit", "remaining", "reset_after_ms"}]`;
 //! - with `--usage`, `{"content_type"?, "body"}` → `{"input_tokens", "output_tokens", "cached_tokens", "total_tokens"}`.
 //!
-//! A line that is not valid is answered with `{"error": …}`, and the rest goes on.
+//! `headers` is an object of names with a string or a list of strings each, `now` a date such as `2026-01-05T09:00:00Z`. A
+//! `provider` that the crate has no dialect for is recognised from the answer, as is one that is not told. A line that is not
+//! valid is answered with `{"error": …}`, and the rest goes on.
 //!
 //! ```sh
 //! echo '{"status": 429, "headers": {"retry-after": "7"}, "body": ""}' | cargo run --release --example classify
@@ -65,12 +67,13 @@ fn read_lines(read: Read) -> io::Result<()> {
 }
 
 fn read_answer(line: &Value) -> Result<Value, String> {
-    let status = line["status"].as_u64().ok_or("no status")?;
+    let status = field(line, "status", "a number", Value::as_u64)?.ok_or("no status")?;
     let status = u16::try_from(status).map_err(|_| "not a status")?;
     let status = StatusCode::from_u16(status).map_err(|error| error.to_string())?;
     let headers = headers_of(line)?;
-    let body = line["body"].as_str().unwrap_or_default();
-    let dialect = line["provider"].as_str().and_then(Dialect::from_name);
+    let body = field(line, "body", "a string", Value::as_str)?.unwrap_or_default();
+    let provider = field(line, "provider", "a string", Value::as_str)?;
+    let dialect = provider.and_then(Dialect::from_name);
     let answer = Answer::new(status, &headers, body.as_bytes(), now_of(line)?);
     Ok(match signal::outcome_of(&answer, dialect) {
         Outcome::Failure(failure) => {
@@ -123,8 +126,9 @@ fn quota(reading: &QuotaReading<'_>) -> Value {
 }
 
 fn read_usage(line: &Value) -> Result<Value, String> {
-    let body = line["body"].as_str().ok_or("no body")?;
-    let mut reader = UsageReader::new(line["content_type"].as_str());
+    let body = field(line, "body", "a string", Value::as_str)?.ok_or("no body")?;
+    let content_type = field(line, "content_type", "a string", Value::as_str)?;
+    let mut reader = UsageReader::new(content_type);
     reader.push(body.as_bytes());
     let usage = reader.finish().usage.unwrap_or_default();
     Ok(json!({
@@ -135,10 +139,26 @@ fn read_usage(line: &Value) -> Result<Value, String> {
     }))
 }
 
+/// A field of the line; absent is as good as null, and anything else than what is wanted is an error.
+fn field<'a, T>(
+    line: &'a Value,
+    name: &str,
+    wanted: &str,
+    read: impl Fn(&'a Value) -> Option<T>,
+) -> Result<Option<T>, String> {
+    match &line[name] {
+        Value::Null => Ok(None),
+        value => read(value)
+            .map(Some)
+            .ok_or(format!("{name}: expected {wanted}, got {value}")),
+    }
+}
+
 /// The headers: an object of names with a value or a list of values each.
 fn headers_of(line: &Value) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
-    for (name, values) in line["headers"].as_object().into_iter().flatten() {
+    let fields = field(line, "headers", "an object", Value::as_object)?;
+    for (name, values) in fields.into_iter().flatten() {
         let name: HeaderName = name.parse().map_err(|_| format!("not a header: {name}"))?;
         for value in values.as_array().unwrap_or(&vec![values.clone()]) {
             let text = value
@@ -158,7 +178,7 @@ fn headers_of(line: &Value) -> Result<HeaderMap, String> {
     reason = "a tool at the prompt, outside of the layers"
 )]
 fn now_of(line: &Value) -> Result<SystemTime, String> {
-    match line["now"].as_str() {
+    match field(line, "now", "a date as a string", Value::as_str)? {
         None => Ok(SystemTime::now()),
         Some(text) => {
             hint::parse_date(text, SystemTime::UNIX_EPOCH).ok_or(format!("not a date: {text}"))
