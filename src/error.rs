@@ -215,8 +215,11 @@ pub struct CircuitOpen {
 pub struct Exhausted {
     /// Every attempt of this request, in order; empty where all were cooling down already.
     pub attempts: Vec<Attempt>,
-    /// Why the upstreams that are cooling down are left alone, in the order of the chain.
+    /// Why the upstreams that were passed by are left alone: those that are cooling down in the order of the chain, then
+    /// [`Refused`](FailureKind::Refused) for each whose limiter or breaker would have refused the request.
     pub cooling: Vec<FailureKind>,
+    /// How many upstreams of the chain the request's own [preferences](crate::fallback::Preferences) exclude.
+    pub excluded: usize,
     /// How long until the soonest upstream may be asked again.
     pub retry_after: Option<Duration>,
 }
@@ -252,6 +255,13 @@ impl fmt::Display for Exhausted {
             let kinds: BTreeSet<_> = self.cooling.iter().map(|kind| kind.as_str()).collect();
             let kinds: Vec<_> = kinds.into_iter().collect();
             write!(f, ": all are cooling down ({})", kinds.join(", "))?;
+        }
+        if self.excluded > 0 {
+            write!(
+                f,
+                "; {} excluded by the request's preferences",
+                self.excluded
+            )?;
         }
         match self.retry_after {
             Some(wait) => write!(f, "; the soonest is back in {wait:?}"),
@@ -320,6 +330,7 @@ mod tests {
         Error::Exhausted(Exhausted {
             attempts,
             cooling: Vec::new(),
+            excluded: 0,
             retry_after: retry_after.map(Duration::from_secs),
         })
     }

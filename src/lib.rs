@@ -83,6 +83,7 @@ pub mod circuit_breaker;
 pub mod clock;
 pub mod error;
 pub mod fallback;
+pub mod forecast;
 pub mod intake;
 pub mod observe;
 pub mod outcome;
@@ -109,7 +110,7 @@ pub use circuit_breaker::{
     CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, CircuitState,
 };
 pub use error::{ConfigError, Error};
-pub use fallback::{Chain, Cooldowns, FallbackLayer, Order, WhenExhausted};
+pub use fallback::{Chain, Cooldowns, FallbackLayer, Order, Preferences, Router, WhenExhausted};
 pub use intake::IntakeLayer;
 pub use money::Money;
 pub use outcome::{Failure, FailureKind, Outcome};

@@ -25,6 +25,8 @@ pub struct RequestHead<'a> {
     pub headers: &'a HeaderMap,
     /// The extensions: [`Upstream`], [`Cost`], [`Priority`] and what the user put in.
     pub extensions: &'a Extensions,
+    /// The upstream in place of that in the extensions, where one is only considered.
+    considered: Option<&'a Upstream>,
 }
 
 impl<'a> RequestHead<'a> {
@@ -35,12 +37,21 @@ impl<'a> RequestHead<'a> {
             uri: request.uri(),
             headers: request.headers(),
             extensions: request.extensions(),
+            considered: None,
+        }
+    }
+
+    /// The same request, were it for this upstream.
+    pub fn toward(self, upstream: &'a Upstream) -> Self {
+        Self {
+            considered: Some(upstream),
+            ..self
         }
     }
 
     /// The upstream that the request is for, where a layer chose one.
     pub fn upstream(&self) -> Option<&'a Upstream> {
-        self.extensions.get()
+        self.considered.or_else(|| self.extensions.get())
     }
 
     /// The host and port that the request is for, from its target or its `Host` field, without credentials.

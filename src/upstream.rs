@@ -29,6 +29,7 @@ struct UpstreamInner {
     quota: Option<Arc<Quota>>,
     price: Option<Price>,
     context_tokens: Option<u64>,
+    weight: u32,
 }
 
 impl Upstream {
@@ -41,6 +42,7 @@ impl Upstream {
                 quota: None,
                 price: None,
                 context_tokens: None,
+                weight: 1,
             }),
         }
     }
@@ -73,6 +75,13 @@ impl Upstream {
         self.with(|inner| inner.context_tokens = Some(tokens))
     }
 
+    /// Sets its share of the requests under [`Order::Weighted`](crate::Order::Weighted), up to a million; 0 is asked only
+    /// when no other can be. Default: 1.
+    #[must_use]
+    pub fn weight(self, weight: u32) -> Self {
+        self.with(|inner| inner.weight = weight)
+    }
+
     /// The name that logs, keys and errors carry: `provider/model`, or the provider's name alone.
     pub fn id(&self) -> &str {
         &self.inner.id
@@ -98,6 +107,10 @@ impl Upstream {
 
     pub(crate) fn own_price(&self) -> Option<&Price> {
         self.inner.price.as_ref()
+    }
+
+    pub(crate) fn share(&self) -> u32 {
+        self.inner.weight
     }
 
     pub(crate) fn context(&self) -> Option<u64> {
@@ -155,6 +168,7 @@ impl fmt::Debug for Upstream {
             .field("quota", &self.inner.quota)
             .field("price", &self.inner.price)
             .field("context_tokens", &self.inner.context_tokens)
+            .field("weight", &self.inner.weight)
             .finish()
     }
 }

@@ -1,12 +1,13 @@
 //! The chain: whom to ask, in which order, what makes it turn to the next, and for how long it leaves one alone.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::order::Order;
 use crate::{
     config_error::ConfigError,
+    forecast::{Forecast, Prospect},
     outcome::{Failure, FailureKind},
-    request::Attempts,
+    request::{Attempts, RequestHead},
     upstream::Upstream,
 };
 
@@ -28,11 +29,13 @@ use crate::{
 /// let layer = FallbackLayer::new(chain)?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub struct Chain {
     pub(super) upstreams: Vec<Upstream>,
     pub(super) when_exhausted: WhenExhausted,
-    order: Order,
+    pub(super) order: Order,
+    pub(super) max_wait: Duration,
+    consulted: Vec<Arc<dyn Forecast>>,
     cooldown: Duration,
     max_attempts: Option<u32>,
     opted_in: Vec<FailureKind>,
@@ -69,6 +72,8 @@ impl Chain {
             upstreams: distinct,
             when_exhausted: WhenExhausted::default(),
             order: Order::default(),
+            max_wait: DEFAULT_MAX_WAIT,
+            consulted: Vec::new(),
             cooldown: DEFAULT_COOLDOWN,
             max_attempts: None,
             opted_in: Vec::new(),
@@ -79,6 +84,23 @@ impl Chain {
     #[must_use]
     pub fn order(mut self, order: Order) -> Self {
         self.order = order;
+        self
+    }
+
+    /// Asks this limiter or breaker inside, before each attempt, what would become of the request at each upstream: one that
+    /// would refuse it is passed by, and one where it would queue for longer than [`max_wait`](Self::max_wait) is asked after
+    /// the others. Of several the worst holds. Default: nobody is asked, and what is inside speaks when it is called.
+    #[must_use]
+    pub fn consult(mut self, forecast: impl Forecast + 'static) -> Self {
+        self.consulted.push(Arc::new(forecast));
+        self
+    }
+
+    /// The longest that a request waits in line at one upstream while another would take it sooner, as those who are
+    /// [consulted](Self::consult) foresee it. Default: 2 s, as long as the retry layer waits while there is somebody else.
+    #[must_use]
+    pub fn max_wait(mut self, wait: Duration) -> Self {
+        self.max_wait = wait;
         self
     }
 
@@ -115,8 +137,7 @@ impl Chain {
         self
     }
 
-    /// The chain as it is walked, once its settings have been checked.
-    pub(super) fn build(mut self) -> Result<Self, ConfigError> {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
         if self.upstreams.is_empty() {
             return Err(ConfigError::new("chain", "empty", "at least one upstream"));
         }
@@ -138,8 +159,26 @@ impl Chain {
                 "a kind that another upstream could answer better",
             ));
         }
-        self.order.arrange(&mut self.upstreams);
-        Ok(self)
+        if self.order == Order::Headroom && self.consulted.is_empty() {
+            return Err(ConfigError::new(
+                "order",
+                self.order.as_str(),
+                "a limiter to ask for it (`Chain::consult`)",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What those who are consulted foresee of this request at this upstream.
+    pub(super) fn prospect(&self, upstream: &Upstream, head: &RequestHead<'_>) -> Prospect {
+        let head = head.toward(upstream);
+        let prospects = self.consulted.iter().map(|it| it.forecast(upstream, &head));
+        prospects.fold(Prospect::FREE, Prospect::and)
+    }
+
+    pub(super) fn index(&self, id: &str) -> Option<usize> {
+        let mut upstreams = self.upstreams.iter();
+        upstreams.position(|upstream| upstream.id() == id)
     }
 
     /// The only upstream, where there is nobody to turn to.
@@ -179,24 +218,44 @@ impl Chain {
 
     /// How long the upstream is left alone after this failure, `None` where it may be asked again at once.
     pub(super) fn cooldown_after(&self, failure: &Failure) -> Option<Duration> {
-        let speaks_of_the_next_request = match failure.kind {
-            FailureKind::RateLimited
-            | FailureKind::QuotaExhausted
-            | FailureKind::Overloaded
-            | FailureKind::ServerError
-            | FailureKind::Timeout
-            | FailureKind::Transport => true,
-            // Refused: our own layer spoke, not the upstream. The others: a smaller or another request may well pass.
-            // NotFound is among them, as a status does not tell a path of one request from a model of all.
-            FailureKind::Refused
-            | FailureKind::NotFound
-            | FailureKind::RequestTooLarge
-            | FailureKind::Auth
-            | FailureKind::InvalidRequest
-            | FailureKind::ContentFiltered => false,
-        };
         let time = failure.hint().unwrap_or(self.cooldown);
-        (speaks_of_the_next_request && !time.is_zero()).then_some(time)
+        (speaks_of_the_next_request(failure.kind) && !time.is_zero()).then_some(time)
+    }
+}
+
+/// Whether the next request would meet such a failure as well.
+pub(super) fn speaks_of_the_next_request(kind: FailureKind) -> bool {
+    match kind {
+        FailureKind::RateLimited
+        | FailureKind::QuotaExhausted
+        | FailureKind::Overloaded
+        | FailureKind::ServerError
+        | FailureKind::Timeout
+        | FailureKind::Transport => true,
+        // Refused: our own layer spoke, not the upstream. The others: a smaller or another request may well pass.
+        // NotFound is among them, as a status does not tell a path of one request from a model of all.
+        FailureKind::Refused
+        | FailureKind::NotFound
+        | FailureKind::RequestTooLarge
+        | FailureKind::Auth
+        | FailureKind::InvalidRequest
+        | FailureKind::ContentFiltered => false,
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let upstreams: Vec<&str> = self.upstreams.iter().map(Upstream::id).collect();
+        f.debug_struct("Chain")
+            .field("upstreams", &upstreams)
+            .field("order", &self.order)
+            .field("when_exhausted", &self.when_exhausted)
+            .field("max_wait", &self.max_wait)
+            .field("cooldown", &self.cooldown)
+            .field("max_attempts", &self.max_attempts)
+            .field("fall_back_on", &self.opted_in)
+            .field("consulted", &self.consulted.len())
+            .finish()
     }
 }
 
@@ -215,6 +274,9 @@ fn is_same(one: &Upstream, other: &Upstream) -> bool {
 /// Five of the one-minute windows that most quotas count in: who is still limited then has not just missed one.
 pub(super) const DEFAULT_COOLDOWN: Duration = Duration::from_secs(300);
 
+/// As long as the retry layer waits for a hint while the fallback has somebody to turn to.
+const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(2);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,7 +293,8 @@ mod tests {
 
     #[test]
     fn an_upstream_that_is_listed_twice_is_asked_once() {
-        let chain = chain().build().unwrap();
+        let chain = chain();
+        chain.check().unwrap();
         let ids: Vec<&str> = chain.upstreams.iter().map(Upstream::id).collect();
         assert_eq!(ids, ["groq/a", "groq/b"]);
     }
@@ -250,7 +313,7 @@ mod tests {
             [openai.clone(), openai.clone().dialect(Dialect::Vllm)],
         ] {
             let chain = Chain::new([first.model("m"), openai.model("n"), second.model("m")]);
-            let error = chain.build().unwrap_err();
+            let error = chain.check().unwrap_err();
             assert_eq!(error.setting(), "chain");
             assert_eq!(
                 error.to_string(),
@@ -258,10 +321,10 @@ mod tests {
                  (`Provider::named`)"
             );
             let named = [first.model("m"), second.named("openai-2").model("m")];
-            assert_eq!(Chain::new(named).build().unwrap().upstreams.len(), 2);
+            assert_eq!(Chain::new(named).check(), Ok(()));
         }
         let same = [key("k1").model("m"), key("k1").model("m")];
-        assert_eq!(Chain::new(same).build().unwrap().upstreams.len(), 1);
+        assert_eq!(Chain::new(same).upstreams.len(), 1);
     }
 
     #[test]
@@ -274,8 +337,9 @@ mod tests {
                 "fall_back_on",
                 "invalid_request",
             ),
+            (chain().order(Order::Headroom), "order", "headroom"),
         ] {
-            let error = bad.build().unwrap_err();
+            let error = bad.check().unwrap_err();
             assert_eq!((error.setting(), error.value()), (setting, value));
         }
     }

@@ -1,22 +1,25 @@
 //! The course of one request along a chain: the clock, the ledger, the copies and the events.
 
-use std::{sync::Arc, time::Instant};
+use std::{iter, sync::Arc, time::Instant};
 
 use http::{Request, Response};
 
 use super::{
-    config::Chain,
+    config::speaks_of_the_next_request,
     handle::Cooldowns,
-    state::{Turn, Walk},
+    plan::Plan,
+    preferences::Preferences,
+    walk::{Sight, Turn, Walk},
 };
 use crate::{
     body::{Replay, replay_request},
     classify,
     clock::Sleep,
     error::{Error, Exhausted},
+    forecast::Prospect,
     observe::Event,
     outcome::{Failure, FailureKind},
-    request::{Attempts, Deadline, Next},
+    request::{Attempts, Deadline, Next, RequestHead},
     upstream::Upstream,
 };
 
@@ -24,10 +27,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Course {
     cooldowns: Cooldowns,
-    chain: Arc<Chain>,
+    plan: Arc<Plan>,
     walk: Walk,
     ledger: Attempts,
     alternatives: u32,
+    /// When the one asked last was chosen.
+    chosen: Instant,
     /// Whether somebody could be asked next, were the body one that can be sent again.
     cannot_repeat: bool,
 }
@@ -46,30 +51,34 @@ impl Course {
     /// Opens the request's ledger, or goes on with the one that it carries, and sets out.
     pub(super) fn begin<B>(
         cooldowns: &Cooldowns,
-        chain: &Arc<Chain>,
+        plan: &Arc<Plan>,
         request: &Request<B>,
     ) -> (Self, Move) {
         let now = cooldowns.time().now();
-        let extensions = request.extensions();
+        let (chain, extensions) = (&plan.chain, request.extensions());
         let deadline = extensions.get().map(|Deadline(at)| *at);
+        let preferences = extensions.get::<Preferences>().cloned();
+        let cost = extensions.get().copied();
         let ledger = extensions.get().cloned().unwrap_or_else(|| chain.ledger());
         let mut course = Self {
             cooldowns: cooldowns.clone(),
-            chain: chain.clone(),
-            walk: Walk::new(chain, deadline, now),
+            plan: plan.clone(),
+            walk: Walk::new(chain, cost, preferences, deadline, now),
             ledger,
             alternatives: 0,
+            chosen: now,
             cannot_repeat: false,
         };
-        let turn = course.turn(true, now);
+        plan.goes_by(course.walk.order());
+        let turn = course.turn(Some(request), true, now);
         let next = course.take(turn, now);
         (course, next)
     }
 
     /// Goes on after a wait. Somebody else's failure may have made it longer meanwhile.
-    pub(super) fn wake(&mut self) -> Move {
+    pub(super) fn wake<B>(&mut self, request: Option<&Request<B>>) -> Move {
         let now = self.cooldowns.time().now();
-        let turn = self.turn(true, now);
+        let turn = self.turn(request, true, now);
         self.take(turn, now)
     }
 
@@ -80,7 +89,7 @@ impl Course {
         upstream: &Upstream,
     ) -> Option<Request<B>> {
         // Even if all others are cooling down now: one of them may be back by the time that this one fails.
-        let may_go_on = self.walk.goes_on(&self.chain) && self.ledger.allows_another();
+        let may_go_on = self.walk.goes_on(&self.plan.chain) && self.ledger.allows_another();
         let copy = may_go_on.then(|| replay_request(request)).flatten();
         self.cannot_repeat = may_go_on && copy.is_none();
         // The retry layer is less patient with this upstream while there is another.
@@ -92,20 +101,32 @@ impl Course {
         copy
     }
 
-    /// What follows from what this upstream gave back; `None` where the caller gets it.
-    pub(super) fn judge<R>(
+    /// What follows from what this upstream gave back; `None` where the caller gets it. `request` is what would be sent to
+    /// the next.
+    pub(super) fn judge<R, B>(
         &mut self,
         upstream: &Upstream,
         result: &Result<Response<R>, Error>,
+        request: Option<&Request<B>>,
     ) -> Option<Move> {
-        let failure = classify::failure(result, self.cooldowns.time())?;
+        let Some(failure) = classify::failure(result, self.cooldowns.time()) else {
+            self.learn_of_answer();
+            return None;
+        };
         let now = self.cooldowns.time().now();
-        let cooldown = self.chain.cooldown_after(&failure);
+        if speaks_of_the_next_request(failure.kind) {
+            let asked = self.walk.asked();
+            asked
+                .into_iter()
+                .for_each(|index| self.plan.failed(index, now));
+        }
+        let chain = &self.plan.chain;
+        let cooldown = chain.cooldown_after(&failure);
         if let Some(time) = cooldown {
             self.cooldowns.cool_for(upstream, &failure, time, now);
         }
         self.walk.failed(cooldown.or_else(|| failure.hint()), now);
-        if !self.chain.falls_back(&failure) || self.cannot_repeat {
+        if !chain.falls_back(&failure) || self.cannot_repeat || self.walk.is_final() {
             self.record(upstream, failure, Next::Stop, now);
             return None;
         }
@@ -114,12 +135,12 @@ impl Course {
         {
             self.walk.too_large_for(upstream);
         }
-        let turn = self.turn(self.ledger.allows_another(), now);
+        let turn = self.turn(request, self.ledger.allows_another(), now);
         let next = match turn {
             Turn::Try { index, .. } => {
                 self.cooldowns.tell(&Event::Switched {
                     from: upstream.id(),
-                    to: self.chain.upstreams[index].id(),
+                    to: self.plan.chain.upstreams[index].id(),
                     failure: &failure,
                 });
                 Next::FallBack
@@ -130,9 +151,28 @@ impl Course {
         Some(self.take(turn, now))
     }
 
-    fn turn(&mut self, allowed: bool, now: Instant) -> Turn {
-        self.cooldowns
-            .turn(&mut self.walk, &self.chain, allowed, now)
+    fn learn_of_answer(&self) {
+        if let Some(index) = self.walk.asked().filter(|_| self.plan.learns()) {
+            let now = self.cooldowns.time().now();
+            let after = now.saturating_duration_since(self.chosen);
+            self.plan.answered(index, after, now);
+        }
+    }
+
+    fn turn<B>(&mut self, request: Option<&Request<B>>, is_allowed: bool, now: Instant) -> Turn {
+        let (plan, cooldowns) = (&self.plan, &self.cooldowns);
+        let head = request.map(RequestHead::of);
+        let prospect = |upstream: &Upstream| match &head {
+            Some(head) => plan.chain.prospect(upstream, head),
+            None => Prospect::FREE,
+        };
+        let sight = Sight {
+            now,
+            is_allowed,
+            cooling: |upstream: &Upstream| cooldowns.until(upstream, now),
+            prospect,
+        };
+        self.walk.turn(plan, sight)
     }
 
     fn take(&mut self, turn: Turn, now: Instant) -> Move {
@@ -142,8 +182,9 @@ impl Course {
                 alternatives,
             } => {
                 self.alternatives = alternatives;
+                self.chosen = now;
                 self.ledger.begin(now);
-                Move::Ask(self.chain.upstreams[index].clone())
+                Move::Ask(self.plan.chain.upstreams[index].clone())
             }
             Turn::Wait { until } => Move::Wait(self.cooldowns.time().sleep_until(until)),
             Turn::Exhausted { soonest } => Move::Fail(self.exhausted(soonest, now)),
@@ -159,9 +200,12 @@ impl Course {
             attempts: self.ledger.count(),
             retry_after,
         });
+        let mut passed_by = self.cooldowns.reasons(&self.plan.chain, now);
+        passed_by.extend(iter::repeat_n(FailureKind::Refused, self.walk.refused()));
         Error::Exhausted(Exhausted {
             attempts: self.ledger.failed(),
-            cooling: self.cooldowns.reasons(&self.chain, now),
+            cooling: passed_by,
+            excluded: self.walk.excluded(&self.plan.chain),
             retry_after,
         })
     }

@@ -110,8 +110,13 @@ where
                     if let Ok(response) = &mut result {
                         response.extensions_mut().insert(ServedBy(upstream.clone()));
                     }
-                    let course = onward.as_mut().map(|onward| &mut onward.course);
-                    match course.and_then(|course| course.judge(upstream, &result)) {
+                    let judged = onward.as_mut().and_then(|onward| {
+                        let Onward {
+                            course, request, ..
+                        } = onward;
+                        course.judge(upstream, &result, request.as_ref())
+                    });
+                    match judged {
                         Some(next) => next,
                         None => return Poll::Ready(result),
                     }
@@ -127,7 +132,10 @@ where
                 }
                 StepProjection::Waiting { sleep } => {
                     ready!(sleep.as_mut().poll(cx));
-                    onward.as_mut().expect(SEVERAL).course.wake()
+                    let Onward {
+                        course, request, ..
+                    } = onward.as_mut().expect(SEVERAL);
+                    course.wake(request.as_ref())
                 }
                 StepProjection::Failed { error } => {
                     let error = error.take().expect("polled after it was ready");

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     config::{Chain, DEFAULT_COOLDOWN},
-    state::{Entry, State, Turn, Walk},
+    state::{Entry, State},
 };
 use crate::{
     clock::{Clock, TokioClock},
@@ -145,12 +145,13 @@ impl Cooldowns {
         });
     }
 
-    /// Whose turn it is on this walk.
-    pub(super) fn turn(&self, walk: &mut Walk, chain: &Chain, allowed: bool, now: Instant) -> Turn {
+    /// Until when this upstream is left alone, if it is.
+    #[inline]
+    pub(super) fn until(&self, upstream: &Upstream, now: Instant) -> Option<Instant> {
         if !self.shared.any.load(Ordering::Acquire) {
-            return walk.turn(chain, allowed, |_| None);
+            return None;
         }
-        self.with(|state| walk.turn(chain, allowed, |upstream| state.until(upstream, now)))
+        self.with(|state| state.until(upstream, now))
     }
 
     /// Why the upstreams of this chain that are cooling down are left alone, in its order.

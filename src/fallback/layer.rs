@@ -1,37 +1,39 @@
 //! The layer.
 
-use std::sync::Arc;
-
 use tower_layer::Layer;
 
-use super::{config::Chain, handle::Cooldowns, service::Fallback};
+use super::{config::Chain, handle::Cooldowns, router::Router, service::Fallback};
 use crate::config_error::ConfigError;
 
 /// Sends a request to the next upstream when one fails. See the [module docs](super).
 #[derive(Clone, Debug)]
 pub struct FallbackLayer {
-    chain: Arc<Chain>,
-    cooldowns: Cooldowns,
+    router: Router,
 }
 
 impl FallbackLayer {
-    /// A layer over this chain. Every service that it makes shares the cooldowns.
+    /// A layer over this chain. Every service that it makes shares the chain and the cooldowns.
     ///
     /// # Errors
     ///
     /// When a setting of the chain cannot work, or two of its providers have one name; the error names it.
     pub fn new(chain: Chain) -> Result<Self, ConfigError> {
-        Ok(Self {
-            chain: Arc::new(chain.build()?),
-            cooldowns: Cooldowns::default(),
-        })
+        let router = Router::new(chain)?;
+        Ok(Self { router })
     }
 
-    /// Sets the cooldowns to keep, and with them the clock and the observer. Default: new ones, on tokio's clock.
+    /// Sets the cooldowns to keep, and with them the clock and the observer, and lets go of [`router`](Self::router)s that
+    /// were handed out. Default: new ones, on tokio's clock.
     #[must_use]
-    pub fn cooldowns(mut self, cooldowns: Cooldowns) -> Self {
-        self.cooldowns = cooldowns;
-        self
+    pub fn cooldowns(self, cooldowns: Cooldowns) -> Self {
+        Self {
+            router: self.router.with_cooldowns(cooldowns),
+        }
+    }
+
+    /// The handle on the chain: to change it while it is in use, and to ask it for advice.
+    pub fn router(&self) -> Router {
+        self.router.clone()
     }
 }
 
@@ -39,6 +41,6 @@ impl<S> Layer<S> for FallbackLayer {
     type Service = Fallback<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Fallback::new(inner, self.chain.clone(), self.cooldowns.clone())
+        Fallback::new(inner, self.router.clone())
     }
 }

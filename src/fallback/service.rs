@@ -10,30 +10,33 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::{
-    config::Chain,
     course::{Course, Move},
     future::{Onward, ResponseFuture},
-    handle::Cooldowns,
+    plan::Plan,
+    preferences::Preferences,
+    router::Router,
 };
 use crate::{
     body::Replay,
     error::{BoxError, Error},
+    upstream::Upstream,
 };
 
 /// Sends a request to the next upstream when one fails. See the [module docs](super).
 #[derive(Clone, Debug)]
 pub struct Fallback<S> {
     inner: S,
-    chain: Arc<Chain>,
-    cooldowns: Cooldowns,
+    router: Router,
+    /// The router's, as of the last call.
+    plan: Arc<Plan>,
 }
 
 impl<S> Fallback<S> {
-    pub(super) fn new(inner: S, chain: Arc<Chain>, cooldowns: Cooldowns) -> Self {
+    pub(super) fn new(inner: S, router: Router) -> Self {
         Self {
             inner,
-            chain,
-            cooldowns,
+            plan: router.plan(),
+            router,
         }
     }
 
@@ -58,19 +61,25 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if let Some(upstream) = self.chain.lone() {
+        self.router.refresh(&mut self.plan);
+        let chain = &self.plan.chain;
+        let wanted = |upstream: &&Upstream| {
+            let preferences = request.extensions().get::<Preferences>();
+            preferences.is_none_or(|preferences| preferences.allows(upstream))
+        };
+        if let Some(upstream) = chain.lone().filter(wanted) {
             let extensions = request.extensions_mut();
             extensions.insert(upstream.clone());
             // Its cap is for the retries inside. Without one, a ledger is theirs to open, once a call has failed.
-            if self.chain.is_capped() {
-                extensions.get_or_insert_with(|| self.chain.ledger());
+            if chain.is_capped() {
+                extensions.get_or_insert_with(|| chain.ledger());
             }
             return ResponseFuture::calling(self.inner.call(request), upstream.clone(), None);
         }
         // The instance that is ready makes the first call; where none is made, it goes, and its readiness with it.
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
-        let (course, next) = Course::begin(&self.cooldowns, &self.chain, &request);
+        let (course, next) = Course::begin(self.router.cooldowns(), &self.plan, &request);
         match next {
             Move::Ask(upstream) => {
                 let mut onward = Onward {

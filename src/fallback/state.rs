@@ -1,4 +1,4 @@
-//! Who is cooling down, and one request's walk along a chain. Pure: both are told the time and say what to do.
+//! Who is cooling down. Pure: it is told the time.
 
 use std::{
     collections::HashMap,
@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::config::{Chain, WhenExhausted};
 use crate::{
     instant::after,
     outcome::{Failure, FailureKind},
@@ -109,134 +108,6 @@ impl State {
             self.first_end = left.map(|entry| entry.until).min();
         }
         now
-    }
-}
-
-/// One request's walk along a chain, each upstream at most once.
-#[derive(Debug)]
-pub(super) struct Walk {
-    /// Who was asked last.
-    asked: Option<usize>,
-    /// Who has failed, and when it may be asked again where that is known.
-    failed: Vec<(usize, Option<Instant>)>,
-    /// The latest end of a wait for the soonest; `None` where the chain does not wait.
-    patience: Option<Instant>,
-    /// The largest context that was too small.
-    too_small: Option<u64>,
-}
-
-/// What to do with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// Ask the upstream at this place; so many others could still be asked.
-    Try { index: usize, alternatives: u32 },
-    /// Everybody is cooling down: ask again when the soonest is back.
-    Wait { until: Instant },
-    /// Nobody is left. `soonest` is when the first may be asked again, where that is known.
-    Exhausted { soonest: Option<Instant> },
-}
-
-impl Walk {
-    pub(super) fn new(chain: &Chain, deadline: Option<Instant>, now: Instant) -> Self {
-        let patience = match chain.when_exhausted {
-            WhenExhausted::Wait { max } => Some(after(now, max)),
-            WhenExhausted::Fail | WhenExhausted::TryAnyway => None,
-        };
-        Self {
-            asked: None,
-            failed: Vec::new(),
-            patience: patience.map(|end| deadline.map_or(end, |deadline| end.min(deadline))),
-            too_small: None,
-        }
-    }
-
-    /// Whose turn it is. `cooling` says until when an upstream is left alone; no further attempt is made where it is not
-    /// `allowed`.
-    pub(super) fn turn(
-        &mut self,
-        chain: &Chain,
-        allowed: bool,
-        mut cooling: impl FnMut(&Upstream) -> Option<Instant>,
-    ) -> Turn {
-        let mut free = self
-            .open(chain)
-            .filter(|(_, upstream)| cooling(upstream).is_none());
-        let next = free.next().map(|(index, _)| index);
-        let alternatives = free.count();
-        match next {
-            Some(index) if allowed => self.ask(index, alternatives),
-            // The cap ends the walk, not the upstreams: there is no time to wait for.
-            Some(_) => Turn::Exhausted { soonest: None },
-            None => self.nobody_free(chain, cooling),
-        }
-    }
-
-    /// Whether anybody could be asked after the one that is asked now, were it not cooling down.
-    pub(super) fn goes_on(&self, chain: &Chain) -> bool {
-        self.open(chain).next().is_some()
-    }
-
-    /// Remembers that the one asked last has failed, and in how long it may be asked again where that is known.
-    pub(super) fn failed(&mut self, back_in: Option<Duration>, now: Instant) {
-        if let Some(index) = self.asked {
-            self.failed
-                .push((index, back_in.map(|time| after(now, time))));
-        }
-    }
-
-    /// Remembers that the request is too large for the context of this upstream: no smaller one is asked.
-    pub(super) fn too_large_for(&mut self, upstream: &Upstream) {
-        self.too_small = self.too_small.max(upstream.context());
-    }
-
-    fn nobody_free(
-        &mut self,
-        chain: &Chain,
-        mut cooling: impl FnMut(&Upstream) -> Option<Instant>,
-    ) -> Turn {
-        let back = |(index, upstream): (usize, &Upstream)| {
-            // One that has failed and is back already counts from then.
-            let known = || self.failed.iter().find(|(failed, _)| *failed == index)?.1;
-            Some((cooling(upstream).or_else(known)?, index))
-        };
-        let soonest = chain.upstreams.iter().enumerate().filter_map(back).min();
-        match (soonest, self.asked, chain.when_exhausted) {
-            (Some((_, index)), None, WhenExhausted::TryAnyway) => self.ask(index, 0),
-            (Some((until, _)), None, WhenExhausted::Wait { .. })
-                if self.patience.is_some_and(|end| until <= end) =>
-            {
-                Turn::Wait { until }
-            }
-            (soonest, ..) => Turn::Exhausted {
-                soonest: soonest.map(|(back, _)| back),
-            },
-        }
-    }
-
-    fn ask(&mut self, index: usize, alternatives: usize) -> Turn {
-        self.asked = Some(index);
-        Turn::Try {
-            index,
-            alternatives: u32::try_from(alternatives).unwrap_or(u32::MAX),
-        }
-    }
-
-    /// Whoever has not been asked yet and whose context may be large enough.
-    fn open<'a>(&'a self, chain: &'a Chain) -> impl Iterator<Item = (usize, &'a Upstream)> {
-        let is_asked = |index| {
-            let mut failed = self.failed.iter();
-            self.asked == Some(index) || failed.any(|(failed, _)| *failed == index)
-        };
-        let all = chain.upstreams.iter().enumerate();
-        all.filter(move |(index, upstream)| !is_asked(*index) && self.fits(upstream))
-    }
-
-    /// A context that is not known may be large enough.
-    fn fits(&self, upstream: &Upstream) -> bool {
-        match (upstream.context(), self.too_small) {
-            (Some(context), Some(too_small)) => context > too_small,
-            _ => true,
-        }
     }
 }
 

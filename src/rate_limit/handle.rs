@@ -176,11 +176,24 @@ impl RateLimiter {
     /// Looks at the state of a key without making one: a key that was never seen stands as a new one would, or, where there
     /// is no room for it, as all others do.
     pub(super) fn look<R>(&self, key: &str, look: impl FnOnce(&mut State, Nanos) -> R) -> R {
+        self.look_under(&self.settings().quota, key, look)
+    }
+
+    /// The same, where a new key would stand under this quota.
+    pub(super) fn look_under<R>(
+        &self,
+        quota: &Arc<Quota>,
+        key: &str,
+        look: impl FnOnce(&mut State, Nanos) -> R,
+    ) -> R {
         let (now, keys) = (self.now(), &self.shared.keys);
         let others = || keys.is_full().then(|| keys.find(OTHERS)).flatten();
         match keys.find(key).or_else(others) {
             Some(mut state) => look(&mut state, now),
-            None => look(&mut self.fresh(now), now),
+            None => look(
+                &mut State::new(quota.clone(), now, self.epoch().wall()),
+                now,
+            ),
         }
     }
 
@@ -267,7 +280,7 @@ impl RateLimiter {
 
     /// The quota of whom the request is sent to, where the scope goes by that.
     #[inline]
-    fn granted<'a>(&self, head: &RequestHead<'a>) -> Option<&'a Arc<Quota>> {
+    pub(super) fn granted<'a>(&self, head: &RequestHead<'a>) -> Option<&'a Arc<Quota>> {
         let upstream = head.upstream()?;
         match self.settings().scope {
             Scope::Upstream | Scope::Host => upstream.own_quota(),

@@ -91,6 +91,7 @@ mod counts;
 mod decision;
 mod entrance;
 mod epoch;
+mod forecast;
 mod future;
 mod handle;
 mod layer;

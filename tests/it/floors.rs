@@ -33,8 +33,8 @@ fn floor(file: &str) -> Option<u8> {
     Some(match (top_folder(file), room) {
         (
             "",
-            "config_error" | "cost" | "instant" | "money" | "outcome" | "request" | "sync"
-            | "upstream",
+            "config_error" | "cost" | "forecast" | "instant" | "money" | "outcome" | "request"
+            | "sync" | "upstream",
         ) => 0,
         ("signal" | "upstream", _) => 0,
         ("", "classify" | "clock" | "error" | "keyed" | "keys") => 1,
@@ -43,6 +43,8 @@ fn floor(file: &str) -> Option<u8> {
         (layer, room) if LAYERS.contains(&layer) => match room {
             "config" | "state" | "status" => 0,
             "backoff" | "budget" | "order" | "window" => 0,
+            // One request's way along a chain.
+            "performance" | "plan" | "preferences" | "walk" | "wheel" => 0,
             // What a limiter's state is made of.
             "bucket" | "calendar" | "calendar_count" | "counts" | "decision" | "epoch" => 0,
             "learned" | "limit" | "line" | "kept" | "mark" | "pace" | "queue" | "sliding"
@@ -52,7 +54,7 @@ fn floor(file: &str) -> Option<u8> {
             "edit" | "estimate" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
             "settings" => 1,
-            "admission" | "course" | "handle" => 2,
+            "admission" | "course" | "forecast" | "handle" | "router" => 2,
             "asking" | "entrance" | "limiters" | "outlook" | "permit" | "storage" | "waiter" => 2,
             "future" | "body" | "peek" => 3,
             "service" => 4,

@@ -813,3 +813,106 @@ async fn a_dropped_call_asks_nobody_else_and_cools_nobody() {
     assert!(handle.next_request().now_or_never().is_none());
     assert_eq!(keys(), [""; 0]);
 }
+
+fn with_preferences(preferences: Preferences) -> Request<String> {
+    let mut request = Request::new(String::new());
+    request.extensions_mut().insert(preferences);
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_wants_no_fallback_gets_what_the_first_one_says() {
+    let bench = Bench::new(|chain| chain);
+    let request = with_preferences(Preferences::new().no_fallback());
+    let response = bench.send(request, |_| limited(9)).await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert_eq!(bench.asked(), ["a/1"]);
+    assert_eq!(bench.cooling(), [("a/1".to_owned(), 9_000)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_allows_nobody_fails_and_says_why() {
+    for listed in [1, 3] {
+        let upstreams: Vec<Upstream> = chain().upstreams.drain(..listed).collect();
+        let bench = Bench::new(|_| Chain::new(upstreams));
+        let request = with_preferences(Preferences::new().only(["nobody"]));
+        let error = bench.send(request, |_| ok()).await.unwrap_err();
+        let expected =
+            format!("no upstream could answer; {listed} excluded by the request's preferences");
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(bench.asked(), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_speed_of_answers_is_measured_on_the_way() {
+    let bench = Bench::new(|chain| chain.order(Order::Fastest));
+    let client = service_fn(|request: Request<String>| {
+        bench.asked.lock().unwrap().push(id(&request).to_owned());
+        async move {
+            let wait = match id(&request) {
+                "a/1" => 300,
+                "a/2" => 100,
+                _ => 200,
+            };
+            sleep(Duration::from_millis(wait)).await;
+            ok()
+        }
+    });
+    let service = bench.layer.layer(client);
+    for _ in 0..5 {
+        service
+            .clone()
+            .oneshot(Request::new(String::new()))
+            .await
+            .unwrap();
+    }
+    assert_eq!(bench.asked(), ["a/1", "a/2", "b/1", "a/2", "a/2"]);
+    let standing = bench.layer.router().upstreams();
+    let measured = standing
+        .iter()
+        .map(|it| it.time_to_answer.unwrap().as_millis());
+    assert_eq!(measured.collect::<Vec<_>>(), [300, 100, 200]);
+}
+
+// tensorzero, portkey: a change of the configuration needs a restart.
+#[tokio::test(start_paused = true)]
+async fn a_chain_is_changed_while_services_over_it_are_in_use() {
+    let bench = Bench::new(|chain| chain);
+    let router = bench.layer.router();
+    let client = service_fn(|request: Request<String>| {
+        bench.asked.lock().unwrap().push(id(&request).to_owned());
+        future::ready(status(500))
+    });
+    let service = bench.layer.layer(client);
+    let asked = async || {
+        let _ = service.clone().oneshot(Request::new(String::new())).await;
+        bench.cooldowns.clear_all();
+        bench.asked()
+    };
+    assert_eq!(asked().await, ["a/1", "a/2", "b/1"]);
+    router.add(provider("c").model("1"));
+    assert_eq!(router.remove("a/2"), Ok(true));
+    assert_eq!(router.remove("a/2"), Ok(false));
+    assert_eq!(asked().await, ["a/1", "b/1", "c/1"]);
+    // The one that is there already gives way, and its successor stands in its place.
+    router.add(provider("a").model("1").weight(7));
+    assert_eq!(asked().await, ["a/1", "b/1", "c/1"]);
+    assert_eq!(router.upstreams()[0].upstream.share(), 7);
+    assert!(router.set_weight("c/1", 0) && !router.set_weight("d/1", 0));
+    router
+        .set_chain(router.chain().order(Order::Weighted))
+        .unwrap();
+    assert_eq!(asked().await, ["a/1", "b/1", "c/1"]);
+    router.remove("b/1").unwrap();
+    router.remove("c/1").unwrap();
+    let error = router.remove("a/1").unwrap_err();
+    assert_eq!(error.setting(), "chain");
+    assert_eq!(asked().await, ["a/1"]);
+    let two = [provider("a"), provider("a").key("k").unwrap()].map(|it| it.model("1"));
+    assert_eq!(
+        router.set_chain(Chain::new(two)).unwrap_err().setting(),
+        "chain"
+    );
+    assert_eq!(asked().await, ["a/1"]);
+}

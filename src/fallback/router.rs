@@ -1,0 +1,242 @@
+//! [`Router`]: the handle on a chain that is in use.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http::Request;
+
+use super::{config::Chain, handle::Cooldowns, plan::Plan};
+use crate::{
+    config_error::ConfigError, cost::Cost, forecast::Prospect, request::RequestHead,
+    upstream::Upstream,
+};
+
+/// The handle on the chain of a [`FallbackLayer`](super::FallbackLayer): changes it while it is in use, tells how its
+/// upstreams stand, and gives advice. Cheap to clone; clones share the chain.
+///
+/// A change holds for requests that come after it. Those under way go on along the chain that they began with.
+///
+/// ```
+/// use tower_upstream::{Chain, Cost, FallbackLayer, Order, Provider};
+///
+/// # fn main() -> Result<(), tower_upstream::ConfigError> {
+/// let openai = Provider::openai();
+/// let layer = FallbackLayer::new(Chain::new([openai.model("gpt-4o").weight(99)]).order(Order::Weighted))?;
+/// let router = layer.router();
+/// // One request in a hundred tries the new model; later, one in two.
+/// router.add(openai.model("gpt-5").weight(1));
+/// assert!(router.set_weight("openai/gpt-5", 99));
+/// let best = router.choose_best(Cost::tokens(1_000, 200), &[]).expect("somebody is free");
+/// assert_eq!(best.upstream.id(), "openai/gpt-4o");
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Router {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    plan: Mutex<Arc<Plan>>,
+    /// That of the plan, so that a request takes no lock while nobody changes the chain.
+    version: AtomicU64,
+    cooldowns: Cooldowns,
+}
+
+/// The upstream that would answer a request soonest.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Choice {
+    /// The upstream.
+    pub upstream: Upstream,
+    /// How long the request would wait before it is sent there: in line, or until the cooldown has ended.
+    pub wait: Duration,
+}
+
+/// How an upstream of a chain stands.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Standing {
+    /// The upstream, with its weight, price and quota.
+    pub upstream: Upstream,
+    /// How long it is still left alone; `None` where it is not.
+    pub cooling: Option<Duration>,
+    /// The moving average of the time until its answers began, where [`Order::Fastest`](super::Order::Fastest) or
+    /// [`Order::Learned`](super::Order::Learned) has measured it.
+    pub time_to_answer: Option<Duration>,
+    /// The share of its calls of late that were answered, 0.0 to 1.0, measured likewise; 1.0 where nothing is known.
+    pub success_rate: f64,
+}
+
+impl Router {
+    pub(super) fn new(chain: Chain) -> Result<Self, ConfigError> {
+        chain.check()?;
+        let plan = Arc::new(Plan::new(chain, 0));
+        Ok(Self::assemble(plan, Cooldowns::default()))
+    }
+
+    pub(super) fn with_cooldowns(self, cooldowns: Cooldowns) -> Self {
+        Self::assemble(self.plan(), cooldowns)
+    }
+
+    /// The chain as it is now.
+    pub fn chain(&self) -> Chain {
+        self.lock().chain.clone()
+    }
+
+    /// Puts another chain in its place. What has been learned of the upstreams that stay is kept.
+    ///
+    /// # Errors
+    ///
+    /// When a setting of the chain cannot work; the old one then stays.
+    pub fn set_chain(&self, chain: Chain) -> Result<(), ConfigError> {
+        chain.check()?;
+        self.change(|standing| *standing = chain);
+        Ok(())
+    }
+
+    /// Adds an upstream at the end of the chain, or in the place of the one with the same id.
+    pub fn add(&self, upstream: Upstream) {
+        self.change(
+            |chain| match chain.upstreams.iter_mut().find(|it| **it == upstream) {
+                Some(standing) => *standing = upstream,
+                None => chain.upstreams.push(upstream),
+            },
+        );
+    }
+
+    /// Takes the upstream with this id out of the chain. Says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// When it is the last one: a chain needs one.
+    pub fn remove(&self, id: &str) -> Result<bool, ConfigError> {
+        self.change(|chain| {
+            let Some(index) = chain.index(id) else {
+                return Ok(false);
+            };
+            let upstream = chain.upstreams.remove(index);
+            chain
+                .check()
+                .inspect_err(|_| chain.upstreams.push(upstream))?;
+            Ok(true)
+        })
+    }
+
+    /// Sets the [weight](Upstream::weight) of the upstream with this id. Says whether there is one.
+    pub fn set_weight(&self, id: &str, weight: u32) -> bool {
+        self.change(|chain| {
+            let index = chain.index(id);
+            if let Some(upstream) = index.map(|index| &mut chain.upstreams[index]) {
+                *upstream = upstream.clone().weight(weight);
+            }
+            index.is_some()
+        })
+    }
+
+    /// The upstream that would answer a request of this cost soonest, among those with these ids or all where none is named;
+    /// of equals the one that stands first. `None` where none of them ever would, or nobody knows when.
+    ///
+    /// It goes by cooldowns and by those that the chain [consults](Chain::consult).
+    pub fn choose_best(&self, cost: Cost, preferred: &[&str]) -> Option<Choice> {
+        let (plan, now) = (self.plan(), self.cooldowns().time().now());
+        let mut request = Request::new(());
+        request.extensions_mut().insert(cost);
+        let head = RequestHead::of(&request);
+        let wait = |upstream: &Upstream| {
+            let cooling = self.cooldowns().until(upstream, now);
+            let cooling = cooling.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
+            let wait = match plan.chain.prospect(upstream, &head) {
+                Prospect::Pass { .. } => Duration::ZERO,
+                Prospect::Queue { wait } => wait,
+                Prospect::Refuse { retry_after } => retry_after?,
+                Prospect::TooLarge => return None,
+            };
+            Some(wait.max(cooling))
+        };
+        let named =
+            |upstream: &&Upstream| preferred.is_empty() || preferred.contains(&upstream.id());
+        let upstreams = plan.chain.upstreams.iter().filter(named);
+        let choices = upstreams.filter_map(|upstream| {
+            Some(Choice {
+                wait: wait(upstream)?,
+                upstream: upstream.clone(),
+            })
+        });
+        choices.min_by_key(|choice| choice.wait)
+    }
+
+    /// How the upstreams of the chain stand, as they are listed.
+    pub fn upstreams(&self) -> Vec<Standing> {
+        let (plan, now) = (self.plan(), self.cooldowns().time().now());
+        let upstreams = plan.chain.upstreams.iter().enumerate();
+        upstreams
+            .map(|(index, upstream)| {
+                let performance = plan.performance(index);
+                Standing {
+                    upstream: upstream.clone(),
+                    cooling: self.cooldowns().remaining(upstream),
+                    time_to_answer: performance.time_to_answer(),
+                    success_rate: performance.success_rate(now),
+                }
+            })
+            .collect()
+    }
+
+    /// The cooldowns that it keeps.
+    pub fn cooldowns(&self) -> &Cooldowns {
+        &self.shared.cooldowns
+    }
+
+    pub(super) fn plan(&self) -> Arc<Plan> {
+        self.lock().clone()
+    }
+
+    /// Brings a copy of the plan up to date.
+    #[inline]
+    pub(super) fn refresh(&self, plan: &mut Arc<Plan>) {
+        if plan.version != self.shared.version.load(Ordering::Acquire) {
+            *plan = self.plan();
+        }
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut Chain) -> R) -> R {
+        let mut plan = self.lock();
+        let mut chain = plan.chain.clone();
+        let result = change(&mut chain);
+        let next = plan.changed(chain);
+        self.shared.version.store(next.version, Ordering::Release);
+        *plan = Arc::new(next);
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Plan>> {
+        let plan = &self.shared.plan;
+        plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn assemble(plan: Arc<Plan>, cooldowns: Cooldowns) -> Self {
+        let shared = Shared {
+            version: AtomicU64::new(plan.version),
+            plan: Mutex::new(plan),
+            cooldowns,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("chain", &self.chain())
+            .field("cooldowns", self.cooldowns())
+            .finish()
+    }
+}

@@ -1,0 +1,268 @@
+//! One request's walk along a chain. Pure: it is told the time and what is known, and says whom to ask.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    config::{Chain, WhenExhausted},
+    order::Order,
+    plan::Plan,
+    preferences::Preferences,
+};
+use crate::{cost::Cost, forecast::Prospect, instant::after, upstream::Upstream};
+
+/// One request's walk along a chain, each upstream at most once.
+#[derive(Debug)]
+pub(super) struct Walk {
+    order: Order,
+    cost: Option<Cost>,
+    preferences: Option<Preferences>,
+    /// Who was asked last.
+    asked: Option<usize>,
+    /// Who has failed, and when it may be asked again where that is known.
+    failed: Vec<(usize, Option<Instant>)>,
+    /// The latest end of a wait for the soonest; `None` where the chain does not wait.
+    patience: Option<Instant>,
+    /// The largest context that was too small.
+    too_small: Option<u64>,
+    /// How many would have refused the request at the last turn.
+    refused: usize,
+}
+
+/// What is known when it is decided whom to ask.
+pub(super) struct Sight<C, P> {
+    pub(super) now: Instant,
+    /// Whether the request may have another attempt.
+    pub(super) is_allowed: bool,
+    /// Until when an upstream is left alone.
+    pub(super) cooling: C,
+    /// What would become of the request there.
+    pub(super) prospect: P,
+}
+
+/// What to do with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Ask the upstream at this place; so many others could still be asked.
+    Try { index: usize, alternatives: u32 },
+    /// Nobody can be asked now: ask again when the soonest is back.
+    Wait { until: Instant },
+    /// Nobody is left. `soonest` is when the first may be asked again, where that is known.
+    Exhausted { soonest: Option<Instant> },
+}
+
+/// How one that may be asked compares with others: the least goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    class: Class,
+    key: u64,
+    index: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Free,
+    /// It would make the request wait for longer than the chain likes.
+    Queues,
+    /// The request is too large for it, as far as can be estimated. It is asked when nobody else is left, for estimates err.
+    TooSmall,
+}
+
+impl Walk {
+    pub(super) fn new(
+        chain: &Chain,
+        cost: Option<Cost>,
+        preferences: Option<Preferences>,
+        deadline: Option<Instant>,
+        now: Instant,
+    ) -> Self {
+        let patience = match chain.when_exhausted {
+            WhenExhausted::Wait { max } => Some(after(now, max)),
+            WhenExhausted::Fail | WhenExhausted::TryAnyway => None,
+        };
+        let wanted = preferences.as_ref().and_then(Preferences::wanted_order);
+        Self {
+            order: wanted.unwrap_or(chain.order),
+            cost,
+            preferences,
+            asked: None,
+            failed: Vec::new(),
+            patience: patience.map(|end| deadline.map_or(end, |deadline| end.min(deadline))),
+            too_small: None,
+            refused: 0,
+        }
+    }
+
+    pub(super) fn order(&self) -> Order {
+        self.order
+    }
+
+    /// Who was asked last.
+    pub(super) fn asked(&self) -> Option<usize> {
+        self.asked
+    }
+
+    /// How many of the chain the request does not allow.
+    pub(super) fn excluded(&self, chain: &Chain) -> usize {
+        let upstreams = chain.upstreams.iter();
+        upstreams.filter(|upstream| !self.allows(upstream)).count()
+    }
+
+    /// How many were passed by at the last turn because they would have refused the request.
+    pub(super) fn refused(&self) -> usize {
+        self.refused
+    }
+
+    /// Whose turn it is.
+    pub(super) fn turn<C, P>(&mut self, plan: &Plan, mut sight: Sight<C, P>) -> Turn
+    where
+        C: FnMut(&Upstream) -> Option<Instant>,
+        P: FnMut(&Upstream) -> Prospect,
+    {
+        let (mut best, mut free) = (None::<Rank>, 0_u32);
+        let (mut refused, mut back) = (0, None);
+        for (index, upstream) in self.open(&plan.chain) {
+            if (sight.cooling)(upstream).is_some() {
+                continue;
+            }
+            free += 1;
+            if best.is_some_and(|best| self.is_decided_by(best)) {
+                continue;
+            }
+            let prospect = (sight.prospect)(upstream);
+            if let Prospect::Refuse { retry_after } = prospect {
+                (free, refused) = (free - 1, refused + 1);
+                let soonest = retry_after.map(|wait| (after(sight.now, wait), index));
+                back = [back, soonest].into_iter().flatten().min();
+                continue;
+            }
+            let class = self.class(upstream, prospect, plan.chain.max_wait);
+            let key = match (class, prospect) {
+                (Class::Queues, Prospect::Queue { wait }) => nanos(wait),
+                _ => plan.rank(index, self.order, self.cost, prospect, sight.now),
+            };
+            let rank = Rank { class, key, index };
+            best = Some(best.map_or(rank, |best| best.min(rank)));
+        }
+        self.refused = refused;
+        match best {
+            Some(best) if sight.is_allowed => {
+                plan.chosen(best.index, self.order);
+                self.ask(best.index, free - 1)
+            }
+            // The cap ends the walk, not the upstreams: there is no time to wait for.
+            Some(_) => Turn::Exhausted { soonest: None },
+            None => self.nobody_free(&plan.chain, back, sight.cooling),
+        }
+    }
+
+    /// Whether anybody could be asked after the one that is asked now, were it not cooling down.
+    pub(super) fn goes_on(&self, chain: &Chain) -> bool {
+        !self.is_final() && self.open(chain).next().is_some()
+    }
+
+    /// Whether the request wants what the one that was asked says, whatever it is.
+    pub(super) fn is_final(&self) -> bool {
+        let preferences = self.preferences.as_ref();
+        preferences.is_some_and(Preferences::is_without_fallback)
+    }
+
+    /// Remembers that the one asked last has failed, and in how long it may be asked again where that is known.
+    pub(super) fn failed(&mut self, back_in: Option<Duration>, now: Instant) {
+        if let Some(index) = self.asked {
+            self.failed
+                .push((index, back_in.map(|time| after(now, time))));
+        }
+    }
+
+    /// Remembers that the request is too large for the context of this upstream: no smaller one is asked.
+    pub(super) fn too_large_for(&mut self, upstream: &Upstream) {
+        self.too_small = self.too_small.max(upstream.context());
+    }
+
+    fn is_decided_by(&self, best: Rank) -> bool {
+        best.class == Class::Free && self.order.is_decided_by(best.key)
+    }
+
+    fn class(&self, upstream: &Upstream, prospect: Prospect, max_wait: Duration) -> Class {
+        let sure = |cost: Cost| match cost.is_guess {
+            true => cost.input_tokens,
+            false => cost.total_tokens(),
+        };
+        let size = self.cost.map_or(0, sure);
+        match prospect {
+            _ if upstream.context().is_some_and(|context| size > context) => Class::TooSmall,
+            Prospect::TooLarge => Class::TooSmall,
+            Prospect::Queue { wait } if wait > max_wait => Class::Queues,
+            _ => Class::Free,
+        }
+    }
+
+    /// `back` is who would refuse the request and until when, the soonest.
+    fn nobody_free(
+        &mut self,
+        chain: &Chain,
+        back: Option<(Instant, usize)>,
+        mut cooling: impl FnMut(&Upstream) -> Option<Instant>,
+    ) -> Turn {
+        let known = |(index, upstream): (usize, &Upstream)| {
+            // One that has failed and is back already counts from then.
+            let known = || self.failed.iter().find(|(failed, _)| *failed == index)?.1;
+            Some((cooling(upstream).or_else(known)?, index))
+        };
+        let upstreams = chain.upstreams.iter().enumerate();
+        let allowed = upstreams.filter(|(_, upstream)| self.allows(upstream));
+        let soonest = allowed.filter_map(known).chain(back).min();
+        match (soonest, self.asked, chain.when_exhausted) {
+            (Some((_, index)), None, WhenExhausted::TryAnyway) => self.ask(index, 0),
+            (Some((until, _)), None, WhenExhausted::Wait { .. })
+                if self.patience.is_some_and(|end| until <= end) =>
+            {
+                Turn::Wait { until }
+            }
+            (soonest, ..) => Turn::Exhausted {
+                soonest: soonest.map(|(back, _)| back),
+            },
+        }
+    }
+
+    fn ask(&mut self, index: usize, alternatives: u32) -> Turn {
+        self.asked = Some(index);
+        Turn::Try {
+            index,
+            alternatives,
+        }
+    }
+
+    /// Whoever has not been asked yet, whom the request allows, and whose context may be large enough.
+    fn open<'a>(&'a self, chain: &'a Chain) -> impl Iterator<Item = (usize, &'a Upstream)> {
+        let is_asked = |index| {
+            let mut failed = self.failed.iter();
+            self.asked == Some(index) || failed.any(|(failed, _)| *failed == index)
+        };
+        let all = chain.upstreams.iter().enumerate();
+        all.filter(move |(index, upstream)| {
+            !is_asked(*index) && self.fits(upstream) && self.allows(upstream)
+        })
+    }
+
+    fn allows(&self, upstream: &Upstream) -> bool {
+        let preferences = self.preferences.as_ref();
+        preferences.is_none_or(|preferences| preferences.allows(upstream))
+    }
+
+    /// A context that is not known may be large enough.
+    fn fits(&self, upstream: &Upstream) -> bool {
+        match (upstream.context(), self.too_small) {
+            (Some(context), Some(too_small)) => context > too_small,
+            _ => true,
+        }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[path = "walk/tests.rs"]
+mod tests;

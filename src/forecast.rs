@@ -1,0 +1,94 @@
+//! What a layer below would make of a request, asked before the request is sent.
+
+use std::time::Duration;
+
+use crate::{request::RequestHead, upstream::Upstream};
+
+/// Says what would become of a request that were sent to an upstream now, for who has to choose among several.
+///
+/// [`RateLimiter`](crate::RateLimiter) and [`CircuitBreaker`](crate::CircuitBreaker) do; give their handles to
+/// [`Chain::consult`](crate::Chain::consult); a closure will do as well. Asking takes nothing and changes nothing, so an answer may be outdated by the
+/// time that the request comes; the layer itself then has the last word.
+pub trait Forecast: Send + Sync {
+    /// What would become of this request if it went to this upstream now. `head` already names the upstream.
+    fn forecast(&self, upstream: &Upstream, head: &RequestHead<'_>) -> Prospect;
+}
+
+impl<F> Forecast for F
+where
+    F: Fn(&Upstream, &RequestHead<'_>) -> Prospect + Send + Sync,
+{
+    fn forecast(&self, upstream: &Upstream, head: &RequestHead<'_>) -> Prospect {
+        self(upstream, head)
+    }
+}
+
+/// What would become of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Prospect {
+    /// It would pass at once.
+    Pass {
+        /// The share of the tightest limit that would be taken with it: 0.0 none, 1.0 all.
+        taken: f64,
+    },
+    /// It would wait in line for about so long.
+    Queue {
+        /// The wait, as far as can be known.
+        wait: Duration,
+    },
+    /// It would be refused.
+    Refuse {
+        /// How long until one like it would not, where that is known.
+        retry_after: Option<Duration>,
+    },
+    /// It costs more than is ever allowed.
+    TooLarge,
+}
+
+impl Prospect {
+    /// Nothing is known that would hold it back.
+    pub const FREE: Self = Self::Pass { taken: 0.0 };
+
+    /// What becomes of a request that must pass both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::TooLarge, _) | (_, Self::TooLarge) => Self::TooLarge,
+            (Self::Refuse { retry_after: a }, Self::Refuse { retry_after: b }) => Self::Refuse {
+                // Who does not know when says nothing against the other's time.
+                retry_after: a.max(b),
+            },
+            (refuse @ Self::Refuse { .. }, _) | (_, refuse @ Self::Refuse { .. }) => refuse,
+            (Self::Queue { wait: a }, Self::Queue { wait: b }) => Self::Queue { wait: a.max(b) },
+            (queue @ Self::Queue { .. }, _) | (_, queue @ Self::Queue { .. }) => queue,
+            (Self::Pass { taken: a }, Self::Pass { taken: b }) => Self::Pass { taken: a.max(b) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_prospects_the_worse_holds() {
+        let ms = Duration::from_millis;
+        let worse_and_worse = [
+            Prospect::FREE,
+            Prospect::Pass { taken: 0.5 },
+            Prospect::Queue { wait: ms(1) },
+            Prospect::Queue { wait: ms(2) },
+            Prospect::Refuse { retry_after: None },
+            Prospect::Refuse {
+                retry_after: Some(ms(1)),
+            },
+            Prospect::TooLarge,
+        ];
+        for (index, better) in worse_and_worse.into_iter().enumerate() {
+            for worse in &worse_and_worse[index..] {
+                assert_eq!(better.and(*worse), *worse);
+                assert_eq!(worse.and(better), *worse);
+            }
+        }
+    }
+}
