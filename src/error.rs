@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, fmt, io, sync::Arc, time::Duration};
 
 use crate::{
     outcome::{Failure, FailureKind},
+    plain_words::{TOO_LARGE, again},
     request::Attempt,
 };
 
@@ -81,17 +82,17 @@ impl Error {
     /// # }
     /// ```
     pub fn user_message(&self) -> String {
-        let again = match self.retry_after() {
-            Some(wait) => format!("Please try again in {}.", in_words(wait)),
-            None => "Please try again later.".to_owned(),
-        };
+        let again = again(self.retry_after());
         match self {
             Self::RateLimited(RateLimited {
                 reason: RefusalReason::TooLarge,
                 ..
-            }) => "The request is larger than the service accepts. Please shorten it.".to_owned(),
+            }) => TOO_LARGE.to_owned(),
             Self::RateLimited(_) => format!("The service is rate limited. {again}"),
             Self::CircuitOpen(_) => format!("The service is not available at the moment. {again}"),
+            Self::Exhausted(exhausted) if exhausted.is_refused() => {
+                format!("No provider is available at the moment. {again}")
+            }
             Self::Exhausted(exhausted) if exhausted.is_rate_limited() => {
                 format!("All alternative providers are rate limited. {again}")
             }
@@ -225,15 +226,24 @@ pub struct Exhausted {
 }
 
 impl Exhausted {
-    /// Whether rate limits alone are the reason.
+    /// Whether rate limits alone are the reason, refusals of our own among them.
     pub fn is_rate_limited(&self) -> bool {
-        let attempts = self.attempts.iter().map(|attempt| &attempt.failure.kind);
-        attempts.chain(&self.cooling).all(|kind| {
+        self.kinds().all(|kind| {
             matches!(
                 kind,
                 FailureKind::RateLimited | FailureKind::QuotaExhausted | FailureKind::Refused
             )
         })
+    }
+
+    /// Whether only our own limiters and breakers spoke. Which of the two, the ledger does not tell.
+    fn is_refused(&self) -> bool {
+        self.kinds().next().is_some() && self.kinds().all(|kind| kind == FailureKind::Refused)
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = FailureKind> {
+        let attempts = self.attempts.iter().map(|attempt| attempt.failure.kind);
+        attempts.chain(self.cooling.iter().copied())
     }
 
     /// Whether every attempt was refused before it was sent, by our own limiters and breakers.
@@ -271,17 +281,6 @@ impl fmt::Display for Exhausted {
 }
 
 impl std::error::Error for Exhausted {}
-
-/// Seconds below a minute and a half, minutes below an hour and a half, hours beyond; always rounded up.
-fn in_words(wait: Duration) -> String {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    let (count, unit) = match seconds {
-        0..=90 => (seconds.max(1), "second"),
-        91..=5_400 => (seconds.div_ceil(60), "minute"),
-        _ => (seconds.div_ceil(3_600), "hour"),
-    };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
-}
 
 /// The kinds of I/O error that only the making of a connection gives. An unreachable host is not among them: a connection
 /// that stands can report it, too.
@@ -382,20 +381,12 @@ mod tests {
     }
 
     #[test]
-    fn the_message_for_users_names_the_wait_as_a_person_would() {
-        let limited = [FailureKind::RateLimited];
-        for (seconds, words) in [
-            (1, "1 second"),
-            (90, "90 seconds"),
-            (1_316, "22 minutes"),
-            (5_401, "2 hours"),
-        ] {
-            let message = exhausted(&limited, Some(seconds)).user_message();
-            assert_eq!(
-                message,
-                format!("All alternative providers are rate limited. Please try again in {words}.")
-            );
-        }
+    fn the_message_for_users_tells_what_happened_and_when_to_come_back() {
+        let message = exhausted(&[FailureKind::RateLimited], Some(1_316)).user_message();
+        assert_eq!(
+            message,
+            "All alternative providers are rate limited. Please try again in 22 minutes."
+        );
         let message = exhausted(&[FailureKind::ServerError], None).user_message();
         assert_eq!(message, "No provider could answer. Please try again later.");
     }

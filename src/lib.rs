@@ -101,6 +101,7 @@ mod instant;
 mod keyed;
 mod keys;
 mod money;
+mod plain_words;
 mod sync;
 
 #[cfg(test)]
@@ -110,7 +111,9 @@ pub use circuit_breaker::{
     CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, CircuitState,
 };
 pub use error::{ConfigError, Error};
-pub use fallback::{Chain, Cooldowns, FallbackLayer, Order, Preferences, Router, WhenExhausted};
+pub use fallback::{
+    Chain, Cooldowns, FallbackLayer, LastResortLayer, Order, Preferences, Router, WhenExhausted,
+};
 pub use intake::IntakeLayer;
 pub use money::Money;
 pub use outcome::{Failure, FailureKind, Outcome};

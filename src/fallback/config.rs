@@ -201,19 +201,8 @@ impl Chain {
 
     /// Whether the next upstream is asked after this failure.
     pub(super) fn falls_back(&self, failure: &Failure) -> bool {
-        let by_default = match failure.kind {
-            FailureKind::RateLimited
-            | FailureKind::QuotaExhausted
-            | FailureKind::Overloaded
-            | FailureKind::ServerError
-            | FailureKind::Timeout
-            | FailureKind::Transport
-            | FailureKind::RequestTooLarge
-            | FailureKind::NotFound
-            | FailureKind::Refused => true,
-            FailureKind::Auth | FailureKind::InvalidRequest | FailureKind::ContentFiltered => false,
-        };
-        failure.fall_back && (by_default || self.opted_in.contains(&failure.kind))
+        let opted_in = failure.fall_back && self.opted_in.contains(&failure.kind);
+        opted_in || falls_back_by_default(failure)
     }
 
     /// How long the upstream is left alone after this failure, `None` where it may be asked again at once.
@@ -221,6 +210,23 @@ impl Chain {
         let time = failure.hint().unwrap_or(self.cooldown);
         (speaks_of_the_next_request(failure.kind) && !time.is_zero()).then_some(time)
     }
+}
+
+/// Whether another may do better, unless the user knows more.
+pub(super) fn falls_back_by_default(failure: &Failure) -> bool {
+    let by_default = match failure.kind {
+        FailureKind::RateLimited
+        | FailureKind::QuotaExhausted
+        | FailureKind::Overloaded
+        | FailureKind::ServerError
+        | FailureKind::Timeout
+        | FailureKind::Transport
+        | FailureKind::RequestTooLarge
+        | FailureKind::NotFound
+        | FailureKind::Refused => true,
+        FailureKind::Auth | FailureKind::InvalidRequest | FailureKind::ContentFiltered => false,
+    };
+    failure.fall_back && by_default
 }
 
 /// Whether the next request would meet such a failure as well.

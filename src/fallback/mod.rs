@@ -82,6 +82,8 @@
 //! [LiteLLM's router](https://docs.litellm.ai/docs/router/learn/reliability), whose bugs are among the tests; a request
 //! that is wrong is not repeated elsewhere, as in [orq.ai's](https://docs.orq.ai/docs/proxy/retries).
 
+pub mod last_resort;
+
 mod config;
 mod course;
 mod future;
@@ -100,6 +102,8 @@ mod wheel;
 pub use config::{Chain, WhenExhausted};
 pub use future::ResponseFuture;
 pub use handle::{Cooldown, Cooldowns};
+#[doc(inline)]
+pub use last_resort::{Cause, LastResortLayer};
 pub use layer::FallbackLayer;
 pub use order::Order;
 pub use preferences::Preferences;

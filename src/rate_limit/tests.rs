@@ -28,6 +28,7 @@ use crate::{
 };
 
 mod anchors;
+mod forecast;
 mod handle;
 mod judge;
 #[cfg(shuttle)]

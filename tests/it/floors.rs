@@ -33,8 +33,8 @@ fn floor(file: &str) -> Option<u8> {
     Some(match (top_folder(file), room) {
         (
             "",
-            "config_error" | "cost" | "forecast" | "instant" | "money" | "outcome" | "request"
-            | "sync" | "upstream",
+            "config_error" | "cost" | "forecast" | "instant" | "money" | "outcome" | "plain_words"
+            | "request" | "sync" | "upstream",
         ) => 0,
         ("signal" | "upstream", _) => 0,
         ("", "classify" | "clock" | "error" | "keyed" | "keys") => 1,
@@ -53,7 +53,7 @@ fn floor(file: &str) -> Option<u8> {
             "saved" | "snapshot" | "fields" | "form" | "problem" => 0,
             "edit" | "estimate" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
-            "settings" => 1,
+            "settings" | "cause" => 1,
             "admission" | "course" | "forecast" | "handle" | "router" => 2,
             "asking" | "entrance" | "limiters" | "outlook" | "permit" | "storage" | "waiter" => 2,
             "future" | "body" | "peek" => 3,

@@ -27,6 +27,9 @@ use crate::{
     upstream::{Provider, ServedBy, Upstream},
 };
 
+#[path = "tests/anchors.rs"]
+mod anchors;
+
 type Answer = Result<Response<String>, BoxError>;
 
 /// A layer over `a/1`, `a/2`, `b/1`, and a client that answers by upstream and notes who was asked, and when.
