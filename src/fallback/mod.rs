@@ -1,6 +1,8 @@
 //! Sends a request to the next upstream when one fails, and leaves failing upstreams alone for a while.
 //!
-//! 1. The upstreams of a [`Chain`] are asked in their order, each at most once for a request. The chosen one travels
+//! 1. The upstreams of a [`Chain`] are asked in its [`Order`]: as listed, local ones first, the cheapest for this request, the
+//!    one with the most headroom, the fastest, by weight, or by what they have answered. Each is asked at most once for a
+//!    request. The chosen one travels
 //!    inwards as an [`Upstream`](crate::Upstream) in the request's extensions, for the layers and the client inside; who
 //!    answered travels outwards as [`ServedBy`](crate::ServedBy) in those of the response. They are told apart by their
 //!    ids: a second key for the same service is a provider with a name of its own.
@@ -21,11 +23,18 @@
 //!    limiter inside honours the hint already. Its cap holds for the retries inside.
 //! 8. The request is copied while there may be another attempt. One whose body cannot be copied (see
 //!    [`Replay`](crate::body::Replay)) is sent once, and the caller gets what that upstream said.
+//! 9. Limiters and breakers inside can be [consulted](Chain::consult) before each attempt: who would refuse the request is
+//!    passed by without a call, and who would make it queue for longer than [`Chain::max_wait`] is asked after those who are
+//!    free. So a short queue is waited in, and a long one is left to those who have nobody else. An upstream whose context is
+//!    too small for what the request is estimated at is asked last, for estimates err.
+//! 10. A request may have [`Preferences`] of its own: another order, only these upstreams, never those, no fallback. The
+//!     [`Router`] changes the chain while it is in use.
 //!
 //! A refused caller sees [`Error::Exhausted`](crate::Error::Exhausted): every attempt with its upstream, what it meant and
 //! how long it took, and [`retry_after`](crate::Error::retry_after), the time until the soonest is back. A response that
 //! the caller has is never switched: where a stream breaks in the middle, it breaks. Nor does the layer protect against
-//! an upstream that answers slowly; put a timeout inside of it.
+//! an upstream that answers slowly; put a timeout inside of it. Another service, or a response of your own, as the end of
+//! the chain is a layer outside of this one: see [`last_resort`].
 //!
 //! # Examples
 //!
