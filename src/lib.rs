@@ -112,7 +112,7 @@ pub use circuit_breaker::{
 };
 pub use error::{ConfigError, Error};
 pub use fallback::{
-    Chain, Cooldowns, FallbackLayer, LastResortLayer, Order, Preferences, Router, WhenExhausted,
+    Chain, Cooldowns, FallbackLayer, LastResortLayer, Order, Preferences, WhenExhausted,
 };
 pub use intake::IntakeLayer;
 pub use money::Money;
