@@ -84,6 +84,7 @@ pub mod clock;
 pub mod error;
 pub mod fallback;
 pub mod forecast;
+pub mod guide;
 pub mod intake;
 pub mod observe;
 pub mod outcome;

@@ -39,7 +39,7 @@ fn floor(file: &str) -> Option<u8> {
         ("signal" | "upstream", _) => 0,
         ("", "classify" | "clock" | "error" | "keyed" | "keys") => 1,
         ("body" | "observe", _) => 1,
-        ("", "lib") => 7,
+        ("", "guide" | "lib") => 7,
         (layer, room) if LAYERS.contains(&layer) => match room {
             "config" | "state" | "status" => 0,
             "backoff" | "budget" | "order" | "window" => 0,
