@@ -206,11 +206,12 @@ fn crate_imports() -> Vec<Import> {
     imports(&sources())
 }
 
-/// The text of every file in `src`, those of tests too.
+/// The text of every Rust file in `src`, those of tests too.
 fn sources() -> Sources {
     let src = root().join("src");
     let files = files_in(&src).into_iter();
     files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
         .map(|path| (below(&src, &path), read(&path)))
         .collect()
 }
