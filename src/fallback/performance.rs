@@ -45,22 +45,23 @@ impl Performance {
     /// The share of calls that were answered, 0.0 to 1.0, as [`HALF_LIFE`] weighs them, with one answer more than there
     /// were: without any call it is 1.0.
     pub(super) fn success_rate(&self, now: Instant) -> f64 {
-        let mut at_present = *self;
-        at_present.fade(now);
-        (at_present.answered + 1.0) / (at_present.answered + at_present.failed + 1.0)
+        if self.failed == 0.0 {
+            return 1.0;
+        }
+        let left = self.left(now);
+        let (answered, failed) = (self.answered * left, self.failed * left);
+        (answered + 1.0) / (answered + failed + 1.0)
     }
 
     /// How it ranks by speed, the fastest first, in nanoseconds. One that was never asked goes before all others, and one that
     /// has only ever failed after them. What was measured halves with each [`HALF_LIFE`], so that the slower is asked again
     /// after a time that grows with how much slower it was.
     pub(super) fn rank_by_speed(&self, now: Instant) -> u64 {
-        let Some(speed) = self.speed else {
-            let failed_of_late = self.success_rate(now) < 0.75;
-            return if failed_of_late { u64::MAX } else { 0 };
-        };
-        let age = now.saturating_duration_since(speed.at).as_nanos();
-        let halvings = age as f64 / HALF_LIFE.as_nanos() as f64;
-        (speed.average.as_nanos() as f64 * (-halvings).exp2()) as u64
+        match self.speed {
+            Some(speed) => halved(nanos(speed.average), age(speed.at, now)),
+            None if self.failed == 0.0 || self.success_rate(now) > FORGIVEN => 0,
+            None => u64::MAX,
+        }
     }
 
     /// How it ranks by what it has answered, the best first: the rate in steps of 5 %, so that a single failure among many
@@ -70,15 +71,35 @@ impl Performance {
     }
 
     fn fade(&mut self, now: Instant) {
-        let age = self
-            .counted
-            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        let left = (-age.as_secs_f64() / HALF_LIFE.as_secs_f64()).exp2();
+        let left = self.left(now);
         self.answered *= left;
         self.failed *= left;
         // A clock that steps back neither fades nor restores.
         self.counted = self.counted.max(Some(now));
     }
+
+    /// What is left now of what was counted.
+    fn left(&self, now: Instant) -> f64 {
+        let age = self.counted.map_or(0, |at| age(at, now));
+        (-(age as f64) / HALF_LIFE as f64).exp2()
+    }
+}
+
+/// What is left of it after this age: halved for each half-life, and on a straight line between two halvings.
+fn halved(nanos: u64, age: u64) -> u64 {
+    let (halvings, rest) = (age / HALF_LIFE, age % HALF_LIFE);
+    let nanos = nanos.checked_shr(halvings.try_into().unwrap_or(u32::MAX));
+    let nanos = nanos.unwrap_or(0);
+    // In 1,024ths, which is as exact as such a measure is.
+    nanos - (nanos / 2048) * (rest / (HALF_LIFE / 1024))
+}
+
+fn age(at: Instant, now: Instant) -> u64 {
+    nanos(now.saturating_duration_since(at))
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A fifth of what is new, as TCP's estimate of the round trip time weighs an eighth (RFC 6298): answers of models vary
@@ -87,8 +108,12 @@ fn weigh(average: Duration, sample: Duration) -> Duration {
     average.saturating_mul(4).saturating_add(sample) / 5
 }
 
-/// After this time, what was measured counts half: the time for which an upstream cools down when it does not say.
-const HALF_LIFE: Duration = Duration::from_secs(300);
+/// After this time in nanoseconds, what was measured counts half: 5 min, for which an upstream cools down when it does not
+/// say.
+const HALF_LIFE: u64 = 300 * 1_000_000_000;
+
+/// One that has only ever failed is taken as one that was never asked when so little of its failures is left.
+const FORGIVEN: f64 = 0.75;
 
 const STEPS: u64 = 20;
 
@@ -99,6 +124,10 @@ mod tests {
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
     }
 
     // liter-llm 2.4 timed failures too: the fastest failure won, and 99 of 100 calls failed.
@@ -123,12 +152,13 @@ mod tests {
         let faster = |fast: &Performance, after: Duration| {
             fast.rank_by_speed(start + after) < slow.rank_by_speed(start + after)
         };
+        let half_life = Duration::from_nanos(HALF_LIFE);
         assert!(faster(&fast, Duration::ZERO));
         // Four times slower: its turn comes after two half-lives of not being asked.
-        fast.answered(ms(100), start + HALF_LIFE * 2 - ms(1));
-        assert!(faster(&fast, HALF_LIFE * 2 - ms(1)));
-        fast.answered(ms(100), start + HALF_LIFE * 2 + ms(1));
-        assert!(!faster(&fast, HALF_LIFE * 2 + ms(1)));
+        fast.answered(ms(100), start + half_life * 2 - secs(1));
+        assert!(faster(&fast, half_life * 2 - secs(1)));
+        fast.answered(ms(100), start + half_life * 2 + secs(1));
+        assert!(!faster(&fast, half_life * 2 + secs(1)));
     }
 
     #[test]
@@ -136,10 +166,11 @@ mod tests {
         let start = TokioClock.now();
         let mut performance = Performance::default();
         assert_eq!(performance.rank_by_success(start), 0);
+        let half_life = Duration::from_nanos(HALF_LIFE);
         (0..3).for_each(|_| performance.failed(start));
         assert_eq!(performance.success_rate(start), 0.25);
-        assert_eq!(performance.success_rate(start + HALF_LIFE), 0.4);
-        assert!(performance.success_rate(start + HALF_LIFE * 10) > 0.99);
+        assert_eq!(performance.success_rate(start + half_life), 0.4);
+        assert!(performance.success_rate(start + half_life * 10) > 0.99);
         assert_eq!(performance.rank_by_success(start), 15);
     }
 
@@ -150,6 +181,17 @@ mod tests {
         (0..99).for_each(|_| performance.answered(ms(1), now));
         performance.failed(now);
         assert_eq!(performance.rank_by_success(now), 0);
+    }
+
+    #[test]
+    fn a_measure_falls_steadily_and_by_half_in_each_half_life() {
+        assert_eq!(halved(4_096_000, 0), 4_096_000);
+        assert_eq!(halved(4_096_000, HALF_LIFE / 2), 3_072_000);
+        assert_eq!(halved(4_096_000, HALF_LIFE), 2_048_000);
+        assert_eq!(halved(4_096_000, HALF_LIFE * 3), 512_000);
+        assert_eq!(halved(u64::MAX, u64::MAX), 0);
+        let steps = (0..5_000).map(|step| halved(1_000_000_000, step * (HALF_LIFE / 1_000)));
+        assert!(steps.is_sorted_by(|before, after| before >= after));
     }
 
     #[test]

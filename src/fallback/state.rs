@@ -1,10 +1,11 @@
 //! Who is cooling down. Pure: it is told the time.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
+
+use hashbrown::HashMap;
 
 use crate::{
     instant::after,
@@ -23,6 +24,7 @@ pub(super) struct State {
     latest: Option<Instant>,
 }
 
+/// By whom: the ids are the user's own, so that nobody can choose them to collide, and a fast hash will do.
 pub(super) type Entries = HashMap<Arc<str>, Entry>;
 
 /// Until when, and why.
@@ -50,7 +52,7 @@ impl State {
             (&mut self.upstreams, upstream.shared_id().clone())
         };
         // Only ever longer: a second, shorter hint does not unsay the first.
-        if until <= entries.get(&key).map_or(now, |standing| standing.until) {
+        if until <= entries.get(&*key).map_or(now, |standing| standing.until) {
             return None;
         }
         let kind = failure.kind;
