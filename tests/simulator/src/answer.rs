@@ -3,7 +3,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::{dialect::Dialect, question::Completion};
+use crate::{
+    dialect::Dialect,
+    question::{Completion, Form},
+};
 
 /// A successful answer in the format of the request.
 #[derive(Debug)]
@@ -16,8 +19,10 @@ pub(crate) struct Answer<'a> {
 
 impl Answer<'_> {
     pub(crate) fn whole(&self) -> Value {
-        if self.completion.native {
-            return self.message(&self.words().collect::<String>());
+        match self.completion.form {
+            Form::Messages => return self.message(&self.words().collect::<String>()),
+            Form::Embeddings(texts) => return self.embeddings(texts),
+            Form::Chat => {}
         }
         let mut body = self.chat(
             "chat.completion",
@@ -37,7 +42,7 @@ impl Answer<'_> {
 
     /// The events of a stream, each as it goes over the wire.
     pub(crate) fn events(&self) -> Vec<Bytes> {
-        if self.completion.native {
+        if self.completion.form == Form::Messages {
             self.message_events()
         } else {
             self.chunks()
@@ -145,6 +150,20 @@ impl Answer<'_> {
                 "input_tokens": self.completion.prompt_tokens,
                 "output_tokens": self.completion_tokens,
             },
+        })
+    }
+
+    /// The same short vector for each text, as numbers whatever the encoding that was asked for.
+    fn embeddings(&self, texts: usize) -> Value {
+        let vector = [0.6, 0.0, -0.8, 0.0];
+        let data = (0..texts)
+            .map(|index| json!({"object": "embedding", "index": index, "embedding": vector}));
+        let tokens = self.completion.prompt_tokens;
+        json!({
+            "object": "list",
+            "data": data.collect::<Value>(),
+            "model": self.completion.model,
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         })
     }
 

@@ -7,7 +7,7 @@
 //!
 //! # Rules
 //!
-//! 1. `POST …/chat/completions` is served by every provider, `POST …/messages` by Anthropic,
+//! 1. `POST …/chat/completions` is served by every provider, `POST …/messages` by Anthropic, `POST …/embeddings` by OpenAI,
 //!    `GET …/models` by all. Everything else is a 404 in the provider's shape.
 //! 2. A request is looked at in this order: key (401), body (400), [script](Simulator::script),
 //!    model (404), quotas (429, or what the provider says to a request that can never fit).

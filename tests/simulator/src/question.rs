@@ -21,20 +21,36 @@ pub(crate) struct Completion {
     pub(crate) max_tokens: Option<u64>,
     pub(crate) stream: bool,
     pub(crate) include_usage: bool,
-    /// In Anthropic's own format, not in OpenAI's.
-    pub(crate) native: bool,
+    pub(crate) form: Form,
+}
+
+/// What a completion is asked for as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// OpenAI's chat completions.
+    Chat,
+    /// Anthropic's own messages.
+    Messages,
+    /// OpenAI's embeddings, of so many texts.
+    Embeddings(usize),
 }
 
 impl Question {
     pub(crate) fn read(dialect: Dialect, head: &Parts, body: &[u8]) -> Self {
         let path = head.uri.path();
-        let native = dialect == Dialect::Anthropic && path.ends_with("/messages");
-        if head.method == Method::GET && path.ends_with("/models") {
-            Self::Models
-        } else if head.method == Method::POST && (native || path.ends_with("/chat/completions")) {
-            Completion::read(body, native).map_or_else(Self::Malformed, Self::Completion)
-        } else {
-            Self::UnknownPath
+        let is = |end: &str| path.ends_with(end);
+        let read =
+            |form| Completion::read(body, form).map_or_else(Self::Malformed, Self::Completion);
+        match head.method {
+            Method::GET if is("/models") => Self::Models,
+            Method::POST if is("/chat/completions") => read(Form::Chat),
+            Method::POST if is("/messages") && dialect == Dialect::Anthropic => {
+                read(Form::Messages)
+            }
+            Method::POST if is("/embeddings") && dialect == Dialect::OpenAi => {
+                read(Form::Embeddings(0))
+            }
+            _ => Self::UnknownPath,
         }
     }
 
@@ -47,17 +63,20 @@ impl Question {
 }
 
 impl Completion {
-    fn read(body: &[u8], native: bool) -> Result<Self, String> {
+    fn read(body: &[u8], form: Form) -> Result<Self, String> {
         let body: Value = serde_json::from_slice(body)
             .map_err(|error| format!("The body of the request is not valid JSON: {error}"))?;
         let model = body["model"].as_str().ok_or("model: field required")?;
+        if let Form::Embeddings(_) = form {
+            return Self::embeddings(model, &body["input"]);
+        }
         let messages = body["messages"]
             .as_array()
             .ok_or("messages: field required")?;
         let max_tokens = body["max_completion_tokens"]
             .as_u64()
             .or_else(|| body["max_tokens"].as_u64());
-        if native && max_tokens.is_none() {
+        if form == Form::Messages && max_tokens.is_none() {
             return Err("max_tokens: field required".into());
         }
         let characters = messages
@@ -70,7 +89,23 @@ impl Completion {
             max_tokens,
             stream: body["stream"] == true,
             include_usage: body["stream_options"]["include_usage"] == true,
-            native,
+            form,
+        })
+    }
+
+    fn embeddings(model: &str, input: &Value) -> Result<Self, String> {
+        let texts = match input {
+            Value::String(_) => 1,
+            Value::Array(texts) => texts.len(),
+            _ => return Err("input: field required".into()),
+        };
+        Ok(Self {
+            model: model.into(),
+            prompt_tokens: characters(input).div_ceil(4),
+            max_tokens: Some(0),
+            stream: false,
+            include_usage: false,
+            form: Form::Embeddings(texts),
         })
     }
 
@@ -85,7 +120,14 @@ impl Completion {
 fn characters(content: &Value) -> u64 {
     match content {
         Value::String(text) => text.chars().count() as u64,
-        Value::Array(parts) => parts.iter().map(|part| characters(&part["text"])).sum(),
+        Value::Array(parts) => parts.iter().map(part_characters).sum(),
         _ => 0,
+    }
+}
+
+fn part_characters(part: &Value) -> u64 {
+    match part {
+        Value::String(text) => text.chars().count() as u64,
+        part => characters(&part["text"]),
     }
 }

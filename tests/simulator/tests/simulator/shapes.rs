@@ -220,7 +220,7 @@ async fn what_is_unknown_or_unreadable_is_refused_in_the_providers_shape() {
         .await;
     assert_eq!(unknown.status, 404);
     assert_eq!(unknown.json()["error"]["code"], "model_not_found");
-    let elsewhere = client.post(&openai, "/embeddings", chat(1)).await;
+    let elsewhere = client.post(&openai, "/images/generations", chat(1)).await;
     assert_eq!(elsewhere.status, 404);
     let url = openai.url() + "/chat/completions";
     for body in ["{\"model\": ", "{}", "{\"model\":\"small-model\"}"] {
@@ -267,4 +267,24 @@ async fn contents_in_parts_and_output_limits_are_counted() {
         answer["choices"][0]["message"]["content"],
         "All work and no "
     );
+}
+
+#[tokio::test]
+async fn openai_embeds_each_text_and_counts_what_they_cost() {
+    let (openai, client) = start(Simulator::openai(), Limits::new()).await;
+    let ask = |input| json!({"model": MODEL, "input": input});
+    let two = ask(json!(["four char", "12345"]));
+    let answer = client.post(&openai, "/embeddings", two).await.json();
+    assert_eq!(answer["data"].as_array().map(Vec::len), Some(2));
+    assert_eq!(answer["data"][1]["index"], 1);
+    assert_eq!(
+        answer["usage"],
+        json!({"prompt_tokens": 4, "total_tokens": 4})
+    );
+    let one = client
+        .post(&openai, "/embeddings", ask(json!("1234")))
+        .await;
+    assert_eq!(one.json()["usage"]["total_tokens"], 1);
+    let none = client.post(&openai, "/embeddings", ask(json!(7))).await;
+    assert_eq!(none.status, 400);
 }
