@@ -129,7 +129,7 @@ impl Counts {
         &mut self,
         quota: &Quota,
         told: Told,
-        known: (&Mark, (u64, Cost)),
+        known: (Mark<'_>, (u64, Cost)),
         now: Nanos,
         wall: WallNanos,
     ) {

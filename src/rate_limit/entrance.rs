@@ -1,6 +1,6 @@
 //! The way in: a request asks all limiters at once, and passes, waits or is refused.
 
-use std::{slice, sync::Arc, task::Waker, time::Duration};
+use std::{slice, sync::Arc, time::Duration};
 
 use super::{
     asking::{Asking, longest_wait},
@@ -8,7 +8,8 @@ use super::{
     epoch::Nanos,
     handle::Found,
     limiters::Limiters,
-    permit::{Permit, Tale},
+    news::News,
+    permit::Permit,
     waiter::Waiter,
 };
 use crate::{
@@ -40,13 +41,6 @@ enum Decision {
     },
 }
 
-/// What there is to wake and to tell when the locks are free.
-#[derive(Default)]
-struct News {
-    wakers: Vec<Waker>,
-    tales: Vec<Tale>,
-}
-
 /// What becomes of a request, and which limiter says so.
 enum Outcome {
     Pass,
@@ -70,11 +64,12 @@ pub(super) fn enter(
             let key = limiter.key(head);
             let decision = {
                 let now = limiter.epoch().nanos(now);
-                let mut locked = limiter.find(head, &key, now, &mut news.wakers);
+                let mut locked = limiter.find(head, &key, now, &mut news);
                 let found = &mut [Found::new(limiter, &mut locked, now)];
                 decide(limiters, head, &mut asking, found, permit, &mut news)
             };
-            news.tell(limiters, slice::from_ref(&key), decision)
+            news.tell(Duration::ZERO);
+            settle(limiters, slice::from_ref(&key), decision)
         }
         all => {
             let keys: Vec<_> = all.iter().map(|limiter| limiter.key(head)).collect();
@@ -82,7 +77,7 @@ pub(super) fn enter(
                 let all = all.iter().zip(&keys);
                 let locked = all.map(|(limiter, key)| {
                     let now = limiter.epoch().nanos(now);
-                    let locked = limiter.find(head, key, now, &mut news.wakers);
+                    let locked = limiter.find(head, key, now, &mut news);
                     (limiter, locked, now)
                 });
                 let mut locked: Vec<_> = locked.collect();
@@ -91,7 +86,8 @@ pub(super) fn enter(
                 let mut found: Vec<_> = found.collect();
                 decide(limiters, head, &mut asking, &mut found, permit, &mut news)
             };
-            news.tell(limiters, &keys, decision)
+            news.tell(Duration::ZERO);
+            settle(limiters, &keys, decision)
         }
     }
 }
@@ -114,7 +110,7 @@ fn decide(
     }
     match look(found, asking) {
         Outcome::Pass => {
-            *permit = Some(Permit::take(limiters, found, asking, &mut news.tales));
+            *permit = Some(Permit::take(limiters, found, asking, news));
             Decision::Admitted
         }
         Outcome::Wait { limiter, wait } => {
@@ -160,36 +156,28 @@ fn hold_back(
     }
 }
 
-impl News {
-    #[inline(always)]
-    fn tell(self, limiters: &Limiters, keys: &[Key<'_>], decision: Decision) -> Entry {
-        if !self.wakers.is_empty() {
-            self.wakers.into_iter().for_each(Waker::wake);
+#[inline(always)]
+fn settle(limiters: &Limiters, keys: &[Key<'_>], decision: Decision) -> Entry {
+    match decision {
+        Decision::Admitted => Entry::Admitted,
+        Decision::Queued {
+            limiter,
+            wait,
+            waiter,
+        } => {
+            let (settings, key) = (limiters.all()[limiter].settings(), &keys[limiter]);
+            settings.events.tell(&Event::Queued { key, wait });
+            Entry::Queued(waiter)
         }
-        match decision {
-            Decision::Admitted => {
-                self.tales.iter().for_each(|tale| tale.tell(Duration::ZERO));
-                Entry::Admitted
-            }
-            Decision::Queued {
-                limiter,
-                wait,
-                waiter,
-            } => {
-                let (settings, key) = (limiters.all()[limiter].settings(), &keys[limiter]);
-                settings.events.tell(&Event::Queued { key, wait });
-                Entry::Queued(waiter)
-            }
-            Decision::Refused {
-                limiter,
-                wait,
-                reason,
-                limit,
-            } => {
-                let settings = limiters.all()[limiter].settings();
-                let key = keys[limiter].clone().into();
-                Entry::Refused(settings.refuse(key, reason, wait, limit))
-            }
+        Decision::Refused {
+            limiter,
+            wait,
+            reason,
+            limit,
+        } => {
+            let settings = limiters.all()[limiter].settings();
+            let key = keys[limiter].clone().into();
+            Entry::Refused(settings.refuse(key, reason, wait, limit))
         }
     }
 }

@@ -3,12 +3,12 @@
 use crate::cost::Cost;
 
 /// What is known when a request is admitted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mark {
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark<'a> {
     /// All that was admitted until then, this one included.
     pub(super) admitted: Admissions,
     /// How much of each limit was taken, this one included; where the upstream has told nothing of its limits yet, nothing.
-    pub(super) used: Option<Box<[u64]>>,
+    pub(super) used: Option<&'a [u64]>,
 }
 
 /// All that was ever admitted, modulo 2^32: two of them differ by what was admitted between them, which is never so much.

@@ -100,6 +100,7 @@ mod limit;
 mod limiters;
 mod line;
 mod mark;
+mod news;
 mod outlook;
 mod pace;
 mod permit;

@@ -28,10 +28,9 @@ use crate::request::Cost;
 pub(super) struct State {
     quota: Arc<Quota>,
     latest: Nanos,
+    /// As it was [told](State::heed_holds) last.
     in_flight: u32,
     admitted: Admissions,
-    /// Permits and waiting requests that will come back to it.
-    holders: u32,
     counts: Counts,
     rare: Option<Box<Rare>>,
 }
@@ -40,6 +39,8 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 struct Rare {
     line: Line,
+    /// Who waits and will come back to it, in this queue or in that of another limiter.
+    waiting: u32,
     paused: Nanos,
     /// What answers use where the request sets no maximum.
     typical: Option<Typical>,
@@ -58,7 +59,6 @@ impl State {
             latest: now,
             in_flight: 0,
             admitted: Admissions::default(),
-            holders: 0,
             rare: None,
         }
     }
@@ -129,12 +129,14 @@ impl State {
         self.heed_change();
         Admitted {
             at: now,
-            mark: Mark {
-                admitted: self.admitted,
-                used: self.counts.used_if_learned(&self.quota, now),
-            },
+            admitted: self.admitted,
             shadow,
         }
+    }
+
+    /// How much is taken of each limit, where the upstream tells of limits: what an answer will be understood by.
+    pub(super) fn used_if_learned(&self) -> Option<Box<[u64]>> {
+        self.counts.used_if_learned(&self.quota, self.latest)
     }
 
     /// Puts a request into the queue.
@@ -277,7 +279,7 @@ impl State {
 
     /// Heeds what an answer says of the upstream's limits; `mark` is what was known when its request was admitted. Returns
     /// whether the first of the queue may pass earlier for it.
-    pub(super) fn heed(&mut self, mark: &Mark, told: Told, now: Nanos, wall: WallNanos) -> bool {
+    pub(super) fn heed(&mut self, mark: Mark<'_>, told: Told, now: Nanos, wall: WallNanos) -> bool {
         let since = self.admitted.since(mark.admitted);
         self.change(now, |counts, quota, now| {
             counts.heed(quota, told, (mark, since), now, wall);
@@ -291,13 +293,21 @@ impl State {
         self.forget_forecast();
     }
 
-    /// Somebody holds on to this state, so that it does not vanish.
-    pub(super) fn hold(&mut self) {
-        self.holders = self.holders.saturating_add(1);
+    /// So many hold on to this state, so that it does not vanish: those who are under way, and those who wait.
+    #[inline]
+    pub(super) fn heed_holds(&mut self, held: u32) {
+        let waiting = self.rare.as_ref().map_or(0, |rare| rare.waiting);
+        self.in_flight = held.saturating_sub(waiting);
     }
 
-    pub(super) fn release(&mut self) {
-        self.holders = self.holders.saturating_sub(1);
+    /// One of those who hold on to it waits.
+    pub(super) fn begin_wait(&mut self) {
+        self.rare().waiting += 1;
+    }
+
+    pub(super) fn end_wait(&mut self) {
+        let rare = self.rare();
+        rare.waiting = rare.waiting.saturating_sub(1);
     }
 
     /// Whom to wake; he says so anew when he asks for his turn.
@@ -317,7 +327,8 @@ impl State {
     /// Whether a state made anew would behave the same.
     pub(super) fn is_idle(&mut self, now: Nanos) -> bool {
         let now = self.move_to(now);
-        self.holders == 0
+        self.in_flight == 0
+            && self.rare.as_ref().is_none_or(|rare| rare.waiting == 0)
             && !self.is_quota_set()
             && self.paused() <= now
             && self.counts.is_empty(&self.quota, now)
@@ -344,7 +355,9 @@ impl State {
         self.rare.as_ref()?.line.first()
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether as many are under way as may be.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
         let most = self.quota.max_concurrent;
         most.is_some_and(|most| self.in_flight >= most)
     }

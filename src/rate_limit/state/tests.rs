@@ -70,7 +70,6 @@ impl Bench {
     }
 
     fn admit(&mut self, cost: Cost, now: Nanos) -> Taken {
-        self.state.hold();
         let at = self.state.admit(cost, now).at;
         Taken { at, cost }
     }
@@ -115,7 +114,6 @@ impl Bench {
 
     /// Returns whether somebody may pass for it.
     fn finish(&mut self, taken: Taken, used: Option<u64>, at: u64) -> bool {
-        self.state.release();
         let may_pass = self.state.finish();
         if let Some(used) = used {
             let used = Cost::tokens(used, 0);
@@ -125,7 +123,6 @@ impl Bench {
     }
 
     fn refund(&mut self, taken: Taken, at: u64) {
-        self.state.release();
         self.state.finish();
         self.state.refund(taken.at, taken.cost, ms(at));
     }
