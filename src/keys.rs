@@ -37,19 +37,17 @@ pub(crate) struct Keys<T> {
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// Where the state of a key stands.
+/// Where the state of a key stands. In one number, for it is carried along with every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spot {
-    shard: u32,
-    entry: u32,
-}
+pub(crate) struct Spot(u32);
 
 /// The state of a key, for as long as its lock is held.
 #[derive(Debug)]
 pub(crate) struct Locked<'a, T> {
     shard: MutexGuard<'a, Shard<T>>,
     holds: &'a Holds,
-    spot: Spot,
+    number: usize,
+    entry: u32,
 }
 
 #[derive(Debug)]
@@ -128,7 +126,7 @@ impl<T> Keys<T> {
 
     /// The state at this spot, which somebody holds on to.
     pub(crate) fn lock(&self, spot: Spot) -> Locked<'_, T> {
-        self.locked(spot.shard, |_| spot.entry)
+        self.locked(spot.shard(), |_| spot.entry())
     }
 
     /// Lets go of what stands at a spot, without its lock. Where somebody [watches](Hold::watch) for that it does not, and
@@ -146,7 +144,7 @@ impl<T> Keys<T> {
                 let Some(Entry { key, state }) = found else {
                     continue;
                 };
-                let spot = Spot::new(number, entry);
+                let spot = Spot::new(number, entry as u32);
                 look(key, state, self.holds.of(spot));
             }
         }
@@ -157,20 +155,18 @@ impl<T> Keys<T> {
     fn look_up(&self, key: &str, hash: u64) -> Locked<'_, T> {
         // The lower bits choose the place within a shard, and the highest seven are kept there.
         let number = (hash >> 40) as usize % SHARDS;
-        self.locked(number as u32, |shard| shard.find(key, hash))
+        self.locked(number, |shard| shard.find(key, hash))
     }
 
     #[inline(always)]
-    fn locked(&self, number: u32, entry: impl FnOnce(&Shard<T>) -> u32) -> Locked<'_, T> {
-        let shard = lock(&self.shards[number as usize].0);
+    fn locked(&self, number: usize, entry: impl FnOnce(&Shard<T>) -> u32) -> Locked<'_, T> {
+        let shard = lock(&self.shards[number].0);
         let entry = entry(&shard);
         Locked {
             shard,
             holds: &self.holds,
-            spot: Spot {
-                shard: number,
-                entry,
-            },
+            number,
+            entry,
         }
     }
 
@@ -198,7 +194,7 @@ impl<T> Keys<T> {
             false if shard.index.len() >= FEW => LOOKS,
             false => 0,
         };
-        let number = locked.spot.shard as usize;
+        let number = locked.number;
         let is_gone = |entry, state: &mut T| {
             let hold = self.holds.of(Spot::new(number, entry));
             hold.count() == 0 && is_idle(state)
@@ -229,8 +225,8 @@ impl<T> Keys<T> {
         hash: u64,
         state: T,
     ) -> Locked<'a, T> {
-        locked.spot.entry = locked.shard.insert(key, hash, state, &self.hasher);
-        self.holds.reach(locked.spot);
+        locked.entry = locked.shard.insert(key, hash, state, &self.hasher);
+        self.holds.reach(locked.spot());
         self.len.fetch_add(1, Ordering::Relaxed);
         locked
     }
@@ -247,37 +243,42 @@ impl<T> Keys<T> {
 }
 
 impl Spot {
-    fn new(shard: usize, entry: usize) -> Self {
-        Self {
-            shard: shard as u32,
-            entry: entry as u32,
-        }
+    fn new(shard: usize, entry: u32) -> Self {
+        Self(entry * SHARDS as u32 + shard as u32)
+    }
+
+    fn shard(self) -> usize {
+        self.0 as usize % SHARDS
+    }
+
+    fn entry(self) -> u32 {
+        self.0 / SHARDS as u32
     }
 }
 
 impl<'a, T> Locked<'a, T> {
     fn is_there(&self) -> bool {
-        self.spot.entry != NOWHERE
+        self.entry != NOWHERE
     }
 
     pub(crate) fn spot(&self) -> Spot {
-        self.spot
+        Spot::new(self.number, self.entry)
     }
 
     pub(crate) fn key(&self) -> &str {
-        &self.shard.entry(self.spot.entry).key
+        &self.shard.entry(self.entry).key
     }
 
     /// How often the state is held: it stays where it is until all of them have let go.
     #[inline]
     pub(crate) fn hold(&self) -> &'a Hold {
-        self.holds.of(self.spot)
+        self.holds.of(self.spot())
     }
 
     /// The state and its key.
     #[inline]
     pub(crate) fn parts(&mut self) -> (&mut T, &str) {
-        let entry = self.shard.entries[self.spot.entry as usize].as_mut();
+        let entry = self.shard.entries[self.entry as usize].as_mut();
         let Entry { key, state } = entry.expect(HELD);
         (state, key)
     }
@@ -287,13 +288,13 @@ impl<T> Deref for Locked<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.shard.entry(self.spot.entry).state
+        &self.shard.entry(self.entry).state
     }
 }
 
 impl<T> DerefMut for Locked<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        let entry = self.shard.entries[self.spot.entry as usize].as_mut();
+        let entry = self.shard.entries[self.entry as usize].as_mut();
         &mut entry.expect(HELD).state
     }
 }
@@ -330,7 +331,9 @@ impl<T> Shard<T> {
                     self.entries.reserve_exact(GROWTH + self.entries.len() / 8);
                 }
                 self.entries.push(entry);
-                u32::try_from(self.entries.len() - 1).expect("fewer than four billion keys")
+                let number = u32::try_from(self.entries.len() - 1).ok();
+                let number = number.filter(|number| *number < u32::MAX / SHARDS as u32);
+                number.expect("fewer than four billion keys")
             }
         };
         if key.is_empty() {
@@ -351,14 +354,14 @@ impl<T> Shard<T> {
         &mut self,
         looks: usize,
         hasher: &DefaultHashBuilder,
-        is_idle: impl Fn(usize, &mut T) -> bool,
+        is_idle: impl Fn(u32, &mut T) -> bool,
     ) -> usize {
         let before = self.free.len();
         for _ in 0..looks.min(self.entries.len()) {
             let number = self.next_look;
             self.next_look = (number + 1) % self.entries.len();
             let entry = &mut self.entries[number];
-            let is_idle = |entry: &mut Entry<T>| is_idle(number, &mut entry.state);
+            let is_idle = |entry: &mut Entry<T>| is_idle(number as u32, &mut entry.state);
             let Some(idle) = entry.take_if(is_idle) else {
                 continue;
             };
@@ -435,10 +438,9 @@ mod tests {
         assert_eq!(keys.lock(spot).key(), "");
         assert_eq!(len(&keys), 1);
         assert!(keys.find("").is_some());
-        let same = (0..).map(|n| n.to_string()).find(|key| {
-            let spot = keys.look_up(key, keys.hash(key)).spot;
-            spot.shard == 0
-        });
+        let same = (0..)
+            .map(|n| n.to_string())
+            .find(|key| keys.look_up(key, keys.hash(key)).number == 0);
         enter(&keys, &same.unwrap(), 1);
         assert!(keys.find("").is_none(), "it was idle, and had to make room");
         assert_eq!(len(&keys), 1);
@@ -500,8 +502,8 @@ mod tests {
         *keys.lock(enter(&keys, "first", 1)) = 0;
         // Only the shard that the new key falls into is swept.
         let same = (0..).map(|n| n.to_string()).find(|key| {
-            let spot = keys.look_up(key, keys.hash(key)).spot;
-            spot.shard == keys.find("first").map_or(0, |locked| locked.spot.shard)
+            let number = keys.look_up(key, keys.hash(key)).number;
+            number == keys.find("first").map_or(0, |locked| locked.number)
         });
         let spot = enter(&keys, &same.unwrap(), 1);
         assert_ne!(keys.lock(spot).key(), OTHERS);

@@ -64,10 +64,10 @@ impl Holds {
 /// The block, the line in it, and the place in the line.
 #[inline]
 fn place(spot: Spot) -> (usize, usize, usize) {
-    let entry = spot.entry as usize;
+    let entry = spot.entry() as usize;
     let row = entry / LINE + 1;
     let block = row.ilog2() as usize;
-    let line = (row - (1 << block)) * SHARDS + spot.shard as usize;
+    let line = (row - (1 << block)) * SHARDS + spot.shard();
     (block, line, entry % LINE)
 }
 
@@ -121,9 +121,9 @@ mod tests {
     fn every_spot_has_a_place_of_its_own_and_the_blocks_have_no_gaps() {
         let entries = LINE as u32 * 20;
         let mut places = HashSet::new();
-        for shard in 0..SHARDS as u32 {
+        for shard in 0..SHARDS {
             for entry in 0..entries {
-                let (block, line, at) = place(Spot { shard, entry });
+                let (block, line, at) = place(Spot::new(shard, entry));
                 assert!(line < SHARDS << block && at < LINE);
                 assert!(places.insert((block, line, at)));
             }

@@ -172,11 +172,18 @@ impl Counts {
         })
     }
 
+    /// Whether the upstream tells of limits.
+    #[inline]
+    pub(super) fn learns(&self) -> bool {
+        let learned = self.learned.as_ref();
+        learned.is_some_and(|learned| !learned.elsewhere.is_empty())
+    }
+
     /// How much went through here of each limit, where the upstream tells of limits.
     pub(super) fn used_if_learned(&self, quota: &Quota, now: Nanos) -> Option<Box<[u64]>> {
-        self.learned
-            .as_ref()
-            .filter(|learned| !learned.elsewhere.is_empty())?;
+        if !self.learns() {
+            return None;
+        }
         let used = self
             .each(quota)
             .map(|(limit, window, _)| window.used(limit, now));

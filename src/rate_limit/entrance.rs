@@ -110,7 +110,7 @@ fn decide(
     }
     match look(found, asking) {
         Outcome::Pass => {
-            *permit = Some(Permit::take(limiters, found, asking, news));
+            *permit = Some(Permit::take(limiters, found, asking, news, true));
             Decision::Admitted
         }
         Outcome::Wait { limiter, wait } => {

@@ -62,7 +62,7 @@ struct Rare {
 }
 
 impl Permit {
-    /// Takes what a request costs from all limiters. What there is to tell of it is told by whoever holds the permit, so
+    /// Takes what a request costs from all limiters. Where it is sent at once, the upstream may have counted it from then on. What there is to tell of it is told by whoever holds the permit, so
     /// that an observer that panics leaks nothing.
     #[inline(always)]
     pub(super) fn take(
@@ -70,29 +70,21 @@ impl Permit {
         found: &mut [Found<'_>],
         asking: &Asking,
         news: &mut News,
+        is_sent: bool,
     ) -> Self {
-        let (first, others) = found.split_first_mut().expect("a layer has a limiter");
-        let first = Taken::from(first, asking.cost, news);
-        let others = others.iter_mut();
-        let others: Vec<_> = others
-            .map(|found| Taken::from(found, asking.cost, news))
-            .collect();
-        let used_then = found[limiters.learner()].state.used_if_learned();
-        let is_plain = others.is_empty() && used_then.is_none() && asking.upstream.is_none();
-        let rare = (!is_plain).then(|| {
-            Box::new(Rare {
-                others,
-                used_then,
-                upstream: asking.upstream.clone(),
-            })
-        });
+        let first = Taken::from(&mut found[0], asking.cost, news);
+        let is_plain = found.len() == 1 && asking.upstream.is_none();
+        let rare = match is_plain && !found[0].state.learns() {
+            true => None,
+            false => Some(Rare::take(limiters, found, asking, news)),
+        };
         Self {
             limiters: limiters.clone(),
             first,
             cost: asking.cost,
             usage: None,
             rare,
-            is_sent: false,
+            is_sent,
         }
     }
 
@@ -227,6 +219,24 @@ impl Permit {
         let usage = self.usage.as_ref().and_then(UsageCell::get);
         let tells = usage.is_some_and(|usage| usage.output_tokens.or(usage.total()).is_some());
         self.cost.is_guess && tells
+    }
+}
+
+impl Rare {
+    #[inline(never)]
+    fn take(
+        limiters: &Limiters,
+        found: &mut [Found<'_>],
+        asking: &Asking,
+        news: &mut News,
+    ) -> Box<Self> {
+        let others = found.iter_mut().skip(1);
+        let others = others.map(|found| Taken::from(found, asking.cost, news));
+        Box::new(Self {
+            others: others.collect(),
+            used_then: found[limiters.learner()].state.used_if_learned(),
+            upstream: asking.upstream.clone(),
+        })
     }
 }
 

@@ -125,13 +125,20 @@ impl State {
         };
         self.counts.take(&self.quota, cost, now);
         self.in_flight = self.in_flight.saturating_add(1);
-        self.admitted.add(cost);
+        let admitted = self.admitted.and(cost);
+        self.admitted = admitted;
         self.heed_change();
         Admitted {
             at: now,
-            admitted: self.admitted,
+            admitted,
             shadow,
         }
+    }
+
+    /// Whether the upstream tells of limits.
+    #[inline]
+    pub(super) fn learns(&self) -> bool {
+        self.counts.learns()
     }
 
     /// How much is taken of each limit, where the upstream tells of limits: what an answer will be understood by.

@@ -119,7 +119,7 @@ impl Waiter {
                     .map(|(limiter, state)| Found::new(limiter, state, limiter.epoch().nanos(now)));
                 let mut found: Vec<_> = found.collect();
                 let mut news = News::default();
-                let permit = Permit::take(&limiters, &mut found, &self.asking, &mut news);
+                let permit = Permit::take(&limiters, &mut found, &self.asking, &mut news, false);
                 drop(states);
                 foreign.settle();
                 news.tell(now.saturating_duration_since(self.asking.asked));
