@@ -98,7 +98,8 @@ where
 {
     type Output = Result<Response<Tracked<R, Permit>>, Error>;
 
-    #[inline]
+    // As with the service's call.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
@@ -122,13 +123,17 @@ where
 }
 
 /// Puts the permit onto the body, if that is not at its end.
-#[inline]
+#[inline(always)]
 fn track<R: Body>(
     response: Response<R>,
     permit: &mut Option<Permit>,
 ) -> Response<Tracked<R, Permit>> {
     if let Some(permit) = permit {
         permit.heed(&response);
+    }
+    // Where it stands, for to move it only to end it would take longer than its end.
+    if response.body().is_end_stream() {
+        *permit = None;
     }
     response.map(|body| Tracked::guarded(body, permit))
 }

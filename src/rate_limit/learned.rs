@@ -378,7 +378,7 @@ mod tests {
             reset_after: None,
         };
         let mut mark = || {
-            admitted = admitted.and(Cost::default());
+            admitted = admitted.and(&Cost::default());
             Mark {
                 admitted,
                 used: Some(&[0]),

@@ -22,7 +22,7 @@ pub(super) struct Admissions {
 impl Admissions {
     /// One request more.
     #[inline]
-    pub(super) fn and(self, cost: Cost) -> Self {
+    pub(super) fn and(self, cost: &Cost) -> Self {
         Self {
             requests: self.requests.wrapping_add(1),
             input_tokens: self.input_tokens.wrapping_add(cost.input_tokens as u32),
@@ -53,8 +53,8 @@ mod tests {
 
     #[test]
     fn what_was_admitted_since_is_told_over_the_end_of_the_range_too() {
-        let earlier = Admissions::default().and(Cost::tokens(u64::from(u32::MAX), 7));
-        let admissions = earlier.and(Cost::tokens(5, 1)).and(Cost::tokens(6, 0));
+        let earlier = Admissions::default().and(&Cost::tokens(u64::from(u32::MAX), 7));
+        let admissions = earlier.and(&Cost::tokens(5, 1)).and(&Cost::tokens(6, 0));
         assert_eq!(admissions.since(earlier), (2, Cost::tokens(11, 1)));
         assert_eq!(admissions.since(admissions), (0, Cost::default()));
     }

@@ -128,4 +128,4 @@ pub use limit::{Amount, Limit};
 pub use permit::Permit;
 pub use service::RateLimit;
 pub use snapshot::{Snapshot, SnapshotError};
-pub use status::{LimitStatus, Status};
+pub use status::{LimitKind, LimitStatus, Status};

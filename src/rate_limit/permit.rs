@@ -72,7 +72,7 @@ impl Permit {
         news: &mut News,
         is_sent: bool,
     ) -> Self {
-        let first = Taken::from(&mut found[0], asking.cost, news);
+        let first = Taken::from(&mut found[0], &asking.cost, news);
         let is_plain = found.len() == 1 && asking.upstream.is_none();
         let rare = match is_plain && !found[0].state.learns() {
             true => None,
@@ -231,7 +231,7 @@ impl Rare {
         news: &mut News,
     ) -> Box<Self> {
         let others = found.iter_mut().skip(1);
-        let others = others.map(|found| Taken::from(found, asking.cost, news));
+        let others = others.map(|found| Taken::from(found, &asking.cost, news));
         Box::new(Self {
             others: others.collect(),
             used_then: found[limiters.learner()].state.used_if_learned(),
@@ -242,7 +242,7 @@ impl Rare {
 
 impl Taken {
     #[inline(always)]
-    fn from(found: &mut Found<'_>, cost: Cost, news: &mut News) -> Self {
+    fn from(found: &mut Found<'_>, cost: &Cost, news: &mut News) -> Self {
         found.hold.begin();
         let Admitted {
             at,

@@ -56,7 +56,8 @@ where
         self.inner.poll_ready(cx).map_err(Error::from_service)
     }
 
-    #[inline]
+    // Where it is not inlined, the request is moved once more, which takes as long as a lock.
+    #[inline(always)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut permit = None;
         match enter(&self.limiters, &RequestHead::of(&request), &mut permit) {

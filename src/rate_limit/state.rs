@@ -67,11 +67,11 @@ impl State {
     #[inline(always)]
     pub(super) fn look(&mut self, asked: &Asked, now: Nanos) -> Look {
         let now = self.move_to(now);
-        if let Some(TooLarge { limit }) = too_large(&self.quota, asked.cost) {
+        if let Some(TooLarge { limit }) = too_large(&self.quota, &asked.cost) {
             return Look::TooLarge { limit };
         }
         let from = now.max(self.paused());
-        let fits = self.counts.earliest(&self.quota, asked.cost, from);
+        let fits = self.counts.earliest(&self.quota, &asked.cost, from);
         let behind = self.rare.is_some().then(|| self.predict(asked, from));
         match behind.flatten() {
             Some(until) => Look::Wait { until },
@@ -117,10 +117,10 @@ impl State {
 
     /// Takes what a request costs.
     #[inline(always)]
-    pub(super) fn admit(&mut self, cost: Cost, now: Nanos) -> Admitted {
+    pub(super) fn admit(&mut self, cost: &Cost, now: Nanos) -> Admitted {
         let now = self.move_to(now);
         let shadow = match self.quota.has_shadow {
-            true => self.counts.shadow(&self.quota, cost, now),
+            true => self.counts.shadow(&self.quota, *cost, now),
             false => None,
         };
         self.counts.take(&self.quota, cost, now);
@@ -158,14 +158,14 @@ impl State {
         if self.first() != Some(place) {
             return Turn::Wait { until: None };
         }
-        if let Some(TooLarge { limit }) = too_large(&self.quota, cost) {
+        if let Some(TooLarge { limit }) = too_large(&self.quota, &cost) {
             return Turn::TooLarge { limit };
         }
         if self.is_full() {
             return Turn::Wait { until: None };
         }
         let from = now.max(self.paused());
-        let until = self.counts.earliest(&self.quota, cost, from);
+        let until = self.counts.earliest(&self.quota, &cost, from);
         match until > now {
             true => Turn::Wait { until: Some(until) },
             false => Turn::Pass,
@@ -349,9 +349,9 @@ impl State {
             rare.line.first_cost()
         });
         let quota = &*self.quota;
-        let before = first.map(|cost| self.counts.earliest(quota, cost, now));
+        let before = first.map(|cost| self.counts.earliest(quota, &cost, now));
         change(&mut self.counts, quota, now);
-        let after = first.map(|cost| self.counts.earliest(quota, cost, now));
+        let after = first.map(|cost| self.counts.earliest(quota, &cost, now));
         if after > before {
             self.forget_forecast();
         }

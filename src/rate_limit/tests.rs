@@ -35,6 +35,7 @@ mod judge;
 mod models;
 mod pitfalls;
 mod random;
+mod refusals;
 mod several;
 
 fn limiter(quota: Quota) -> RateLimiter {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    error::{Error, RefusalReason},
+    error::{BindingLimit, Error, RefusalReason},
     instant::after,
     keys::{Locked, Spot},
 };
@@ -129,7 +129,7 @@ impl Waiter {
                 until.map(|until| limiters.all()[self.line].epoch().instant(until))
             }
             Turn::TooLarge { limit } => {
-                let limit = states[self.line].in_words(limit);
+                let limit = states[self.line].too_small(limit);
                 self.leave(&mut states, &mut foreign);
                 drop(states);
                 foreign.settle();
@@ -137,6 +137,10 @@ impl Waiter {
             }
         };
         let refused = self.is_out_of_patience(until, now);
+        let binding = match refused {
+            true => states[self.line].binding(self.asking.cost),
+            false => None,
+        };
         if refused {
             // The future that holds this may live on for long: the place is left now.
             self.leave(&mut states, &mut foreign);
@@ -149,7 +153,7 @@ impl Waiter {
         match refused {
             true => {
                 let wait = until.map(|until| until.saturating_duration_since(now));
-                Wake::Refused(self.refusal(RefusalReason::WaitTooLong, wait, Arc::default()))
+                Wake::Refused(self.refusal(RefusalReason::WaitTooLong, wait, binding))
             }
             false => Wake::Sleep(until.into_iter().chain(self.patience_ends).min()),
         }
@@ -242,9 +246,15 @@ impl Waiter {
         latest.is_some_and(|latest| now >= latest || until.is_some_and(|until| until > latest))
     }
 
-    fn refusal(&self, reason: RefusalReason, wait: Option<Duration>, limit: Arc<str>) -> Error {
+    fn refusal(
+        &self,
+        reason: RefusalReason,
+        wait: Option<Duration>,
+        limit: Option<BindingLimit>,
+    ) -> Error {
         let settings = self.limiters.all()[self.line].settings();
-        settings.refuse(self.keys[self.line].clone(), reason, wait, limit)
+        let key = Some(&self.keys[self.line]).filter(|key| !key.is_empty());
+        settings.refuse(key.cloned(), reason, wait, limit)
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {

@@ -33,8 +33,8 @@ fn floor(file: &str) -> Option<u8> {
     Some(match (top_folder(file), room) {
         (
             "",
-            "config_error" | "cost" | "forecast" | "instant" | "money" | "outcome" | "plain_words"
-            | "request" | "sync" | "upstream",
+            "binding" | "config_error" | "cost" | "forecast" | "instant" | "money" | "outcome"
+            | "plain_words" | "request" | "sync" | "upstream",
         ) => 0,
         ("signal" | "upstream", _) => 0,
         ("", "classify" | "clock" | "error" | "keyed" | "keys") => 1,

@@ -64,7 +64,7 @@ impl Process {
     fn take(&self, key: &str, cost: Cost) -> u64 {
         let now = self.limiter.now();
         let mut state = self.limiter.enter(key, now);
-        let at = state.admit(cost, now).at;
+        let at = state.admit(&cost, now).at;
         state.finish();
         at
     }
