@@ -9,7 +9,7 @@ use super::{
     handle::Found,
     limiters::Limiters,
     news::News,
-    permit::Permit,
+    permit::{Permit, Takings},
     waiter::Waiter,
 };
 use crate::{
@@ -61,23 +61,26 @@ pub(super) fn enter(
     permit: &mut Option<Permit>,
 ) -> Entry {
     let now = limiters.clock().now();
-    let asking = Asking::read(head, limiters, now);
+    let mut asking = Asking::read(head, limiters, now);
     // Nearly always there is one, and no list is made of it.
     let [limiter] = limiters.all() else {
-        return enter_all(limiters, head, asking, permit);
+        return enter_all(limiters, head, &mut asking, permit);
     };
     let mut news = News::default();
     let key = limiter.key(head);
-    let held_back = {
+    let decision = {
         let now = limiter.epoch().nanos(now);
         let mut locked = limiter.find(head, &key, now, &mut news);
         let found = &mut [Found::new(limiter, &mut locked, now)];
-        decide(limiters, head, asking, found, permit, &mut news)
+        decide(limiters, head, &mut asking, found, &mut news)
     };
-    news.tell(Duration::ZERO);
-    match held_back {
-        None => Entry::Admitted,
-        Some(held_back) => held_back.tell(limiters, slice::from_ref(&key)),
+    match decision {
+        Ok(takings) => {
+            *permit = Some(Permit::of(limiters, takings, asking.cost, true));
+            news.tell(Duration::ZERO);
+            Entry::Admitted
+        }
+        Err(held_back) => held_back.tell(limiters, slice::from_ref(&key), news),
     }
 }
 
@@ -86,12 +89,12 @@ pub(super) fn enter(
 fn enter_all(
     limiters: &Limiters,
     head: &RequestHead<'_>,
-    asking: Asking,
+    asking: &mut Asking,
     permit: &mut Option<Permit>,
 ) -> Entry {
     let (all, mut news) = (limiters.all(), News::default());
     let keys: Vec<_> = all.iter().map(|limiter| limiter.key(head)).collect();
-    let held_back = {
+    let decision = {
         let all = all.iter().zip(&keys);
         let locked = all.map(|(limiter, key)| {
             let now = limiter.epoch().nanos(asking.asked);
@@ -102,12 +105,15 @@ fn enter_all(
         let found = locked.iter_mut();
         let found = found.map(|(limiter, locked, now)| Found::new(limiter, locked, *now));
         let mut found: Vec<_> = found.collect();
-        decide(limiters, head, asking, &mut found, permit, &mut news)
+        decide(limiters, head, asking, &mut found, &mut news)
     };
-    news.tell(Duration::ZERO);
-    match held_back {
-        None => Entry::Admitted,
-        Some(held_back) => held_back.tell(limiters, &keys),
+    match decision {
+        Ok(takings) => {
+            *permit = Some(Permit::of(limiters, takings, asking.cost, true));
+            news.tell(Duration::ZERO);
+            Entry::Admitted
+        }
+        Err(held_back) => held_back.tell(limiters, &keys, news),
     }
 }
 
@@ -116,20 +122,16 @@ fn enter_all(
 fn decide(
     limiters: &Limiters,
     head: &RequestHead<'_>,
-    mut asking: Asking,
+    asking: &mut Asking,
     found: &mut [Found<'_>],
-    permit: &mut Option<Permit>,
     news: &mut News,
-) -> Option<HeldBack> {
+) -> Result<Takings, HeldBack> {
     if asking.cost.is_guess {
-        expect(limiters, &mut asking, found);
+        expect(limiters, asking, found);
     }
-    match look(found, &asking) {
-        Stands::Passes => {
-            *permit = Some(Permit::take(limiters, found, &asking, news, true));
-            None
-        }
-        stands => Some(hold_back(limiters, head, asking, found, stands)),
+    match look(found, asking) {
+        Stands::Passes => Ok(Takings::take(limiters, found, asking, news)),
+        stands => Err(hold_back(limiters, head, asking, found, stands)),
     }
 }
 
@@ -169,7 +171,7 @@ fn look(found: &mut [Found<'_>], asking: &Asking) -> Stands {
 fn hold_back(
     limiters: &Limiters,
     head: &RequestHead<'_>,
-    asking: Asking,
+    asking: &Asking,
     found: &mut [Found<'_>],
     stands: Stands,
 ) -> HeldBack {
@@ -192,7 +194,7 @@ fn hold_back(
     } else if found[limiter].state.queued() >= capacity {
         RefusalReason::QueueFull
     } else {
-        let waiter = Waiter::join(limiters, found, limiter, asking, longest);
+        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), longest);
         return HeldBack::Queued {
             limiter,
             wait,
@@ -209,7 +211,8 @@ fn hold_back(
 
 impl HeldBack {
     #[inline(never)]
-    fn tell(self, limiters: &Limiters, keys: &[Key<'_>]) -> Entry {
+    fn tell(self, limiters: &Limiters, keys: &[Key<'_>], news: News) -> Entry {
+        news.tell(Duration::ZERO);
         match self {
             Self::Queued {
                 limiter,

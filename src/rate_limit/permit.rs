@@ -61,16 +61,21 @@ struct Rare {
     upstream: Option<Upstream>,
 }
 
-impl Permit {
-    /// Takes what a request costs from all limiters. Where it is sent at once, the upstream may have counted it from then on. What there is to tell of it is told by whoever holds the permit, so
-    /// that an observer that panics leaks nothing.
+/// What was taken, of which a permit is made when the locks are free.
+#[must_use]
+pub(super) struct Takings {
+    first: Taken,
+    rare: Option<Box<Rare>>,
+}
+
+impl Takings {
+    /// Takes what a request costs from all limiters.
     #[inline(always)]
     pub(super) fn take(
         limiters: &Limiters,
         found: &mut [Found<'_>],
         asking: &Asking,
         news: &mut News,
-        is_sent: bool,
     ) -> Self {
         let first = Taken::from(&mut found[0], &asking.cost, news);
         let is_plain = found.len() == 1 && asking.upstream.is_none();
@@ -78,10 +83,20 @@ impl Permit {
             true => None,
             false => Some(Rare::take(limiters, found, asking, news)),
         };
+        Self { first, rare }
+    }
+}
+
+impl Permit {
+    /// The right to what was taken. Where the request is sent at once, the upstream may count it from then on. What there is to
+    /// tell of it is told by whoever holds the permit, so that an observer that panics leaks nothing.
+    #[inline(always)]
+    pub(super) fn of(limiters: &Limiters, takings: Takings, cost: Cost, is_sent: bool) -> Self {
+        let Takings { first, rare } = takings;
         Self {
             limiters: limiters.clone(),
             first,
-            cost: asking.cost,
+            cost,
             usage: None,
             rare,
             is_sent,

@@ -12,7 +12,7 @@ use super::{
     handle::Found,
     limiters::Limiters,
     news::News,
-    permit::Permit,
+    permit::{Permit, Takings},
     queue::Place,
     state::State,
 };
@@ -119,8 +119,9 @@ impl Waiter {
                     .map(|(limiter, state)| Found::new(limiter, state, limiter.epoch().nanos(now)));
                 let mut found: Vec<_> = found.collect();
                 let mut news = News::default();
-                let permit = Permit::take(&limiters, &mut found, &self.asking, &mut news, false);
+                let takings = Takings::take(&limiters, &mut found, &self.asking, &mut news);
                 drop(states);
+                let permit = Permit::of(&limiters, takings, self.asking.cost, false);
                 foreign.settle();
                 news.tell(now.saturating_duration_since(self.asking.asked));
                 return Wake::Admitted(permit);
