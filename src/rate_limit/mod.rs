@@ -29,7 +29,7 @@
 //!
 //! The service inside must be `Clone`, and its responses' body an [`http_body::Body`]: in a test `String`, not `()`.
 //!
-//! A refused caller sees [`Error::RateLimited`](crate::Error::RateLimited) with the key, the reason and
+//! A refused caller sees [`Error::RateLimited`](crate::Error::RateLimited) with the key, the reason, the limit that refused and
 //! [`retry_after`](crate::Error::retry_after); nothing was sent. The limiter cannot know what others take of the same
 //! quota before the upstream tells of it, nor when a request arrives there: where the way takes now longer and now shorter, the
 //! upstream may count one too many at the very edge of a window, which a [`margin`](Quota::margin) prevents. A sliding window
