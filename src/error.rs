@@ -11,7 +11,7 @@ use crate::{
     request::Attempt,
 };
 
-pub use crate::config_error::ConfigError;
+pub use crate::{binding::BindingLimit, config_error::ConfigError};
 
 /// Any error, boxed.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -65,7 +65,7 @@ impl Error {
     /// The upstream that the error speaks of: its id, or the key of the limiter or breaker that refused.
     pub fn upstream(&self) -> Option<&str> {
         match self {
-            Self::RateLimited(refusal) => Some(&*refusal.key),
+            Self::RateLimited(refusal) => refusal.key.as_deref(),
             Self::CircuitOpen(refusal) => Some(&*refusal.key),
             Self::Exhausted(exhausted) => exhausted.attempts.last()?.upstream.as_deref(),
             Self::TimedOut { .. } | Self::Body(_) | Self::Service(_) => None,
@@ -140,15 +140,18 @@ impl Error {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RateLimited {
-    /// The key whose limit refused; empty where one limit holds for all.
-    pub key: Arc<str>,
+    /// The key whose limit refused; `None` where one limit holds for all.
+    pub key: Option<Arc<str>>,
+    /// What the limiter that refused goes by, where a layer has several: `all`, `upstream`, `host`, `provider`, or `by` for a
+    /// key of your own.
+    pub scope: &'static str,
     /// Why.
     pub reason: RefusalReason,
     /// How long until the request would have been admitted; `None` where waiting cannot help (a request that is too large),
     /// or where it depends on when others end.
     pub wait: Option<Duration>,
-    /// The limit that a request is too large for, in words, such as `9000 tokens per 60s`; empty for other reasons.
-    pub limit: Arc<str>,
+    /// What holds the request back the longest, or what it is too large for; `None` where only others are ahead of it.
+    pub limit: Option<BindingLimit>,
 }
 
 /// Why the rate limit layer refused.
@@ -167,10 +170,11 @@ impl RateLimited {
     /// A refusal for this reason, with nothing more known; for a limiter of your own, and for tests.
     pub fn new(reason: RefusalReason) -> Self {
         Self {
-            key: "".into(),
+            key: None,
+            scope: "all",
             reason,
             wait: None,
-            limit: "".into(),
+            limit: None,
         }
     }
 }
@@ -182,11 +186,11 @@ impl fmt::Display for RateLimited {
             RefusalReason::QueueFull => "the queue of the rate limit is full",
             RefusalReason::TooLarge => "the request is larger than the rate limit ever allows",
         })?;
-        if !self.key.is_empty() {
-            write!(f, " for {}", self.key)?;
+        if let Some(key) = &self.key {
+            write!(f, " for {key}")?;
         }
-        if !self.limit.is_empty() {
-            write!(f, " ({})", self.limit)?;
+        if let Some(limit) = &self.limit {
+            write!(f, " ({limit})")?;
         }
         match self.wait {
             Some(wait) => write!(f, ": come back in {wait:?}"),

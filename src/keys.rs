@@ -1,5 +1,7 @@
 //! State by key, for a million of them: made when a key is first seen, gone when it is idle.
 
+mod holds;
+
 use std::{
     hash::BuildHasher,
     ops::{Deref, DerefMut},
@@ -9,39 +11,50 @@ use std::{
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::sync::{AtomicUsize, Mutex, MutexGuard};
+pub(crate) use holds::Hold;
+use holds::Holds;
 
 /// One `T` for each key.
 ///
 /// The keys are spread over shards by their hash, each behind a lock of its own that is held for nanoseconds. A key's state
-/// stands at a [`Spot`] for as long as it is not idle, so that who holds on to it comes back without its key.
+/// stands at a [`Spot`] for as long as it is not idle or somebody [holds](Hold::begin) on to it, so that he comes back
+/// without its key. The empty key, which is that of all who have none, is found without a hash.
 ///
 /// There is no background task: where there are many, each new key looks at a few others, and lets go of those that are idle.
 /// Where no room is found among `max` keys, it shares the state of [`OTHERS`]: nobody is refused, and nobody gets more by making
 /// up keys. The room of keys that are gone is used again, and not given back.
 #[derive(Debug)]
 pub(crate) struct Keys<T> {
-    shards: [Mutex<Shard<T>>; SHARDS],
+    shards: [Apart<Mutex<Shard<T>>>; SHARDS],
+    holds: Holds,
     hasher: DefaultHashBuilder,
     len: AtomicUsize,
     max: usize,
 }
 
-/// Where the state of a key stands.
+/// What shares no cache line with its neighbours, nor the pair of them that processors fetch at once.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// Where the state of a key stands. In one number, for it is carried along with every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spot {
-    shard: u32,
-    entry: u32,
-}
+pub(crate) struct Spot(u32);
 
 /// The state of a key, for as long as its lock is held.
 #[derive(Debug)]
 pub(crate) struct Locked<'a, T> {
     shard: MutexGuard<'a, Shard<T>>,
-    spot: Spot,
+    holds: &'a Holds,
+    number: usize,
+    entry: u32,
 }
 
 #[derive(Debug)]
 struct Shard<T> {
+    /// The entry of the empty key.
+    nameless: u32,
+    /// The entries of all others.
     index: HashTable<u32>,
     entries: Vec<Option<Entry<T>>>,
     free: Vec<u32>,
@@ -81,7 +94,8 @@ impl<T> Keys<T> {
     /// No keys yet, and never more than `max` that are not idle.
     pub(crate) fn new(max: usize) -> Self {
         Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
+            shards: std::array::from_fn(|_| Apart::default()),
+            holds: Holds::new(),
             hasher: DefaultHashBuilder::default(),
             len: AtomicUsize::new(0),
             max,
@@ -96,7 +110,7 @@ impl<T> Keys<T> {
         make: impl FnOnce() -> T,
         is_idle: impl Fn(&mut T) -> bool,
     ) -> Locked<'_, T> {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let mut locked = self.look_up(key, hash);
         if !locked.is_there() {
             locked = self.add(locked, key, hash, make, is_idle);
@@ -106,24 +120,32 @@ impl<T> Keys<T> {
 
     /// The state of this key, where it has one.
     pub(crate) fn find(&self, key: &str) -> Option<Locked<'_, T>> {
-        let locked = self.look_up(key, self.hasher.hash_one(key));
+        let locked = self.look_up(key, self.hash(key));
         locked.is_there().then_some(locked)
     }
 
     /// The state at this spot, which somebody holds on to.
     pub(crate) fn lock(&self, spot: Spot) -> Locked<'_, T> {
-        Locked {
-            shard: lock(&self.shards[spot.shard as usize]),
-            spot,
-        }
+        self.locked(spot.shard(), |_| spot.entry())
+    }
+
+    /// Lets go of what stands at a spot, without its lock. Where somebody [watches](Hold::watch) for that it does not, and
+    /// returns `false`: it is to be done [under the lock](Hold::end), and he is to be told.
+    #[inline]
+    pub(crate) fn try_release(&self, spot: Spot) -> bool {
+        self.holds.of(spot).try_end()
     }
 
     /// Looks at every key and its state, one shard locked after the other.
-    pub(crate) fn for_each(&self, mut look: impl FnMut(&str, &mut T)) {
-        for shard in &self.shards {
-            let mut shard = lock(shard);
-            for entry in shard.entries.iter_mut().flatten() {
-                look(&entry.key, &mut entry.state);
+    pub(crate) fn for_each(&self, mut look: impl FnMut(&str, &mut T, &Hold)) {
+        for (number, shard) in self.shards.iter().enumerate() {
+            let mut shard = lock(&shard.0);
+            for (entry, found) in shard.entries.iter_mut().enumerate() {
+                let Some(Entry { key, state }) = found else {
+                    continue;
+                };
+                let spot = Spot::new(number, entry as u32);
+                look(key, state, self.holds.of(spot));
             }
         }
     }
@@ -133,13 +155,27 @@ impl<T> Keys<T> {
     fn look_up(&self, key: &str, hash: u64) -> Locked<'_, T> {
         // The lower bits choose the place within a shard, and the highest seven are kept there.
         let number = (hash >> 40) as usize % SHARDS;
-        let shard = lock(&self.shards[number]);
-        let entry = shard.find(key, hash).unwrap_or(NOWHERE);
-        let spot = Spot {
-            shard: number as u32,
+        self.locked(number, |shard| shard.find(key, hash))
+    }
+
+    #[inline(always)]
+    fn locked(&self, number: usize, entry: impl FnOnce(&Shard<T>) -> u32) -> Locked<'_, T> {
+        let shard = lock(&self.shards[number].0);
+        let entry = entry(&shard);
+        Locked {
+            shard,
+            holds: &self.holds,
+            number,
             entry,
-        };
-        Locked { shard, spot }
+        }
+    }
+
+    #[inline(always)]
+    fn hash(&self, key: &str) -> u64 {
+        match key {
+            "" => 0,
+            key => self.hasher.hash_one(key),
+        }
     }
 
     /// Makes the state of a key in the shard that does not have it.
@@ -158,25 +194,40 @@ impl<T> Keys<T> {
             false if shard.index.len() >= FEW => LOOKS,
             false => 0,
         };
-        let gone = shard.tidy(looks, &self.hasher, &is_idle);
+        let number = locked.number;
+        let is_gone = |entry, state: &mut T| {
+            let hold = self.holds.of(Spot::new(number, entry));
+            hold.count() == 0 && is_idle(state)
+        };
+        let gone = shard.tidy(looks, &self.hasher, is_gone);
         self.len.fetch_sub(gone, Ordering::Relaxed);
         if self.is_full() && key != OTHERS {
             drop(locked);
             return self.enter(OTHERS, make, is_idle);
         }
-        locked.spot.entry = shard.insert(key, hash, make(), &self.hasher);
-        self.len.fetch_add(1, Ordering::Relaxed);
-        locked
+        self.insert(locked, key, hash, make())
     }
 
     /// The state of this key, made if it is new, whatever the number of keys is.
     pub(crate) fn insist(&self, key: &str, make: impl FnOnce() -> T) -> Locked<'_, T> {
-        let hash = self.hasher.hash_one(key);
-        let mut locked = self.look_up(key, hash);
-        if !locked.is_there() {
-            locked.spot.entry = locked.shard.insert(key, hash, make(), &self.hasher);
-            self.len.fetch_add(1, Ordering::Relaxed);
+        let hash = self.hash(key);
+        let locked = self.look_up(key, hash);
+        match locked.is_there() {
+            true => locked,
+            false => self.insert(locked, key, hash, make()),
         }
+    }
+
+    fn insert<'a>(
+        &'a self,
+        mut locked: Locked<'a, T>,
+        key: &str,
+        hash: u64,
+        state: T,
+    ) -> Locked<'a, T> {
+        locked.entry = locked.shard.insert(key, hash, state, &self.hasher);
+        self.holds.reach(locked.spot());
+        self.len.fetch_add(1, Ordering::Relaxed);
         locked
     }
 
@@ -191,23 +242,43 @@ impl<T> Keys<T> {
     }
 }
 
-impl<T> Locked<'_, T> {
+impl Spot {
+    fn new(shard: usize, entry: u32) -> Self {
+        Self(entry * SHARDS as u32 + shard as u32)
+    }
+
+    fn shard(self) -> usize {
+        self.0 as usize % SHARDS
+    }
+
+    fn entry(self) -> u32 {
+        self.0 / SHARDS as u32
+    }
+}
+
+impl<'a, T> Locked<'a, T> {
     fn is_there(&self) -> bool {
-        self.spot.entry != NOWHERE
+        self.entry != NOWHERE
     }
 
     pub(crate) fn spot(&self) -> Spot {
-        self.spot
+        Spot::new(self.number, self.entry)
     }
 
     pub(crate) fn key(&self) -> &str {
-        &self.shard.entry(self.spot.entry).key
+        &self.shard.entry(self.entry).key
+    }
+
+    /// How often the state is held: it stays where it is until all of them have let go.
+    #[inline]
+    pub(crate) fn hold(&self) -> &'a Hold {
+        self.holds.of(self.spot())
     }
 
     /// The state and its key.
     #[inline]
     pub(crate) fn parts(&mut self) -> (&mut T, &str) {
-        let entry = self.shard.entries[self.spot.entry as usize].as_mut();
+        let entry = self.shard.entries[self.entry as usize].as_mut();
         let Entry { key, state } = entry.expect(HELD);
         (state, key)
     }
@@ -217,13 +288,13 @@ impl<T> Deref for Locked<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.shard.entry(self.spot.entry).state
+        &self.shard.entry(self.entry).state
     }
 }
 
 impl<T> DerefMut for Locked<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        let entry = self.shard.entries[self.spot.entry as usize].as_mut();
+        let entry = self.shard.entries[self.entry as usize].as_mut();
         &mut entry.expect(HELD).state
     }
 }
@@ -233,13 +304,15 @@ impl<T> Shard<T> {
         self.entries[entry as usize].as_ref().expect(HELD)
     }
 
-    fn find(&self, key: &str, hash: u64) -> Option<u32> {
+    /// The entry of this key, or [`NOWHERE`].
+    #[inline(always)]
+    fn find(&self, key: &str, hash: u64) -> u32 {
         // Comparing nothing to nothing takes some processors 100 ns: the address of an empty text is no address.
-        let is_key = |entry: &u32| {
-            let other = &*self.entry(*entry).key;
-            other.len() == key.len() && (key.is_empty() || other == key)
-        };
-        self.index.find(hash, is_key).copied()
+        if key.is_empty() {
+            return self.nameless;
+        }
+        let is_key = |entry: &u32| *self.entry(*entry).key == *key;
+        self.index.find(hash, is_key).copied().unwrap_or(NOWHERE)
     }
 
     fn insert(&mut self, key: &str, hash: u64, state: T, hasher: &DefaultHashBuilder) -> u32 {
@@ -258,9 +331,15 @@ impl<T> Shard<T> {
                     self.entries.reserve_exact(GROWTH + self.entries.len() / 8);
                 }
                 self.entries.push(entry);
-                u32::try_from(self.entries.len() - 1).expect("fewer than four billion keys")
+                let number = u32::try_from(self.entries.len() - 1).ok();
+                let number = number.filter(|number| *number < u32::MAX / SHARDS as u32);
+                number.expect("fewer than four billion keys")
             }
         };
+        if key.is_empty() {
+            self.nameless = number;
+            return number;
+        }
         let entries = &self.entries;
         let rehash = |number: &u32| {
             let entry = entries[*number as usize].as_ref();
@@ -275,29 +354,36 @@ impl<T> Shard<T> {
         &mut self,
         looks: usize,
         hasher: &DefaultHashBuilder,
-        is_idle: impl Fn(&mut T) -> bool,
+        is_idle: impl Fn(u32, &mut T) -> bool,
     ) -> usize {
-        let before = self.index.len();
+        let before = self.free.len();
         for _ in 0..looks.min(self.entries.len()) {
             let number = self.next_look;
             self.next_look = (number + 1) % self.entries.len();
             let entry = &mut self.entries[number];
-            if let Some(idle) = entry.take_if(|entry| is_idle(&mut entry.state)) {
-                let hash = hasher.hash_one(&*idle.key);
-                let found = self
-                    .index
-                    .find_entry(hash, |other| *other as usize == number);
-                found.expect("an entry is in the index").remove();
-                self.free.push(number as u32);
+            let is_idle = |entry: &mut Entry<T>| is_idle(number as u32, &mut entry.state);
+            let Some(idle) = entry.take_if(is_idle) else {
+                continue;
+            };
+            self.free.push(number as u32);
+            if idle.key.is_empty() {
+                self.nameless = NOWHERE;
+                continue;
             }
+            let hash = hasher.hash_one(&*idle.key);
+            let found = self
+                .index
+                .find_entry(hash, |other| *other as usize == number);
+            found.expect("an entry is in the index").remove();
         }
-        before - self.index.len()
+        self.free.len() - before
     }
 }
 
 impl<T> Default for Shard<T> {
     fn default() -> Self {
         Self {
+            nameless: NOWHERE,
             index: HashTable::new(),
             entries: Vec::new(),
             free: Vec::new(),
@@ -322,7 +408,7 @@ mod tests {
 
     fn len(keys: &Keys<u32>) -> usize {
         let mut len = 0;
-        keys.for_each(|_, _| len += 1);
+        keys.for_each(|_, _, _| len += 1);
         assert_eq!(len, keys.len.load(Ordering::Relaxed));
         len
     }
@@ -343,6 +429,42 @@ mod tests {
         assert_eq!(*keys.lock(busy), 1);
         assert_eq!(keys.lock(busy).key(), "busy");
         assert!(keys.find("nobody").is_none());
+    }
+
+    #[test]
+    fn the_empty_key_is_one_as_others_are() {
+        let keys = Keys::new(1);
+        let spot = enter(&keys, "", 0);
+        assert_eq!(keys.lock(spot).key(), "");
+        assert_eq!(len(&keys), 1);
+        assert!(keys.find("").is_some());
+        let same = (0..)
+            .map(|n| n.to_string())
+            .find(|key| keys.look_up(key, keys.hash(key)).number == 0);
+        enter(&keys, &same.unwrap(), 1);
+        assert!(keys.find("").is_none(), "it was idle, and had to make room");
+        assert_eq!(len(&keys), 1);
+    }
+
+    #[test]
+    fn what_is_held_stays_idle_or_not() {
+        let keys = Keys::new(usize::MAX);
+        let spot = enter(&keys, "held", 0);
+        keys.lock(spot).hold().begin();
+        let fill = || {
+            for key in 0..100_000 {
+                enter(&keys, &key.to_string(), 0);
+            }
+        };
+        fill();
+        assert_eq!(keys.lock(spot).key(), "held");
+        keys.lock(spot).hold().watch();
+        assert!(!keys.try_release(spot), "somebody watches");
+        keys.lock(spot).hold().unwatch();
+        assert!(keys.try_release(spot));
+        assert_eq!(keys.lock(spot).hold().count(), 0);
+        fill();
+        assert!(keys.find("held").is_none());
     }
 
     #[test]
@@ -380,8 +502,8 @@ mod tests {
         *keys.lock(enter(&keys, "first", 1)) = 0;
         // Only the shard that the new key falls into is swept.
         let same = (0..).map(|n| n.to_string()).find(|key| {
-            let spot = keys.look_up(key, keys.hasher.hash_one(key)).spot;
-            spot.shard == keys.find("first").map_or(0, |locked| locked.spot.shard)
+            let number = keys.look_up(key, keys.hash(key)).number;
+            number == keys.find("first").map_or(0, |locked| locked.number)
         });
         let spot = enter(&keys, &same.unwrap(), 1);
         assert_ne!(keys.lock(spot).key(), OTHERS);

@@ -95,6 +95,7 @@ pub mod retry;
 pub mod signal;
 pub mod upstream;
 
+mod binding;
 mod classify;
 mod config_error;
 mod cost;

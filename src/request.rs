@@ -50,8 +50,12 @@ impl<'a> RequestHead<'a> {
     }
 
     /// The upstream that the request is for, where a layer chose one.
+    #[inline]
     pub fn upstream(&self) -> Option<&'a Upstream> {
-        self.considered.or_else(|| self.extensions.get())
+        match self.extensions.is_empty() {
+            true => self.considered,
+            false => self.considered.or_else(|| self.extensions.get()),
+        }
     }
 
     /// The host and port that the request is for, from its target or its `Host` field, without credentials.
@@ -185,13 +189,14 @@ impl Deref for Key<'_> {
     }
 }
 
-impl From<Key<'_>> for Arc<str> {
-    fn from(key: Key<'_>) -> Self {
-        match key {
-            Key::Text("") => Self::default(),
-            Key::Text(key) => key.into(),
-            Key::Shared(key) => key.clone(),
-            Key::Made(key) => key,
+impl Key<'_> {
+    /// The key to keep; none where it is empty.
+    pub(crate) fn named(&self) -> Option<Arc<str>> {
+        match self {
+            key if key.is_empty() => None,
+            Self::Text(key) => Some((*key).into()),
+            Self::Shared(key) => Some(Arc::clone(key)),
+            Self::Made(key) => Some(key.clone()),
         }
     }
 }

@@ -63,6 +63,7 @@ impl Asking {
     }
 
     /// How it asks a limiter by whose time it came at this moment.
+    #[inline]
     pub(super) fn at(&self, at: Nanos) -> Asked {
         Asked {
             cost: self.cost,

@@ -10,7 +10,7 @@ use super::{
     saved::SavedLimit,
     window::Window,
 };
-use crate::{cost::Cost, outcome::Dimension};
+use crate::{binding::BindingLimit, cost::Cost, outcome::Dimension};
 
 /// What is taken of a quota. It does not carry the quota: that stands once, whatever the number of keys.
 #[derive(Clone, Debug)]
@@ -24,6 +24,15 @@ pub(super) struct Counts {
 enum Windows {
     One(Window),
     Many(Box<[Window]>),
+}
+
+/// How a limit is used.
+pub(super) struct Usage<'a> {
+    pub(super) limit: &'a Limit,
+    pub(super) used: u64,
+    /// When all of it will be free again.
+    pub(super) free: Nanos,
+    pub(super) is_learned: bool,
 }
 
 /// A limit that holds nobody back, and would have.
@@ -52,14 +61,14 @@ impl Counts {
 
     /// The first moment, not before `from`, at which the cost fits every limit.
     #[inline(always)]
-    pub(super) fn earliest(&self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
+    pub(super) fn earliest(&self, quota: &Quota, cost: &Cost, from: Nanos) -> Nanos {
         if self.learned.is_some() {
-            return self.earliest_of_learned(quota, cost, from);
+            return self.earliest_of_learned(quota, *cost, from);
         }
         let mut earliest = from;
         for (limit, window) in quota.limits.iter().zip(self.windows.as_slice()) {
             if !limit.is_shadow {
-                earliest = earliest.max(window.earliest(limit, amount(limit, cost), from));
+                earliest = earliest.max(window.earliest(limit, amount(limit, *cost), from));
             }
         }
         earliest
@@ -79,6 +88,26 @@ impl Counts {
         earliest
     }
 
+    /// What holds a cost back the longest that has to wait, and until when.
+    pub(super) fn binding(
+        &self,
+        quota: &Quota,
+        cost: Cost,
+        now: Nanos,
+    ) -> (Nanos, Option<BindingLimit>) {
+        let mut longest = match self.pace().map(|pace| pace.earliest(now)) {
+            Some(until) if until > now => (until, Some(BindingLimit::AdaptedRate)),
+            _ => (now, None),
+        };
+        for (limit, window, elsewhere) in self.each(quota) {
+            let until = elsewhere.earliest(limit, window, amount(limit, cost), now);
+            if !limit.is_shadow && until > longest.0 {
+                longest = (until, Some(limit.binding()));
+            }
+        }
+        longest
+    }
+
     /// The shadow limit that would hold the cost back for the longest now.
     pub(super) fn shadow(&self, quota: &Quota, cost: Cost, now: Nanos) -> Option<Shadow> {
         let shadows = self.each(quota).enumerate();
@@ -93,9 +122,9 @@ impl Counts {
     }
 
     #[inline]
-    pub(super) fn take(&mut self, quota: &Quota, cost: Cost, now: Nanos) {
+    pub(super) fn take(&mut self, quota: &Quota, cost: &Cost, now: Nanos) {
         self.change(quota, |limit, window| {
-            window.take(limit, amount(limit, cost), now);
+            window.take(limit, amount(limit, *cost), now);
         });
         if let Some(pace) = self.pace_mut() {
             pace.take(now);
@@ -129,7 +158,7 @@ impl Counts {
         &mut self,
         quota: &Quota,
         told: Told,
-        known: (&Mark, (u64, Cost)),
+        known: (Mark<'_>, (u64, Cost)),
         now: Nanos,
         wall: WallNanos,
     ) {
@@ -159,24 +188,39 @@ impl Counts {
         }
     }
 
-    /// Each limit, those that were learned last, how much of it is taken, and when all of it will be free.
+    /// How each limit is used, those that were learned last.
     pub(super) fn usage<'a>(
         &'a self,
         quota: &'a Quota,
         now: Nanos,
-    ) -> impl Iterator<Item = (&'a Limit, u64, Nanos)> {
-        self.each(quota).map(move |(limit, window, elsewhere)| {
-            let used = window.used(limit, now).saturating_add(elsewhere.taken(now));
-            let free = elsewhere.earliest(limit, window, limit.capacity(), now);
-            (limit, used, free)
+    ) -> impl Iterator<Item = Usage<'a>> {
+        let known = quota.limits.len();
+        let each = self.each(quota).enumerate();
+        each.map(move |(index, (limit, window, elsewhere))| Usage {
+            limit,
+            used: window.used(limit, now).saturating_add(elsewhere.taken(now)),
+            free: elsewhere.earliest(limit, window, limit.capacity(), now),
+            is_learned: index >= known,
         })
+    }
+
+    /// Whether nothing holds anybody back but the limits of the quota.
+    pub(super) fn is_plain(&self) -> bool {
+        self.learned.is_none()
+    }
+
+    /// Whether the upstream tells of limits.
+    #[inline]
+    pub(super) fn learns(&self) -> bool {
+        let learned = self.learned.as_ref();
+        learned.is_some_and(|learned| !learned.elsewhere.is_empty())
     }
 
     /// How much went through here of each limit, where the upstream tells of limits.
     pub(super) fn used_if_learned(&self, quota: &Quota, now: Nanos) -> Option<Box<[u64]>> {
-        self.learned
-            .as_ref()
-            .filter(|learned| !learned.elsewhere.is_empty())?;
+        if !self.learns() {
+            return None;
+        }
         let used = self
             .each(quota)
             .map(|(limit, window, _)| window.used(limit, now));
@@ -185,7 +229,7 @@ impl Counts {
 
     pub(super) fn is_empty(&self, quota: &Quota, now: Nanos) -> bool {
         self.pace().is_none_or(|pace| !pace.is_held(now))
-            && self.usage(quota, now).all(|(_, used, _)| used == 0)
+            && self.usage(quota, now).all(|usage| usage.used == 0)
     }
 
     /// What is taken of each limit, for the wall clock.
@@ -306,16 +350,16 @@ pub(super) struct TooLarge {
 }
 
 #[inline]
-pub(super) fn too_large(quota: &Quota, cost: Cost) -> Option<TooLarge> {
+pub(super) fn too_large(quota: &Quota, cost: &Cost) -> Option<TooLarge> {
     // One request fits every limit.
-    if cost == Cost::default() {
+    if *cost == Cost::default() {
         return None;
     }
     let is_above = |most| cost.total_tokens() > most;
     if quota.max_tokens_per_request.is_some_and(is_above) {
         return Some(TooLarge { limit: None });
     }
-    let never_fits = |limit: &Limit| !limit.is_shadow && amount(limit, cost) > limit.capacity();
+    let never_fits = |limit: &Limit| !limit.is_shadow && amount(limit, *cost) > limit.capacity();
     let index = quota.limits.iter().position(never_fits)?;
     Some(TooLarge { limit: Some(index) })
 }

@@ -1,6 +1,6 @@
 //! What a state decides.
 
-use super::{counts::Shadow, epoch::Nanos, mark::Mark};
+use super::{counts::Shadow, epoch::Nanos, mark::Admissions};
 use crate::request::{Cost, Priority};
 
 /// A request that asks.
@@ -44,7 +44,8 @@ pub(super) enum Turn {
 #[must_use]
 pub(super) struct Admitted {
     pub(super) at: Nanos,
-    pub(super) mark: Mark,
+    /// All that was admitted until then, this one included.
+    pub(super) admitted: Admissions,
     /// What a limit in shadow mode would have done.
     pub(super) shadow: Option<Shadow>,
 }

@@ -1,6 +1,6 @@
 //! The way in: a request asks all limiters at once, and passes, waits or is refused.
 
-use std::{slice, sync::Arc, task::Waker, time::Duration};
+use std::{slice, time::Duration};
 
 use super::{
     asking::{Asking, longest_wait},
@@ -8,11 +8,12 @@ use super::{
     epoch::Nanos,
     handle::Found,
     limiters::Limiters,
-    permit::{Permit, Tale},
+    news::News,
+    permit::{Permit, Takings},
     waiter::Waiter,
 };
 use crate::{
-    error::{Error, RefusalReason},
+    error::{BindingLimit, Error, RefusalReason},
     observe::Event,
     request::{Key, RequestHead},
 };
@@ -24,9 +25,8 @@ pub(super) enum Entry {
     Refused(Error),
 }
 
-/// What is decided of a request while the locks are held, and told when they are free.
-enum Decision {
-    Admitted,
+/// What is decided of a request that does not pass, while the locks are held, and told when they are free.
+enum HeldBack {
     Queued {
         limiter: usize,
         wait: Duration,
@@ -36,22 +36,21 @@ enum Decision {
         limiter: usize,
         wait: Option<Duration>,
         reason: RefusalReason,
-        limit: Arc<str>,
+        limit: Option<BindingLimit>,
     },
 }
 
-/// What there is to wake and to tell when the locks are free.
-#[derive(Default)]
-struct News {
-    wakers: Vec<Waker>,
-    tales: Vec<Tale>,
-}
-
-/// What becomes of a request, and which limiter says so.
-enum Outcome {
-    Pass,
-    Wait { limiter: usize, wait: Duration },
-    TooLarge { limiter: usize, limit: Arc<str> },
+/// How a request stands with all limiters, and which of them says so.
+enum Stands {
+    Passes,
+    Waits {
+        limiter: usize,
+        wait: Nanos,
+    },
+    IsTooLarge {
+        limiter: usize,
+        limit: Option<usize>,
+    },
 }
 
 /// Admits, queues or refuses a request. What is refused has taken nothing. The permit of one that is admitted is put where it
@@ -63,139 +62,91 @@ pub(super) fn enter(
 ) -> Entry {
     let now = limiters.clock().now();
     let mut asking = Asking::read(head, limiters, now);
+    // Nearly always there is one, and no list is made of it.
+    let [limiter] = limiters.all() else {
+        return enter_all(limiters, head, &mut asking, permit);
+    };
     let mut news = News::default();
-    match limiters.all() {
-        // Nearly always there is one, and no list is made of it.
-        [limiter] => {
-            let key = limiter.key(head);
-            let decision = {
-                let now = limiter.epoch().nanos(now);
-                let mut locked = limiter.find(head, &key, now, &mut news.wakers);
-                let found = &mut [Found::new(limiter, &mut locked, now)];
-                decide(limiters, head, &mut asking, found, permit, &mut news)
-            };
-            news.tell(limiters, slice::from_ref(&key), decision)
+    let key = limiter.key(head);
+    let decision = {
+        let now = limiter.epoch().nanos(now);
+        let mut locked = limiter.find(head, &key, now, &mut news);
+        let found = &mut [Found::new(limiter, &mut locked, now)];
+        decide(limiters, head, &mut asking, found, &mut news)
+    };
+    match decision {
+        Ok(takings) => {
+            *permit = Some(Permit::of(limiters, takings, asking.cost, true));
+            news.tell(Duration::ZERO);
+            Entry::Admitted
         }
-        all => {
-            let keys: Vec<_> = all.iter().map(|limiter| limiter.key(head)).collect();
-            let decision = {
-                let all = all.iter().zip(&keys);
-                let locked = all.map(|(limiter, key)| {
-                    let now = limiter.epoch().nanos(now);
-                    let locked = limiter.find(head, key, now, &mut news.wakers);
-                    (limiter, locked, now)
-                });
-                let mut locked: Vec<_> = locked.collect();
-                let found = locked.iter_mut();
-                let found = found.map(|(limiter, locked, now)| Found::new(limiter, locked, *now));
-                let mut found: Vec<_> = found.collect();
-                decide(limiters, head, &mut asking, &mut found, permit, &mut news)
-            };
-            news.tell(limiters, &keys, decision)
-        }
+        Err(held_back) => held_back.tell(limiters, slice::from_ref(&key), news),
     }
 }
 
+/// Several limiters are locked in their order, and say together.
+#[inline(never)]
+fn enter_all(
+    limiters: &Limiters,
+    head: &RequestHead<'_>,
+    asking: &mut Asking,
+    permit: &mut Option<Permit>,
+) -> Entry {
+    let (all, mut news) = (limiters.all(), News::default());
+    let keys: Vec<_> = all.iter().map(|limiter| limiter.key(head)).collect();
+    let decision = {
+        let all = all.iter().zip(&keys);
+        let locked = all.map(|(limiter, key)| {
+            let now = limiter.epoch().nanos(asking.asked);
+            let locked = limiter.find(head, key, now, &mut news);
+            (limiter, locked, now)
+        });
+        let mut locked: Vec<_> = locked.collect();
+        let found = locked.iter_mut();
+        let found = found.map(|(limiter, locked, now)| Found::new(limiter, locked, *now));
+        let mut found: Vec<_> = found.collect();
+        decide(limiters, head, asking, &mut found, &mut news)
+    };
+    match decision {
+        Ok(takings) => {
+            *permit = Some(Permit::of(limiters, takings, asking.cost, true));
+            news.tell(Duration::ZERO);
+            Entry::Admitted
+        }
+        Err(held_back) => held_back.tell(limiters, &keys, news),
+    }
+}
+
+/// Takes what the request costs, or says why not.
 #[inline(always)]
 fn decide(
     limiters: &Limiters,
     head: &RequestHead<'_>,
     asking: &mut Asking,
     found: &mut [Found<'_>],
-    permit: &mut Option<Permit>,
     news: &mut News,
-) -> Decision {
+) -> Result<Takings, HeldBack> {
     if asking.cost.is_guess {
-        let mut cost = found[limiters.learner()].state.expect(asking.cost);
-        for found in found.iter() {
-            cost = found.state.make_fit(cost);
-        }
-        asking.expect(cost, limiters);
+        expect(limiters, asking, found);
     }
     match look(found, asking) {
-        Outcome::Pass => {
-            *permit = Some(Permit::take(limiters, found, asking, &mut news.tales));
-            Decision::Admitted
-        }
-        Outcome::Wait { limiter, wait } => {
-            hold_back(limiters, head, asking, found, (limiter, wait))
-        }
-        Outcome::TooLarge { limiter, limit } => Decision::Refused {
-            limiter,
-            wait: None,
-            reason: RefusalReason::TooLarge,
-            limit,
-        },
+        Stands::Passes => Ok(Takings::take(limiters, found, asking, news)),
+        stands => Err(hold_back(limiters, head, asking, found, stands)),
     }
 }
 
-/// Queues a request, or refuses it, where it would wait too long or too many wait.
-#[inline(never)]
-fn hold_back(
-    limiters: &Limiters,
-    head: &RequestHead<'_>,
-    asking: &Asking,
-    found: &mut [Found<'_>],
-    (limiter, wait): (usize, Duration),
-) -> Decision {
-    let capacity = limiters.all()[limiter].settings().queue_capacity;
-    let longest = longest_wait(head, limiters, asking.asked);
-    let reason = if longest.is_some_and(|longest| wait > longest) {
-        RefusalReason::WaitTooLong
-    } else if found[limiter].state.queued() >= capacity {
-        RefusalReason::QueueFull
-    } else {
-        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), longest);
-        return Decision::Queued {
-            limiter,
-            wait,
-            waiter: Box::new(waiter),
-        };
-    };
-    Decision::Refused {
-        limiter,
-        wait: Some(wait),
-        reason,
-        limit: Arc::default(),
+/// Replaces a guess by what is known.
+#[cold]
+fn expect(limiters: &Limiters, asking: &mut Asking, found: &[Found<'_>]) {
+    let mut cost = found[limiters.learner()].state.expect(asking.cost);
+    for found in found {
+        cost = found.state.make_fit(cost);
     }
-}
-
-impl News {
-    #[inline(always)]
-    fn tell(self, limiters: &Limiters, keys: &[Key<'_>], decision: Decision) -> Entry {
-        if !self.wakers.is_empty() {
-            self.wakers.into_iter().for_each(Waker::wake);
-        }
-        match decision {
-            Decision::Admitted => {
-                self.tales.iter().for_each(|tale| tale.tell(Duration::ZERO));
-                Entry::Admitted
-            }
-            Decision::Queued {
-                limiter,
-                wait,
-                waiter,
-            } => {
-                let (settings, key) = (limiters.all()[limiter].settings(), &keys[limiter]);
-                settings.events.tell(&Event::Queued { key, wait });
-                Entry::Queued(waiter)
-            }
-            Decision::Refused {
-                limiter,
-                wait,
-                reason,
-                limit,
-            } => {
-                let settings = limiters.all()[limiter].settings();
-                let key = keys[limiter].clone().into();
-                Entry::Refused(settings.refuse(key, reason, wait, limit))
-            }
-        }
-    }
+    asking.expect(cost, limiters);
 }
 
 #[inline(always)]
-fn look(found: &mut [Found<'_>], asking: &Asking) -> Outcome {
+fn look(found: &mut [Found<'_>], asking: &Asking) -> Stands {
     let mut longest: Option<(usize, Nanos)> = None;
     for (limiter, found) in found.iter_mut().enumerate() {
         match found.state.look(&asking.at(found.now), found.now) {
@@ -206,17 +157,81 @@ fn look(found: &mut [Found<'_>], asking: &Asking) -> Outcome {
                     longest = Some((limiter, wait));
                 }
             }
-            Look::TooLarge { limit } => {
-                let limit = found.state.in_words(limit);
-                return Outcome::TooLarge { limiter, limit };
-            }
+            Look::TooLarge { limit } => return Stands::IsTooLarge { limiter, limit },
         }
     }
     match longest {
-        None => Outcome::Pass,
-        Some((limiter, wait)) => Outcome::Wait {
+        None => Stands::Passes,
+        Some((limiter, wait)) => Stands::Waits { limiter, wait },
+    }
+}
+
+/// Queues a request, or refuses it, where it would wait too long or too many wait.
+#[inline(never)]
+fn hold_back(
+    limiters: &Limiters,
+    head: &RequestHead<'_>,
+    asking: &Asking,
+    found: &mut [Found<'_>],
+    stands: Stands,
+) -> HeldBack {
+    let (limiter, wait) = match stands {
+        Stands::Waits { limiter, wait } => (limiter, Duration::from_nanos(wait)),
+        Stands::Passes => unreachable!("who passes is not held back"),
+        Stands::IsTooLarge { limiter, limit } => {
+            return HeldBack::Refused {
+                limiter,
+                wait: None,
+                reason: RefusalReason::TooLarge,
+                limit: found[limiter].state.too_small(limit),
+            };
+        }
+    };
+    let capacity = limiters.all()[limiter].settings().queue_capacity;
+    let longest = longest_wait(head, limiters, asking.asked);
+    let reason = if longest.is_some_and(|longest| wait > longest) {
+        RefusalReason::WaitTooLong
+    } else if found[limiter].state.queued() >= capacity {
+        RefusalReason::QueueFull
+    } else {
+        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), longest);
+        return HeldBack::Queued {
             limiter,
-            wait: Duration::from_nanos(wait),
-        },
+            wait,
+            waiter: Box::new(waiter),
+        };
+    };
+    HeldBack::Refused {
+        limiter,
+        wait: Some(wait),
+        reason,
+        limit: found[limiter].state.binding(asking.cost),
+    }
+}
+
+impl HeldBack {
+    #[inline(never)]
+    fn tell(self, limiters: &Limiters, keys: &[Key<'_>], news: News) -> Entry {
+        news.tell(Duration::ZERO);
+        match self {
+            Self::Queued {
+                limiter,
+                wait,
+                waiter,
+            } => {
+                let (settings, key) = (limiters.all()[limiter].settings(), &keys[limiter]);
+                settings.events.tell(&Event::Queued { key, wait });
+                Entry::Queued(waiter)
+            }
+            Self::Refused {
+                limiter,
+                wait,
+                reason,
+                limit,
+            } => {
+                let settings = limiters.all()[limiter].settings();
+                Entry::Refused(settings.refuse(keys[limiter].named(), reason, wait, limit))
+            }
+        }
     }
 }

@@ -57,6 +57,7 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
+    #[inline]
     pub(super) fn admitted(call: S::Future, permit: Option<Permit>) -> Self {
         Self {
             step: Step::Call { call },
@@ -64,6 +65,7 @@ where
         }
     }
 
+    #[cold]
     pub(super) fn queued(waiter: Box<Waiter>, service: S, request: Request<B>) -> Self {
         let wait = Wait {
             waiter,
@@ -79,6 +81,7 @@ where
         }
     }
 
+    #[inline]
     pub(super) fn refused(error: Error) -> Self {
         Self {
             step: Step::Refused { error: Some(error) },
@@ -95,55 +98,81 @@ where
 {
     type Output = Result<Response<Tracked<R, Permit>>, Error>;
 
+    // As with the service's call.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let result = loop {
+        loop {
             match this.step.as_mut().project() {
-                StepProjection::Call { call } => break ready!(call.poll(cx)),
+                StepProjection::Call { call } => {
+                    return Poll::Ready(match ready!(call.poll(cx)) {
+                        Ok(response) => Ok(track(response, this.permit)),
+                        Err(error) => Err(fail(error, this.permit)),
+                    });
+                }
                 StepProjection::Wait { wait } => {
-                    let permit = match this.permit {
-                        Some(permit) => permit,
-                        None => this.permit.insert(ready!(wait.poll_turn(cx))?),
-                    };
-                    if let Err(error) = ready!(wait.service.poll_ready(cx)) {
-                        // The future may live on for long: what was taken is given back now.
-                        *this.permit = None;
-                        return Poll::Ready(Err(Error::from_service(error)));
-                    }
-                    permit.send();
-                    let request = wait.request.take().expect("held until it is sent");
-                    let call = wait.service.call(request);
+                    let call = ready!(wait.poll_call(cx, this.permit))?;
                     this.step.set(Step::Call { call });
                 }
                 StepProjection::Refused { error } => {
                     return Poll::Ready(Err(error.take().expect("polled after it was ready")));
                 }
             }
-        };
-        match result {
-            Ok(response) => {
-                if let Some(permit) = this.permit {
-                    permit.heed(&response);
-                }
-                let (head, body) = response.into_parts();
-                if body.is_end_stream() {
-                    *this.permit = None;
-                }
-                let body = Tracked::guarded(body, this.permit);
-                Poll::Ready(Ok(Response::from_parts(head, body)))
-            }
-            Err(error) => {
-                let error = Error::from_service(error);
-                if let Some(permit) = this.permit.take() {
-                    permit.fail(&error);
-                }
-                Poll::Ready(Err(error))
-            }
         }
     }
 }
 
-impl<S, B> Wait<S, B> {
+/// Puts the permit onto the body, if that is not at its end.
+#[inline(always)]
+fn track<R: Body>(
+    response: Response<R>,
+    permit: &mut Option<Permit>,
+) -> Response<Tracked<R, Permit>> {
+    if let Some(permit) = permit {
+        permit.heed(&response);
+    }
+    // Where it stands, for to move it only to end it would take longer than its end.
+    if response.body().is_end_stream() {
+        *permit = None;
+    }
+    response.map(|body| Tracked::guarded(body, permit))
+}
+
+#[cold]
+fn fail(error: impl Into<BoxError>, permit: &mut Option<Permit>) -> Error {
+    let error = Error::from_service(error);
+    if let Some(permit) = permit.take() {
+        permit.fail(&error);
+    }
+    error
+}
+
+impl<S, B> Wait<S, B>
+where
+    S: Service<Request<B>>,
+    S::Error: Into<BoxError>,
+{
+    /// Sends the request once it is admitted and the service is ready for it.
+    #[cold]
+    fn poll_call(
+        &mut self,
+        cx: &mut Context<'_>,
+        permit: &mut Option<Permit>,
+    ) -> Poll<Result<S::Future, Error>> {
+        let admitted = match permit {
+            Some(permit) => permit,
+            None => permit.insert(ready!(self.poll_turn(cx))?),
+        };
+        if let Err(error) = ready!(self.service.poll_ready(cx)) {
+            // The future may live on for long: what was taken is given back now.
+            *permit = None;
+            return Poll::Ready(Err(Error::from_service(error)));
+        }
+        admitted.send();
+        let request = self.request.take().expect("held until it is sent");
+        Poll::Ready(Ok(self.service.call(request)))
+    }
+
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, Error>> {
         loop {
             match self.waiter.turn(cx.waker()) {

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, task::Waker, time::Duration};
 use super::{
     config::Quota,
     epoch::{Epoch, Nanos, nanos},
+    news::News,
     settings::Settings,
     state::State,
 };
@@ -12,7 +13,7 @@ use crate::{
     clock::Clock,
     config_error::ConfigError,
     cost::Price,
-    keys::{Keys, Locked, OTHERS, Spot},
+    keys::{Hold, Keys, Locked, OTHERS, Spot},
     observe::{Event, Events, Observer},
     request::{Key, RequestHead, Scope},
 };
@@ -46,6 +47,7 @@ pub(super) struct Found<'a> {
     pub(super) state: &'a mut State,
     pub(super) key: &'a str,
     pub(super) spot: Spot,
+    pub(super) hold: &'a Hold,
     /// The time as the limiter counts it.
     pub(super) now: Nanos,
 }
@@ -57,13 +59,15 @@ impl<'a> Found<'a> {
         locked: &'a mut Locked<'_, State>,
         now: Nanos,
     ) -> Self {
-        let spot = locked.spot();
+        let (spot, hold) = (locked.spot(), locked.hold());
         let (state, key) = locked.parts();
+        state.heed_holds(hold.count());
         Self {
             limiter,
             state,
             key,
             spot,
+            hold,
             now,
         }
     }
@@ -189,7 +193,7 @@ impl RateLimiter {
         let (now, keys) = (self.now(), &self.shared.keys);
         let others = || keys.is_full().then(|| keys.find(OTHERS)).flatten();
         match keys.find(key).or_else(others) {
-            Some(mut state) => look(&mut state, now),
+            Some(state) => look(&mut told(state), now),
             None => look(
                 &mut State::new(quota.clone(), now, self.epoch().wall()),
                 now,
@@ -224,14 +228,21 @@ impl RateLimiter {
     }
 
     /// Looks at every key and its state.
-    pub(super) fn for_each(&self, look: impl FnMut(&str, &mut State)) {
-        self.shared.keys.for_each(look);
+    pub(super) fn for_each(&self, mut look: impl FnMut(&str, &mut State)) {
+        self.shared.keys.for_each(|key, state, hold| {
+            state.heed_holds(hold.count());
+            look(key, state);
+        });
     }
 
     /// The state of this key, made if it is new.
     #[inline(always)]
     pub(super) fn enter(&self, key: &str, now: Nanos) -> Locked<'_, State> {
-        let is_idle = |state: &mut State| state.is_idle(now);
+        let is_idle = |state: &mut State| {
+            // Nobody is asked about who is held.
+            state.heed_holds(0);
+            state.is_idle(now)
+        };
         self.shared.keys.enter(key, || self.fresh(now), is_idle)
     }
 
@@ -260,7 +271,7 @@ impl RateLimiter {
         head: &RequestHead<'_>,
         key: &str,
         now: Nanos,
-        wakers: &mut Vec<Waker>,
+        news: &mut News,
     ) -> Locked<'_, State> {
         let mut state = self.enter(key, now);
         let is_other =
@@ -273,7 +284,7 @@ impl RateLimiter {
         let own = own.filter(|_| !state.is_quota_set() && state.key() == key);
         if let Some(own) = own {
             state.change_quota(own.clone(), now, self.epoch().wall());
-            wakers.extend(state.first_waker());
+            news.wake(state.first_waker());
         }
         state
     }
@@ -291,7 +302,14 @@ impl RateLimiter {
 
     /// The state at a spot that somebody holds on to.
     pub(super) fn lock(&self, spot: Spot) -> Locked<'_, State> {
-        self.shared.keys.lock(spot)
+        told(self.shared.keys.lock(spot))
+    }
+
+    /// Ends a request under the key at this spot of which nothing is to be settled. Returns `false`, and does nothing, where
+    /// somebody waits for that: then it is to be ended under the lock.
+    #[inline]
+    pub(super) fn try_end(&self, spot: Spot) -> bool {
+        self.shared.keys.try_release(spot)
     }
 
     /// The upstream of the key at this spot refused a request, admitted at `sent`, for its rate, and may have named a wait.
@@ -322,6 +340,13 @@ impl RateLimiter {
         change(&mut settings);
         Self::from(settings)
     }
+}
+
+/// Requests end without the lock, so a state is told how many have.
+fn told(mut state: Locked<'_, State>) -> Locked<'_, State> {
+    let held = state.hold().count();
+    state.heed_holds(held);
+    state
 }
 
 impl From<Settings> for RateLimiter {

@@ -123,7 +123,7 @@ impl Learned {
         &mut self,
         (quota, windows): (&Quota, &[Window]),
         told: Told,
-        (mark, since): (&Mark, (u64, Cost)),
+        (mark, since): (Mark<'_>, (u64, Cost)),
         now: Nanos,
         wall: WallNanos,
     ) {
@@ -145,7 +145,7 @@ impl Learned {
             _ => amount(limit, since.1),
         };
         let used_now = window.used(limit, now);
-        let used_then = mark.used.as_ref().and_then(|used| used.get(index)).copied();
+        let used_then = mark.used.and_then(|used| used.get(index)).copied();
         let elsewhere = told.elsewhere(limit, used_then, used_now, since);
         let mut heard = Elsewhere::heard(limit, elsewhere, told.reset_after, now);
         heard.of = mark.admitted;
@@ -378,23 +378,23 @@ mod tests {
             reset_after: None,
         };
         let mut mark = || {
-            admitted.add(Cost::default());
+            admitted = admitted.and(&Cost::default());
             Mark {
                 admitted,
-                used: Some([0].into()),
+                used: Some(&[0]),
             }
         };
         let (older, newer) = (mark(), mark());
-        let mut heed = |mark: &Mark, remaining| {
+        let mut heed = |mark: Mark<'_>, remaining| {
             told.remaining = remaining;
             let since = (0, Cost::default());
             learned.heed((&quota, &windows), told, (mark, since), 0, 0);
             learned.elsewhere[0].taken(0)
         };
-        assert_eq!(heed(&newer, 40), 60);
-        assert_eq!(heed(&older, 95), 60);
-        assert_eq!(heed(&older, 10), 90, "what is less is believed");
-        assert_eq!(heed(&mark(), 95), 5);
+        assert_eq!(heed(newer, 40), 60);
+        assert_eq!(heed(older, 95), 60);
+        assert_eq!(heed(older, 10), 90, "what is less is believed");
+        assert_eq!(heed(mark(), 95), 5);
     }
 
     // misina#92, and a header that is older than what has been sent since.

@@ -6,7 +6,7 @@ use super::{
     calendar::{Every, Zone},
     epoch::{Nanos, nanos},
 };
-use crate::{config_error::ConfigError, money::Money, outcome::Dimension};
+use crate::{binding::BindingLimit, config_error::ConfigError, money::Money, outcome::Dimension};
 
 /// So much of one thing per period.
 ///
@@ -155,6 +155,29 @@ impl Limit {
         is_same && self.is_shadow == other.is_shadow
     }
 
+    /// What it is to those whom it holds back.
+    pub(super) fn binding(&self) -> BindingLimit {
+        match self.is_spacing {
+            true => BindingLimit::MinInterval(self.per),
+            false => self.rate(),
+        }
+    }
+
+    fn rate(&self) -> BindingLimit {
+        let is_month = matches!(
+            self.counting,
+            Counting::Calendar {
+                every: Every::Month,
+                ..
+            }
+        );
+        BindingLimit::Rate {
+            dimension: self.dimension,
+            amount: self.amount,
+            per: (!is_month).then_some(self.per),
+        }
+    }
+
     /// The most that a single request can take.
     pub(super) fn capacity(&self) -> u64 {
         match self.counting {
@@ -236,20 +259,7 @@ impl Amount {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.dimension {
-            Dimension::Money => Money::from_nanos(self.amount).fmt(f)?,
-            dimension => {
-                let words = dimension.as_str().replace('_', " ");
-                write!(f, "{} {words}", self.amount)?;
-            }
-        }
-        match self.counting {
-            Counting::Calendar {
-                every: Every::Month,
-                ..
-            } => f.write_str(" per month"),
-            _ => write!(f, " per {:?}", self.per),
-        }
+        self.rate().fmt(f)
     }
 }
 

@@ -17,8 +17,8 @@ struct Shared {
     /// In the order in which they are locked.
     all: Box<[RateLimiter]>,
     named: Vec<RateLimiter>,
-    /// The one that was named first: all go by its clock.
-    first: usize,
+    /// That of the one that was named first: all go by it.
+    clock: Arc<dyn Clock>,
     /// Which of them heeds what answers say: the first that goes by upstreams or hosts, else the first that goes by
     /// providers, else the first.
     learner: usize,
@@ -51,17 +51,18 @@ impl Limiters {
             Scope::All | Scope::By(_) => 0,
         };
         let learner = named.iter().rev().max_by_key(|limiter| knows(limiter));
-        let [first, learner] = [named.first(), learner].map(|it| it.map(RateLimiter::lock_order));
+        let learner = learner.map(RateLimiter::lock_order);
+        let first = named.first().expect("a layer has a limiter");
+        let clock = first.settings().clock.clone();
         let price = named.iter().find_map(|limiter| limiter.settings().price);
         let mut all = named.clone();
         all.sort_by_key(RateLimiter::lock_order);
-        let index = |order| all.iter().position(|it| Some(it.lock_order()) == order);
-        let (first, learner) = (index(first), index(learner));
+        let learner = all.iter().position(|it| Some(it.lock_order()) == learner);
         Self {
             shared: Arc::new(Shared {
                 all: all.into(),
                 named,
-                first: first.unwrap_or_default(),
+                clock,
                 learner: learner.unwrap_or_default(),
                 price,
             }),
@@ -78,7 +79,7 @@ impl Limiters {
 
     /// They all go by the first one's clock.
     pub(super) fn clock(&self) -> &dyn Clock {
-        &*self.all()[self.shared.first].settings().clock
+        &*self.shared.clock
     }
 
     /// What tokens cost at this upstream, as far as that is known.

@@ -60,7 +60,7 @@ impl Line {
         ahead.for_each(|cost| forecast.admit(quota, cost));
         forecast.ahead_of = place;
         let from = forecast.at.max(from);
-        forecast.counts.earliest(quota, asked.cost, from)
+        forecast.counts.earliest(quota, &asked.cost, from)
     }
 
     pub(super) fn join(&mut self, quota: &Quota, asked: &Asked) -> Place {
@@ -122,7 +122,7 @@ impl Line {
 
 impl Forecast {
     fn admit(&mut self, quota: &Quota, cost: Cost) {
-        self.at = self.counts.earliest(quota, cost, self.at);
-        self.counts.take(quota, cost, self.at);
+        self.at = self.counts.earliest(quota, &cost, self.at);
+        self.counts.take(quota, &cost, self.at);
     }
 }

@@ -3,12 +3,12 @@
 use crate::cost::Cost;
 
 /// What is known when a request is admitted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mark {
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark<'a> {
     /// All that was admitted until then, this one included.
     pub(super) admitted: Admissions,
     /// How much of each limit was taken, this one included; where the upstream has told nothing of its limits yet, nothing.
-    pub(super) used: Option<Box<[u64]>>,
+    pub(super) used: Option<&'a [u64]>,
 }
 
 /// All that was ever admitted, modulo 2^32: two of them differ by what was admitted between them, which is never so much.
@@ -20,10 +20,14 @@ pub(super) struct Admissions {
 }
 
 impl Admissions {
-    pub(super) fn add(&mut self, cost: Cost) {
-        self.requests = self.requests.wrapping_add(1);
-        self.input_tokens = self.input_tokens.wrapping_add(cost.input_tokens as u32);
-        self.output_tokens = self.output_tokens.wrapping_add(cost.output_tokens as u32);
+    /// One request more.
+    #[inline]
+    pub(super) fn and(self, cost: &Cost) -> Self {
+        Self {
+            requests: self.requests.wrapping_add(1),
+            input_tokens: self.input_tokens.wrapping_add(cost.input_tokens as u32),
+            output_tokens: self.output_tokens.wrapping_add(cost.output_tokens as u32),
+        }
     }
 
     /// Whether this was before the other.
@@ -49,11 +53,8 @@ mod tests {
 
     #[test]
     fn what_was_admitted_since_is_told_over_the_end_of_the_range_too() {
-        let mut admissions = Admissions::default();
-        admissions.add(Cost::tokens(u64::from(u32::MAX), 7));
-        let earlier = admissions;
-        admissions.add(Cost::tokens(5, 1));
-        admissions.add(Cost::tokens(6, 0));
+        let earlier = Admissions::default().and(&Cost::tokens(u64::from(u32::MAX), 7));
+        let admissions = earlier.and(&Cost::tokens(5, 1)).and(&Cost::tokens(6, 0));
         assert_eq!(admissions.since(earlier), (2, Cost::tokens(11, 1)));
         assert_eq!(admissions.since(admissions), (0, Cost::default()));
     }

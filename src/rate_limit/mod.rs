@@ -29,7 +29,7 @@
 //!
 //! The service inside must be `Clone`, and its responses' body an [`http_body::Body`]: in a test `String`, not `()`.
 //!
-//! A refused caller sees [`Error::RateLimited`](crate::Error::RateLimited) with the key, the reason and
+//! A refused caller sees [`Error::RateLimited`](crate::Error::RateLimited) with the key, the reason, the limit that refused and
 //! [`retry_after`](crate::Error::retry_after); nothing was sent. The limiter cannot know what others take of the same
 //! quota before the upstream tells of it, nor when a request arrives there: where the way takes now longer and now shorter, the
 //! upstream may count one too many at the very edge of a window, which a [`margin`](Quota::margin) prevents. A sliding window
@@ -100,6 +100,7 @@ mod limit;
 mod limiters;
 mod line;
 mod mark;
+mod news;
 mod outlook;
 mod pace;
 mod permit;
@@ -127,4 +128,4 @@ pub use limit::{Amount, Limit};
 pub use permit::Permit;
 pub use service::RateLimit;
 pub use snapshot::{Snapshot, SnapshotError};
-pub use status::{LimitStatus, Status};
+pub use status::{LimitKind, LimitStatus, Status};

@@ -19,9 +19,10 @@ impl RateLimiter {
     pub fn status(&self, key: &str) -> Status {
         self.look(key, |state, now| {
             let until = |at: Nanos| Duration::from_nanos(at.saturating_sub(now));
-            let usage = state.usage(now);
-            let limits =
-                usage.map(|(limit, used, free)| LimitStatus::new(limit, used, until(free)));
+            let limits = state.usage(now).map(|usage| {
+                let reset_after = until(usage.free);
+                LimitStatus::new(usage.limit, usage.used, reset_after, usage.is_learned)
+            });
             Status {
                 limits: limits.collect(),
                 in_flight: state.in_flight(),

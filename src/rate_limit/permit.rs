@@ -13,7 +13,8 @@ use super::{
     handle::{Found, RateLimiter},
     learned::Told,
     limiters::Limiters,
-    mark::Mark,
+    mark::{Admissions, Mark},
+    news::{News, Shadowed},
     state::State,
 };
 use crate::{
@@ -46,45 +47,59 @@ pub struct Permit {
 struct Taken {
     spot: Spot,
     at: Nanos,
-    mark: Mark,
+    /// All that was admitted until then, this one included.
+    admitted: Admissions,
 }
 
 /// What most permits do without.
 struct Rare {
     /// What was taken from the limiters after the first.
     others: Vec<Taken>,
+    /// How much was taken of each limit of the one that learns, where its upstream tells of limits.
+    used_then: Option<Box<[u64]>>,
     /// Where the request's tokens have a price.
     upstream: Option<Upstream>,
 }
 
-impl Permit {
-    /// Takes what a request costs from all limiters. What there is to tell of it is told by whoever holds the permit, so
-    /// that an observer that panics leaks nothing.
+/// What was taken, of which a permit is made when the locks are free.
+#[must_use]
+pub(super) struct Takings {
+    first: Taken,
+    rare: Option<Box<Rare>>,
+}
+
+impl Takings {
+    /// Takes what a request costs from all limiters.
     #[inline(always)]
     pub(super) fn take(
         limiters: &Limiters,
         found: &mut [Found<'_>],
         asking: &Asking,
-        tales: &mut Vec<Tale>,
+        news: &mut News,
     ) -> Self {
-        let (first, others) = found.split_first_mut().expect("a layer has a limiter");
-        let first = Taken::from(first, asking.cost, tales);
-        let is_plain = others.is_empty() && asking.upstream.is_none();
-        let rare = (!is_plain).then(|| {
-            let others = others.iter_mut();
-            let others = others.map(|found| Taken::from(found, asking.cost, tales));
-            Box::new(Rare {
-                others: others.collect(),
-                upstream: asking.upstream.clone(),
-            })
-        });
+        let first = Taken::from(&mut found[0], &asking.cost, news);
+        let is_plain = found.len() == 1 && asking.upstream.is_none();
+        let rare = match is_plain && !found[0].state.learns() {
+            true => None,
+            false => Some(Rare::take(limiters, found, asking, news)),
+        };
+        Self { first, rare }
+    }
+}
+
+impl Permit {
+    /// The right to what was taken. Where the request is sent at once, the upstream may count it from then on. What there is to
+    /// tell of it is told by whoever holds the permit, so that an observer that panics leaks nothing.
+    #[inline(always)]
+    pub(super) fn of(limiters: &Limiters, takings: Takings, cost: Cost, is_sent: bool) -> Self {
+        let Takings { first, rare } = takings;
         Self {
             limiters: limiters.clone(),
             first,
-            cost: asking.cost,
+            cost,
             usage: None,
             rare,
-            is_sent: false,
+            is_sent,
         }
     }
 
@@ -127,9 +142,16 @@ impl Permit {
         let (limiter, taken) = self.learner();
         let mut state = limiter.lock(taken.spot);
         let now = limiter.epoch().nanos(now);
+        let mark = Mark {
+            admitted: taken.admitted,
+            used: self
+                .rare
+                .as_ref()
+                .and_then(|rare| rare.used_then.as_deref()),
+        };
         let mut eased = false;
         for told in quotas.iter().filter_map(told) {
-            eased |= state.heed(&taken.mark, told, now, limiter.epoch().wall());
+            eased |= state.heed(mark, told, now, limiter.epoch().wall());
         }
         let waker = eased.then(|| state.first_waker()).flatten();
         drop(state);
@@ -158,12 +180,22 @@ impl Permit {
         Some(used.with_money(money.unwrap_or(used.money)))
     }
 
-    /// Ends the request, of which nothing is given back: there is no need to know the time.
+    /// Ends the request, of which nothing is given back: there is no need to know the time, nor, where nobody waits for it, of
+    /// a lock.
+    #[inline]
     fn end(&self) {
-        let ends = self
-            .shares()
-            .map(|(limiter, taken)| end(limiter, taken, |_, _| false));
-        wake(ends);
+        let is_ended = self.limiters.all()[0].try_end(self.first.spot);
+        if !is_ended || self.rare.is_some() {
+            self.end_from(usize::from(is_ended));
+        }
+    }
+
+    /// Ends what is left of it, from this limiter on.
+    #[cold]
+    fn end_from(&self, limiter: usize) {
+        let left = self.shares().skip(limiter);
+        let watched = left.filter(|(limiter, taken)| !limiter.try_end(taken.spot));
+        wake(watched.map(|(limiter, taken)| end(limiter, taken, |_, _| false)));
     }
 
     /// Ends the request, and corrects what was taken to what was used: nothing, where it was not sent.
@@ -205,20 +237,46 @@ impl Permit {
     }
 }
 
+impl Rare {
+    #[inline(never)]
+    fn take(
+        limiters: &Limiters,
+        found: &mut [Found<'_>],
+        asking: &Asking,
+        news: &mut News,
+    ) -> Box<Self> {
+        let others = found.iter_mut().skip(1);
+        let others = others.map(|found| Taken::from(found, &asking.cost, news));
+        Box::new(Self {
+            others: others.collect(),
+            used_then: found[limiters.learner()].state.used_if_learned(),
+            upstream: asking.upstream.clone(),
+        })
+    }
+}
+
 impl Taken {
     #[inline(always)]
-    fn from(found: &mut Found<'_>, cost: Cost, tales: &mut Vec<Tale>) -> Self {
-        found.state.hold();
-        let Admitted { at, mark, shadow } = found.state.admit(cost, found.now);
+    fn from(found: &mut Found<'_>, cost: &Cost, news: &mut News) -> Self {
+        found.hold.begin();
+        let Admitted {
+            at,
+            admitted,
+            shadow,
+        } = found.state.admit(cost, found.now);
         let level = match shadow {
             Some(_) => Level::INFO,
             None => Level::DEBUG,
         };
-        if found.limiter.settings().events.are_heard(level) {
-            tales.push(Tale::of(found, shadow, at));
+        let events = &found.limiter.settings().events;
+        if events.are_heard(level) {
+            news.admitted(events, found.key, shadowed(found.state, shadow, at));
         }
-        let spot = found.spot;
-        Self { spot, at, mark }
+        Self {
+            spot: found.spot,
+            at,
+            admitted,
+        }
     }
 }
 
@@ -230,8 +288,8 @@ fn end(
     settle: impl FnOnce(&mut State, &str) -> bool,
 ) -> Option<Waker> {
     let mut locked = limiter.lock(taken.spot);
+    locked.hold().end();
     let (state, key) = locked.parts();
-    state.release();
     let may_pass = state.finish();
     let may_pass = settle(state, key) || may_pass;
     may_pass.then(|| state.first_waker()).flatten()
@@ -244,42 +302,13 @@ fn wake(ends: impl Iterator<Item = Option<Waker>>) {
     wakers.into_iter().for_each(Waker::wake);
 }
 
-/// What a limiter has to tell of an admission, once the locks are free. Where nobody listens there is none: the key has to
-/// be copied.
-pub(super) struct Tale {
-    limiter: RateLimiter,
-    key: Box<str>,
-    /// The shadow limit that would have held the request back, in words, and for how long.
-    shadow: Option<(String, Duration)>,
-}
-
-impl Tale {
-    #[cold]
-    fn of(found: &Found<'_>, shadow: Option<Shadow>, at: Nanos) -> Self {
-        Self {
-            limiter: found.limiter.clone(),
-            key: found.key.into(),
-            shadow: shadow.and_then(|shadow| {
-                let wait = Duration::from_nanos(shadow.until.saturating_sub(at));
-                Some((found.state.shadowed(shadow)?.to_string(), wait))
-            }),
-        }
-    }
-
-    pub(super) fn tell(&self, waited: Duration) {
-        let key = &*self.key;
-        self.limiter
-            .settings()
-            .events
-            .tell(&Event::Admitted { key, waited });
-        if let Some((limit, wait)) = &self.shadow {
-            let wait = *wait;
-            self.limiter
-                .settings()
-                .events
-                .tell(&Event::Shadowed { key, limit, wait });
-        }
-    }
+#[cold]
+fn shadowed(state: &State, shadow: Option<Shadow>, at: Nanos) -> Option<Shadowed> {
+    let shadow = shadow?;
+    Some(Shadowed {
+        limit: state.shadowed(shadow)?.to_string(),
+        wait: Duration::from_nanos(shadow.until.saturating_sub(at)),
+    })
 }
 
 /// Whether a cache kept the answer, and what it says of quotas is of a time that is past

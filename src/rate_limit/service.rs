@@ -56,13 +56,12 @@ where
         self.inner.poll_ready(cx).map_err(Error::from_service)
     }
 
+    // Where it is not inlined, the request is moved once more, which takes as long as a lock.
+    #[inline(always)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut permit = None;
         match enter(&self.limiters, &RequestHead::of(&request), &mut permit) {
-            Entry::Admitted => {
-                permit.iter_mut().for_each(Permit::send);
-                ResponseFuture::admitted(self.inner.call(request), permit)
-            }
+            Entry::Admitted => ResponseFuture::admitted(self.inner.call(request), permit),
             Entry::Queued(waiter) => {
                 // The readiness of the inner service must not be held through the wait: the service that has it goes, and
                 // an unready clone takes its place.

@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tracing::Level;
+
 use super::config::Quota;
 use crate::{
     clock::{Clock, TokioClock},
     cost::Price,
-    error::{Error, RateLimited, RefusalReason},
+    error::{BindingLimit, Error, RateLimited, RefusalReason},
     observe::{Event, Events},
     request::Scope,
 };
@@ -41,19 +43,18 @@ impl Settings {
     /// The error of a refusal, told.
     pub(super) fn refuse(
         &self,
-        key: Arc<str>,
+        key: Option<Arc<str>>,
         reason: RefusalReason,
         wait: Option<Duration>,
-        limit: Arc<str>,
+        limit: Option<BindingLimit>,
     ) -> Error {
-        let event = Event::Refused {
-            key: &key,
-            reason,
-            wait,
-        };
-        self.events.tell(&event);
+        if self.events.are_heard(Level::INFO) {
+            let key = key.as_deref().unwrap_or_default();
+            self.events.tell(&Event::Refused { key, reason, wait });
+        }
         Error::RateLimited(RateLimited {
             key,
+            scope: self.scope.as_str(),
             reason,
             wait,
             limit,

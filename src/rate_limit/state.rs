@@ -28,10 +28,9 @@ use crate::request::Cost;
 pub(super) struct State {
     quota: Arc<Quota>,
     latest: Nanos,
+    /// As it was [told](State::heed_holds) last.
     in_flight: u32,
     admitted: Admissions,
-    /// Permits and waiting requests that will come back to it.
-    holders: u32,
     counts: Counts,
     rare: Option<Box<Rare>>,
 }
@@ -40,6 +39,8 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 struct Rare {
     line: Line,
+    /// Who waits and will come back to it, in this queue or in that of another limiter.
+    waiting: u32,
     paused: Nanos,
     /// What answers use where the request sets no maximum.
     typical: Option<Typical>,
@@ -58,7 +59,6 @@ impl State {
             latest: now,
             in_flight: 0,
             admitted: Admissions::default(),
-            holders: 0,
             rare: None,
         }
     }
@@ -67,11 +67,11 @@ impl State {
     #[inline(always)]
     pub(super) fn look(&mut self, asked: &Asked, now: Nanos) -> Look {
         let now = self.move_to(now);
-        if let Some(TooLarge { limit }) = too_large(&self.quota, asked.cost) {
+        if let Some(TooLarge { limit }) = too_large(&self.quota, &asked.cost) {
             return Look::TooLarge { limit };
         }
         let from = now.max(self.paused());
-        let fits = self.counts.earliest(&self.quota, asked.cost, from);
+        let fits = self.counts.earliest(&self.quota, &asked.cost, from);
         let behind = self.rare.is_some().then(|| self.predict(asked, from));
         match behind.flatten() {
             Some(until) => Look::Wait { until },
@@ -117,24 +117,33 @@ impl State {
 
     /// Takes what a request costs.
     #[inline(always)]
-    pub(super) fn admit(&mut self, cost: Cost, now: Nanos) -> Admitted {
+    pub(super) fn admit(&mut self, cost: &Cost, now: Nanos) -> Admitted {
         let now = self.move_to(now);
         let shadow = match self.quota.has_shadow {
-            true => self.counts.shadow(&self.quota, cost, now),
+            true => self.counts.shadow(&self.quota, *cost, now),
             false => None,
         };
         self.counts.take(&self.quota, cost, now);
         self.in_flight = self.in_flight.saturating_add(1);
-        self.admitted.add(cost);
+        let admitted = self.admitted.and(cost);
+        self.admitted = admitted;
         self.heed_change();
         Admitted {
             at: now,
-            mark: Mark {
-                admitted: self.admitted,
-                used: self.counts.used_if_learned(&self.quota, now),
-            },
+            admitted,
             shadow,
         }
+    }
+
+    /// Whether the upstream tells of limits.
+    #[inline]
+    pub(super) fn learns(&self) -> bool {
+        self.counts.learns()
+    }
+
+    /// How much is taken of each limit, where the upstream tells of limits: what an answer will be understood by.
+    pub(super) fn used_if_learned(&self) -> Option<Box<[u64]>> {
+        self.counts.used_if_learned(&self.quota, self.latest)
     }
 
     /// Puts a request into the queue.
@@ -149,14 +158,14 @@ impl State {
         if self.first() != Some(place) {
             return Turn::Wait { until: None };
         }
-        if let Some(TooLarge { limit }) = too_large(&self.quota, cost) {
+        if let Some(TooLarge { limit }) = too_large(&self.quota, &cost) {
             return Turn::TooLarge { limit };
         }
         if self.is_full() {
             return Turn::Wait { until: None };
         }
         let from = now.max(self.paused());
-        let until = self.counts.earliest(&self.quota, cost, from);
+        let until = self.counts.earliest(&self.quota, &cost, from);
         match until > now {
             true => Turn::Wait { until: Some(until) },
             false => Turn::Pass,
@@ -277,7 +286,7 @@ impl State {
 
     /// Heeds what an answer says of the upstream's limits; `mark` is what was known when its request was admitted. Returns
     /// whether the first of the queue may pass earlier for it.
-    pub(super) fn heed(&mut self, mark: &Mark, told: Told, now: Nanos, wall: WallNanos) -> bool {
+    pub(super) fn heed(&mut self, mark: Mark<'_>, told: Told, now: Nanos, wall: WallNanos) -> bool {
         let since = self.admitted.since(mark.admitted);
         self.change(now, |counts, quota, now| {
             counts.heed(quota, told, (mark, since), now, wall);
@@ -291,13 +300,21 @@ impl State {
         self.forget_forecast();
     }
 
-    /// Somebody holds on to this state, so that it does not vanish.
-    pub(super) fn hold(&mut self) {
-        self.holders = self.holders.saturating_add(1);
+    /// So many hold on to this state, so that it does not vanish: those who are under way, and those who wait.
+    #[inline]
+    pub(super) fn heed_holds(&mut self, held: u32) {
+        let waiting = self.rare.as_ref().map_or(0, |rare| rare.waiting);
+        self.in_flight = held.saturating_sub(waiting);
     }
 
-    pub(super) fn release(&mut self) {
-        self.holders = self.holders.saturating_sub(1);
+    /// One of those who hold on to it waits.
+    pub(super) fn begin_wait(&mut self) {
+        self.rare().waiting += 1;
+    }
+
+    pub(super) fn end_wait(&mut self) {
+        let rare = self.rare();
+        rare.waiting = rare.waiting.saturating_sub(1);
     }
 
     /// Whom to wake; he says so anew when he asks for his turn.
@@ -317,7 +334,8 @@ impl State {
     /// Whether a state made anew would behave the same.
     pub(super) fn is_idle(&mut self, now: Nanos) -> bool {
         let now = self.move_to(now);
-        self.holders == 0
+        self.in_flight == 0
+            && self.rare.as_ref().is_none_or(|rare| rare.waiting == 0)
             && !self.is_quota_set()
             && self.paused() <= now
             && self.counts.is_empty(&self.quota, now)
@@ -331,9 +349,9 @@ impl State {
             rare.line.first_cost()
         });
         let quota = &*self.quota;
-        let before = first.map(|cost| self.counts.earliest(quota, cost, now));
+        let before = first.map(|cost| self.counts.earliest(quota, &cost, now));
         change(&mut self.counts, quota, now);
-        let after = first.map(|cost| self.counts.earliest(quota, cost, now));
+        let after = first.map(|cost| self.counts.earliest(quota, &cost, now));
         if after > before {
             self.forget_forecast();
         }
@@ -344,7 +362,9 @@ impl State {
         self.rare.as_ref()?.line.first()
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether as many are under way as may be.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
         let most = self.quota.max_concurrent;
         most.is_some_and(|most| self.in_flight >= most)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::limit::Limit;
+use super::limit::{Counting, Limit};
 use crate::outcome::Dimension;
 
 /// How the limits of one key stand.
@@ -29,6 +29,12 @@ pub struct LimitStatus {
     pub amount: u64,
     /// The period.
     pub per: Duration,
+    /// How it counts.
+    pub counting: LimitKind,
+    /// Whether it holds nobody back, and only reports what it would do.
+    pub is_shadow: bool,
+    /// Whether the upstream told of it, and nobody had set it.
+    pub is_learned: bool,
     /// How much is taken; after a settlement this can be more than the amount.
     pub used: u64,
     /// How much is left; of a bucket, of what it holds.
@@ -37,12 +43,34 @@ pub struct LimitStatus {
     pub reset_after: Duration,
 }
 
+/// How a limit counts; see [`Limit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LimitKind {
+    /// Over a window that slides.
+    Sliding,
+    /// As a token bucket.
+    Bucket {
+        /// How much it holds.
+        burst: u64,
+    },
+    /// In periods of the calendar.
+    Calendar,
+}
+
 impl LimitStatus {
-    pub(super) fn new(limit: &Limit, used: u64, reset_after: Duration) -> Self {
+    pub(super) fn new(limit: &Limit, used: u64, reset_after: Duration, is_learned: bool) -> Self {
         Self {
             dimension: limit.dimension,
             amount: limit.amount,
             per: limit.per,
+            counting: match limit.counting {
+                Counting::Sliding => LimitKind::Sliding,
+                Counting::Bucket { burst } => LimitKind::Bucket { burst },
+                Counting::Calendar { .. } => LimitKind::Calendar,
+            },
+            is_shadow: limit.is_shadow,
+            is_learned,
             used,
             remaining: limit.capacity().saturating_sub(used),
             reset_after,

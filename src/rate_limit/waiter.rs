@@ -11,13 +11,14 @@ use super::{
     decision::{Asked, Look, Turn},
     handle::Found,
     limiters::Limiters,
-    permit::Permit,
+    news::News,
+    permit::{Permit, Takings},
     queue::Place,
     state::State,
 };
 use crate::{
     clock::Clock,
-    error::{Error, RefusalReason},
+    error::{BindingLimit, Error, RefusalReason},
     instant::after,
     keys::{Locked, Spot},
 };
@@ -85,7 +86,8 @@ impl Waiter {
             is_waiting: true,
         };
         for (index, found) in found.iter_mut().enumerate() {
-            found.state.hold();
+            found.hold.begin();
+            found.state.begin_wait();
             if index == line {
                 waiter.place = found.state.join(&waiter.asks(index));
             }
@@ -101,26 +103,34 @@ impl Waiter {
         let limiters = self.limiters.clone();
         let mut foreign = Foreign::default();
         let mut states = lock(&limiters, &self.spots);
-        let until = match self.take_turn(&mut states, now, &mut foreign) {
+        let turn = loop {
+            let turn = self.take_turn(&mut states, now, &mut foreign);
+            // Requests end without the lock, until somebody watches.
+            let is_held_back = matches!(turn, Turn::Wait { .. }) && states[self.line].is_full();
+            if !is_held_back || !watch(&mut states[self.line]) {
+                break turn;
+            }
+        };
+        let until = match turn {
             Turn::Pass => {
                 self.leave(&mut states, &mut foreign);
                 let found = limiters.all().iter().zip(&mut states);
                 let found = found
                     .map(|(limiter, state)| Found::new(limiter, state, limiter.epoch().nanos(now)));
                 let mut found: Vec<_> = found.collect();
-                let mut tales = Vec::new();
-                let permit = Permit::take(&limiters, &mut found, &self.asking, &mut tales);
+                let mut news = News::default();
+                let takings = Takings::take(&limiters, &mut found, &self.asking, &mut news);
                 drop(states);
+                let permit = Permit::of(&limiters, takings, self.asking.cost, false);
                 foreign.settle();
-                let waited = now.saturating_duration_since(self.asking.asked);
-                tales.iter().for_each(|tale| tale.tell(waited));
+                news.tell(now.saturating_duration_since(self.asking.asked));
                 return Wake::Admitted(permit);
             }
             Turn::Wait { until } => {
                 until.map(|until| limiters.all()[self.line].epoch().instant(until))
             }
             Turn::TooLarge { limit } => {
-                let limit = states[self.line].in_words(limit);
+                let limit = states[self.line].too_small(limit);
                 self.leave(&mut states, &mut foreign);
                 drop(states);
                 foreign.settle();
@@ -128,6 +138,10 @@ impl Waiter {
             }
         };
         let refused = self.is_out_of_patience(until, now);
+        let binding = match refused {
+            true => states[self.line].binding(self.asking.cost),
+            false => None,
+        };
         if refused {
             // The future that holds this may live on for long: the place is left now.
             self.leave(&mut states, &mut foreign);
@@ -140,7 +154,7 @@ impl Waiter {
         match refused {
             true => {
                 let wait = until.map(|until| until.saturating_duration_since(now));
-                Wake::Refused(self.refusal(RefusalReason::WaitTooLong, wait, Arc::default()))
+                Wake::Refused(self.refusal(RefusalReason::WaitTooLong, wait, binding))
             }
             false => Wake::Sleep(until.into_iter().chain(self.patience_ends).min()),
         }
@@ -206,8 +220,11 @@ impl Waiter {
     }
 
     /// Leaves the queue it stands in; whoever is the first now may pass.
-    fn leave_line(&self, state: &mut State, foreign: &mut Foreign) {
+    fn leave_line(&self, state: &mut Locked<'_, State>, foreign: &mut Foreign) {
         let (own, was_first) = state.leave(self.place);
+        if state.queued() == 0 {
+            state.hold().unwatch();
+        }
         foreign.to_drop.extend(own);
         if was_first {
             foreign.to_wake.extend(state.first_waker());
@@ -218,7 +235,10 @@ impl Waiter {
     fn leave(&mut self, states: &mut [Locked<'_, State>], foreign: &mut Foreign) {
         self.is_waiting = false;
         self.leave_line(&mut states[self.line], foreign);
-        states.iter_mut().for_each(|state| state.release());
+        for state in states {
+            state.end_wait();
+            state.hold().end();
+        }
     }
 
     /// Whether patience is over, or will be before the time at which the request could be admitted.
@@ -227,14 +247,29 @@ impl Waiter {
         latest.is_some_and(|latest| now >= latest || until.is_some_and(|until| until > latest))
     }
 
-    fn refusal(&self, reason: RefusalReason, wait: Option<Duration>, limit: Arc<str>) -> Error {
+    fn refusal(
+        &self,
+        reason: RefusalReason,
+        wait: Option<Duration>,
+        limit: Option<BindingLimit>,
+    ) -> Error {
         let settings = self.limiters.all()[self.line].settings();
-        settings.refuse(self.keys[self.line].clone(), reason, wait, limit)
+        let key = Some(&self.keys[self.line]).filter(|key| !key.is_empty());
+        settings.refuse(key.cloned(), reason, wait, limit)
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {
         self.limiters.clock()
     }
+}
+
+/// Whether requests have ended until the moment from which on none does without the lock.
+fn watch(state: &mut Locked<'_, State>) -> bool {
+    let before = state.in_flight();
+    state.hold().watch();
+    let held = state.hold().count();
+    state.heed_holds(held);
+    state.in_flight() < before
 }
 
 /// The states at these spots, all locked at once.

@@ -33,12 +33,12 @@ fn floor(file: &str) -> Option<u8> {
     Some(match (top_folder(file), room) {
         (
             "",
-            "config_error" | "cost" | "forecast" | "instant" | "money" | "outcome" | "plain_words"
-            | "request" | "sync" | "upstream",
+            "binding" | "config_error" | "cost" | "forecast" | "instant" | "money" | "outcome"
+            | "plain_words" | "request" | "sync" | "upstream",
         ) => 0,
         ("signal" | "upstream", _) => 0,
         ("", "classify" | "clock" | "error" | "keyed" | "keys") => 1,
-        ("body" | "observe", _) => 1,
+        ("body" | "keys" | "observe", _) => 1,
         ("", "guide" | "lib") => 7,
         (layer, room) if LAYERS.contains(&layer) => match room {
             "config" | "state" | "status" => 0,
@@ -55,7 +55,8 @@ fn floor(file: &str) -> Option<u8> {
             // What a layer is set to where the clock is a part of it.
             "settings" | "cause" => 1,
             "admission" | "course" | "forecast" | "handle" | "router" => 2,
-            "asking" | "entrance" | "limiters" | "outlook" | "permit" | "storage" | "waiter" => 2,
+            "asking" | "entrance" | "limiters" | "news" | "outlook" | "permit" | "storage"
+            | "waiter" => 2,
             "future" | "body" | "peek" => 3,
             "service" => 4,
             "layer" => 5,

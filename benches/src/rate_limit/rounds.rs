@@ -68,7 +68,15 @@ impl<'a> Rounds<'a> {
     /// Times all rows, and prints those that are wanted.
     pub fn print(mut self) {
         if let Some(runs) = self.bench.runs() {
-            self.rows.iter_mut().for_each(|row| (row.run)(runs));
+            for row in &mut self.rows {
+                let before = allocations::count();
+                (row.run)(runs);
+                println!(
+                    "{} allocations: {}",
+                    allocations::count() - before,
+                    row.name
+                );
+            }
             return;
         }
         if !self.rows.iter().any(|row| self.bench.wants(row.name)) {

@@ -418,10 +418,8 @@ async fn a_request_too_large_for_a_context_goes_to_a_larger_one_and_cools_nobody
     assert_eq!(served_by(&result), "a/2");
     let refused = || {
         Err(Error::RateLimited(RateLimited {
-            key: "a/1".into(),
-            reason: RefusalReason::TooLarge,
-            wait: None,
-            limit: "6000 tokens per 60s".into(),
+            key: Some("a/1".into()),
+            ..RateLimited::new(RefusalReason::TooLarge)
         })
         .into())
     };

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    rate_limit::{Limit, Zone},
+    rate_limit::{Limit, Zone, counts::Usage},
     request::Priority,
 };
 
@@ -70,8 +70,7 @@ impl Bench {
     }
 
     fn admit(&mut self, cost: Cost, now: Nanos) -> Taken {
-        self.state.hold();
-        let at = self.state.admit(cost, now).at;
+        let at = self.state.admit(&cost, now).at;
         Taken { at, cost }
     }
 
@@ -115,7 +114,6 @@ impl Bench {
 
     /// Returns whether somebody may pass for it.
     fn finish(&mut self, taken: Taken, used: Option<u64>, at: u64) -> bool {
-        self.state.release();
         let may_pass = self.state.finish();
         if let Some(used) = used {
             let used = Cost::tokens(used, 0);
@@ -125,7 +123,6 @@ impl Bench {
     }
 
     fn refund(&mut self, taken: Taken, at: u64) {
-        self.state.release();
         self.state.finish();
         self.state.refund(taken.at, taken.cost, ms(at));
     }
@@ -288,7 +285,7 @@ fn an_estimate_is_kept_where_the_upstream_keeps_it_and_a_debt_is_taken_all_the_s
     let (low, high) = (bench.pass(50, 0), bench.pass(20, 0));
     bench.finish(low, Some(10), 1);
     bench.finish(high, Some(40), 1);
-    let (_, used, _) = bench.state.usage(ms(1)).next().unwrap();
+    let Usage { used, .. } = bench.state.usage(ms(1)).next().unwrap();
     assert_eq!(used, 90);
 }
 
@@ -363,7 +360,7 @@ fn what_was_taken_before_a_reset_is_not_settled_against_what_came_after() {
         let _in_flight = bench.pass(100, 2);
         bench.finish(settled, Some(0), 2);
         bench.refund(refunded, 2);
-        let (_, used, _) = bench.state.usage(ms(2)).next().unwrap();
+        let Usage { used, .. } = bench.state.usage(ms(2)).next().unwrap();
         assert_eq!(used, 100, "{limit:?}");
     }
 }
@@ -389,7 +386,7 @@ fn who_waits_for_one_limit_holds_nothing_of_the_others() {
     let (place, until) = bench.wait(50, 0);
     assert_eq!(until, 30_000);
     bench.cancel(place);
-    let used = bench.state.usage(ms(100)).map(|(_, used, _)| used);
+    let used = bench.state.usage(ms(100)).map(|usage| usage.used);
     assert_eq!(used.collect::<Vec<_>>(), [1, 100]);
 }
 
@@ -425,7 +422,7 @@ fn who_costs_nothing_of_a_limit_passes_when_nothing_of_it_is_left() {
     let mut bench = Bench::new(tokens(1));
     let _in_flight = bench.pass(1, 0);
     let _in_flight = bench.pass(0, 0);
-    let (_, used, _) = bench.state.usage(0).next().unwrap();
+    let Usage { used, .. } = bench.state.usage(0).next().unwrap();
     assert_eq!(used, 1);
 }
 

@@ -1,11 +1,15 @@
 //! What a state tells of itself.
 
-use std::sync::Arc;
-
 use super::State;
 use crate::{
+    binding::BindingLimit,
     cost::Cost,
-    rate_limit::{counts::Shadow, epoch::Nanos, learned::amount, limit::Limit},
+    rate_limit::{
+        counts::{Shadow, Usage},
+        epoch::Nanos,
+        learned::amount,
+        limit::Limit,
+    },
 };
 
 impl State {
@@ -21,8 +25,8 @@ impl State {
     pub(crate) fn risk(&mut self, cost: Cost, now: Nanos) -> f64 {
         let now = self.move_to(now);
         let usage = self.counts.usage(&self.quota, now);
-        let binding = usage.filter(|(limit, ..)| !limit.is_shadow && !limit.is_spacing);
-        let shares = binding.map(|(limit, used, _)| {
+        let binding = usage.filter(|Usage { limit, .. }| !limit.is_shadow && !limit.is_spacing);
+        let shares = binding.map(|Usage { limit, used, .. }| {
             let used = used.saturating_add(amount(limit, cost));
             used as f64 / limit.capacity() as f64
         });
@@ -31,24 +35,55 @@ impl State {
         shares.chain(of_slots).fold(0.0, f64::max)
     }
 
-    /// Each limit, how much of it is taken, and when all of it will be free again.
-    pub(crate) fn usage(&mut self, now: Nanos) -> impl Iterator<Item = (&Limit, u64, Nanos)> {
+    /// How each limit is used.
+    pub(crate) fn usage(&mut self, now: Nanos) -> impl Iterator<Item = Usage<'_>> {
         let now = self.move_to(now);
         let usage = self.counts.usage(&self.quota, now);
-        usage.filter(|(limit, ..)| !limit.is_spacing)
+        usage.filter(|usage| !usage.limit.is_spacing)
     }
 
-    /// The limit that a request is too large for, in words.
-    pub(crate) fn in_words(&self, limit: Option<usize>) -> Arc<str> {
+    /// The limit that a request is too large for.
+    pub(crate) fn too_small(&self, limit: Option<usize>) -> Option<BindingLimit> {
         match limit {
-            Some(index) => self.quota.limits[index].to_string().into(),
-            None => "max_tokens_per_request".into(),
+            Some(index) => self.quota.limits.get(index).map(Limit::binding),
+            None => {
+                let most = self.quota.max_tokens_per_request;
+                most.map(BindingLimit::MaxTokensPerRequest)
+            }
+        }
+    }
+
+    /// What holds a request of this cost back the longest; where that is only those who wait ahead, what holds back the first
+    /// of them.
+    #[inline(never)]
+    pub(crate) fn binding(&self, cost: Cost) -> Option<BindingLimit> {
+        // Nearly always there is one limit, and nothing else that could hold anybody back.
+        if let [only] = &*self.quota.limits
+            && self.rare.is_none()
+            && self.quota.max_concurrent.is_none()
+            && self.counts.is_plain()
+        {
+            return Some(only.binding());
+        }
+        let first = || self.rare.as_ref()?.line.first_cost();
+        self.binding_alone(cost)
+            .or_else(|| self.binding_alone(first()?))
+    }
+
+    fn binding_alone(&self, cost: Cost) -> Option<BindingLimit> {
+        let now = self.latest;
+        let (until, binding) = self.counts.binding(&self.quota, cost, now);
+        let most = self.quota.max_concurrent;
+        match binding {
+            _ if self.paused() > until => Some(BindingLimit::Pause),
+            None if self.is_full() => most.map(BindingLimit::MaxConcurrent),
+            binding => binding,
         }
     }
 
     /// The limit of a shadow.
     pub(crate) fn shadowed(&self, shadow: Shadow) -> Option<&Limit> {
         let mut usage = self.counts.usage(&self.quota, self.latest);
-        usage.nth(shadow.limit).map(|(limit, ..)| limit)
+        usage.nth(shadow.limit).map(|usage| usage.limit)
     }
 }

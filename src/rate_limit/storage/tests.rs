@@ -64,7 +64,7 @@ impl Process {
     fn take(&self, key: &str, cost: Cost) -> u64 {
         let now = self.limiter.now();
         let mut state = self.limiter.enter(key, now);
-        let at = state.admit(cost, now).at;
+        let at = state.admit(&cost, now).at;
         state.finish();
         at
     }
@@ -279,7 +279,7 @@ fn what_is_expected_of_answers_is_kept() {
 fn heed(process: &Process, told: Told) {
     let (now, wall) = (process.limiter.now(), process.limiter.epoch().wall());
     let mut state = process.limiter.enter("", now);
-    state.heed(&Mark::default(), told, now, wall);
+    state.heed(Mark::default(), told, now, wall);
 }
 
 #[test]

@@ -279,32 +279,42 @@ fn a_change_of_the_quota_wakes_those_whom_it_lets_pass() {
     });
 }
 
-/// Keys come and go while others are held: who holds a spot finds his own key there.
+/// Keys come and go while others are held, and holds end without the lock: who holds a spot finds his own key there, and who
+/// watches is asked before anybody lets go.
 #[test]
 fn a_spot_that_is_held_neither_vanishes_nor_changes_its_key() {
-    #[derive(Debug, Default)]
-    struct Held(usize);
     play(|| {
-        let keys = Arc::new(Keys::<Held>::new(2));
+        let keys = Arc::new(Keys::<()>::new(2));
         threads((0..3).map(|number| {
             let keys = keys.clone();
             async move || {
                 for round in 0..3 {
                     let name = ((number + round) % 4).to_string();
-                    let mut locked = keys.enter(&name, Held::default, |held| held.0 == 0);
-                    locked.0 += 1;
+                    let locked = keys.enter(&name, || (), |()| true);
+                    locked.hold().begin();
                     let (spot, key) = (locked.spot(), locked.key().to_owned());
                     drop(locked);
                     thread::yield_now();
-                    let mut locked = keys.lock(spot);
+                    let locked = keys.lock(spot);
                     assert_eq!(locked.key(), key);
-                    assert!(locked.0 > 0, "held by its holder");
-                    locked.0 -= 1;
+                    assert!(locked.hold().count() > 0, "held by its holder");
+                    if number == 0 {
+                        locked.hold().watch();
+                        let held = locked.hold().count();
+                        thread::yield_now();
+                        assert_eq!(locked.hold().count(), held, "it is watched");
+                        locked.hold().end();
+                        locked.hold().unwatch();
+                        continue;
+                    }
                     drop(locked);
+                    if !keys.try_release(spot) {
+                        keys.lock(spot).hold().end();
+                    }
                 }
             }
         }));
-        keys.for_each(|key, held| assert_eq!(held.0, 0, "{key}"));
+        keys.for_each(|key, (), hold| assert_eq!(hold.count(), 0, "{key}"));
     });
 }
 

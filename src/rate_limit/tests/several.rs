@@ -97,7 +97,7 @@ async fn who_waits_and_never_fits_after_quotas_have_shrunk_is_refused() {
             panic!("{error}")
         };
         assert_eq!(refusal.reason, RefusalReason::TooLarge);
-        assert_eq!(&*refusal.limit, "50 tokens per 1s");
+        assert_eq!(refusal.limit.unwrap().to_string(), "50 tokens per 1s");
     }
 }
 

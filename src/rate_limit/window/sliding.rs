@@ -16,19 +16,20 @@ use crate::rate_limit::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sliding {
     used: u64,
-    slots: Slots,
+    /// The newest slot, which holds what is used beyond the older ones; where nothing is used, it means nothing. It stands here
+    /// so that a request seldom looks at the others, which lie far away, and because most keys of a million have only one.
+    first: Nanos,
+    last: Nanos,
+    older: Option<Box<Older>>,
 }
 
-/// Most keys of a million have sent one request in their window: that one needs no memory of its own.
-#[derive(Clone, Debug)]
-enum Slots {
-    /// One slot, which holds all that is used; where nothing is, it means nothing.
-    One { first: Nanos, last: Nanos },
-    #[expect(
-        clippy::box_collection,
-        reason = "it keeps the slot small that most keys have"
-    )]
-    Many(Box<VecDeque<Slot>>),
+/// The slots before the newest, which end before it begins.
+#[derive(Clone, Debug, Default)]
+struct Older {
+    used: u64,
+    /// When the oldest of them was last taken from.
+    oldest: Nanos,
+    slots: VecDeque<Slot>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,62 +42,62 @@ pub(super) struct Slot {
 const EXACT: usize = 128;
 
 impl Sliding {
+    #[inline]
     pub(super) fn earliest(&self, limit: &Limit, amount: u64, now: Nanos) -> Nanos {
         let most = limit.amount.saturating_sub(amount);
-        if self.used <= most {
-            return now;
+        match self.used <= most {
+            true => now,
+            false => self.falls_to(limit, most).max(now),
         }
-        let last = match &self.slots {
-            Slots::One { last, .. } => Some(*last),
-            Slots::Many(slots) => {
-                let mut left = self.used;
-                let fits = slots.iter().find(|slot| {
-                    left = left.saturating_sub(slot.amount);
-                    left <= most
-                });
-                fits.map(|slot| slot.last)
-            }
-        };
-        last.map_or(now, |last| last.saturating_add(stay(limit)).max(now))
     }
 
+    /// When no more than so much is used.
+    fn falls_to(&self, limit: &Limit, most: u64) -> Nanos {
+        let mut left = self.used;
+        let fits = self.slots().find(|slot| {
+            left = left.saturating_sub(slot.amount);
+            left <= most
+        });
+        fits.map_or(0, |slot| leaves(limit, slot))
+    }
+
+    #[inline]
     pub(super) fn take(&mut self, limit: &Limit, amount: u64, now: Nanos) {
         self.move_to(limit, now);
-        let was_empty = self.used == 0;
-        self.used = self.used.saturating_add(amount);
-        let slot = Slot {
-            first: now,
-            last: now,
-            amount,
-        };
-        match &mut self.slots {
-            slots @ Slots::One { .. } if was_empty => {
-                *slots = Slots::One {
-                    first: now,
-                    last: now,
-                };
-            }
-            Slots::One { last, .. } if *last == now => {}
-            Slots::One { first, last } => {
-                let held = Slot {
-                    first: *first,
-                    last: *last,
-                    amount: self.used.saturating_sub(amount),
-                };
-                self.slots = Slots::Many(Box::new(VecDeque::from([held, slot])));
-            }
-            Slots::Many(slots) => {
-                let grain = limit.period() / 128;
-                let many = slots.len() >= EXACT;
-                match slots.back_mut() {
-                    Some(newest) if newest.last == now || (many && now - newest.first < grain) => {
-                        newest.last = now;
-                        newest.amount = newest.amount.saturating_add(amount);
-                    }
-                    _ => slots.push_back(slot),
-                }
-            }
+        if self.last != now || self.used == 0 {
+            self.begin_slot(limit, now);
         }
+        self.used = self.used.saturating_add(amount);
+    }
+
+    /// Lets the newest slot be one that what is taken now belongs to.
+    #[inline]
+    fn begin_slot(&mut self, limit: &Limit, now: Nanos) {
+        if self.used == 0 {
+            self.forget();
+        } else {
+            let many = self.older.as_ref().map_or(0, |older| older.slots.len()) + 1 >= EXACT;
+            if many && now - self.first < limit.period() / 128 {
+                self.last = now;
+                return;
+            }
+            self.put_aside();
+        }
+        (self.first, self.last) = (now, now);
+    }
+
+    /// Puts the newest slot to the older ones.
+    fn put_aside(&mut self) {
+        let older = self.older.get_or_insert_default();
+        if older.slots.is_empty() {
+            older.oldest = self.last;
+        }
+        older.slots.push_back(Slot {
+            first: self.first,
+            last: self.last,
+            amount: self.used.saturating_sub(older.used),
+        });
+        older.used = self.used;
     }
 
     /// Books to the slot in which it was taken. What has left the window stays gone: the next one owes nothing for it.
@@ -109,22 +110,23 @@ impl Sliding {
         now: Nanos,
     ) {
         self.move_to(limit, now);
+        // A limit that is newer than the taking holds less of it than is settled.
         let settled = |amount: u64| amount.saturating_sub(reserved).saturating_add(used);
-        match &mut self.slots {
-            Slots::One { first, last } if self.used > 0 && (*first..=*last).contains(&at) => {
-                self.used = settled(self.used);
+        let before = self.older.as_ref().map_or(0, |older| older.used);
+        if self.used > 0 && (self.first..=self.last).contains(&at) {
+            let newest = settled(self.used.saturating_sub(before));
+            self.used = before.saturating_add(newest);
+            return;
+        }
+        if let Some(older) = &mut self.older {
+            let index = older.slots.partition_point(|slot| slot.last < at);
+            if let Some(slot) = older.slots.get_mut(index).filter(|slot| slot.first <= at) {
+                let newest = self.used.saturating_sub(older.used);
+                let rest = older.used.saturating_sub(slot.amount);
+                slot.amount = settled(slot.amount);
+                older.used = rest.saturating_add(slot.amount);
+                self.used = older.used.saturating_add(newest);
                 return;
-            }
-            Slots::One { .. } => {}
-            Slots::Many(slots) => {
-                let index = slots.partition_point(|slot| slot.last < at);
-                if let Some(slot) = slots.get_mut(index).filter(|slot| slot.first <= at) {
-                    // A limit that is newer than the taking holds less of it than is settled.
-                    let rest = self.used.saturating_sub(slot.amount);
-                    slot.amount = settled(slot.amount);
-                    self.used = rest.saturating_add(slot.amount);
-                    return;
-                }
             }
         }
         // Nothing was reserved, so there is no slot; the window it belongs to is still open.
@@ -179,50 +181,69 @@ impl Sliding {
             }
             slots.push_back(slot);
         }
-        let used = slots.iter().map(|slot| slot.amount);
-        self.used = used.fold(0, u64::saturating_add);
-        self.slots = match slots.front() {
-            None => Slots::default(),
-            Some(&Slot { first, last, .. }) if slots.len() == 1 => Slots::One { first, last },
-            Some(_) => Slots::Many(Box::new(slots)),
-        };
+        *self = Self::default();
+        for Slot {
+            first,
+            last,
+            amount,
+        } in slots
+        {
+            if self.used > 0 {
+                self.put_aside();
+            }
+            (self.first, self.last) = (first, last);
+            self.used = self.used.saturating_add(amount);
+        }
     }
 
+    #[inline]
     fn move_to(&mut self, limit: &Limit, now: Nanos) {
-        match &mut self.slots {
-            Slots::One { last, .. } => {
-                if last.saturating_add(stay(limit)) <= now {
-                    self.used = 0;
-                }
-            }
-            Slots::Many(slots) => {
-                while let Some(slot) = slots.front().filter(|slot| leaves(limit, **slot) <= now) {
-                    self.used = self.used.saturating_sub(slot.amount);
-                    slots.pop_front();
-                }
-            }
+        let stay = stay(limit);
+        if self.last.saturating_add(stay) <= now {
+            self.used = 0;
+            self.forget();
+        } else if let Some(older) = &mut self.older
+            && older.oldest.saturating_add(stay) <= now
+        {
+            self.used = self.used.saturating_sub(older.move_to(stay, now));
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Some(older) = &mut self.older {
+            older.used = 0;
+            older.slots.clear();
+            older.oldest = Nanos::MAX;
         }
     }
 
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        let (one, many) = match &self.slots {
-            Slots::One { first, last } => {
-                let slot = Slot {
-                    first: *first,
-                    last: *last,
-                    amount: self.used,
-                };
-                (Some(slot), None)
-            }
-            Slots::Many(slots) => (None, Some(slots.iter().copied())),
+        let older = self.older.as_deref();
+        let before = older.map_or(0, |older| older.used);
+        let newest = Slot {
+            first: self.first,
+            last: self.last,
+            amount: self.used.saturating_sub(before),
         };
-        one.into_iter().chain(many.into_iter().flatten())
+        let older = older.into_iter().flat_map(|older| &older.slots);
+        older.copied().chain([newest])
     }
 }
 
-impl Default for Slots {
-    fn default() -> Self {
-        Self::One { first: 0, last: 0 }
+impl Older {
+    /// Lets go of what has left; returns how much that was.
+    fn move_to(&mut self, stay: Nanos, now: Nanos) -> u64 {
+        let before = self.used;
+        while let Some(slot) = self.slots.front() {
+            self.oldest = slot.last;
+            if slot.last.saturating_add(stay) > now {
+                return before.saturating_sub(self.used);
+            }
+            self.used = self.used.saturating_sub(slot.amount);
+            self.slots.pop_front();
+        }
+        self.oldest = Nanos::MAX;
+        before.saturating_sub(self.used)
     }
 }
 
