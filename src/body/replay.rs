@@ -1,34 +1,114 @@
 //! Request bodies that can be sent more than once.
 
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use bytes::Bytes;
 use http::{Extensions, Request};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Empty, Full};
+use pin_project_lite::pin_project;
 
 /// A request body that can be sent again.
 ///
-/// Implemented for the bodies that lie in memory, where a copy shares the bytes. For a body of your own, say how to copy
-/// it, or that it cannot be: a request whose body gives `None` is sent once and never repeated.
+/// Implemented for the bodies that lie in memory, where a copy shares the bytes. Any other body becomes one as a
+/// [`ReplayBody`](super::ReplayBody), which keeps what passes; as a [`Once`], which is sent once; or by
+/// [`IntakeLayer`](crate::IntakeLayer), which takes it into memory first.
+///
+/// ```compile_fail,E0277
+/// use tower::{Service, ServiceBuilder, service_fn};
+/// use tower_upstream::RetryLayer;
+///
+/// # type Streaming = http_body_util::StreamBody<futures::stream::Empty<Result<http_body::Frame<bytes::Bytes>, std::io::Error>>>;
+/// # fn check<S: Service<http::Request<Streaming>>>(_: S) {}
+/// let client = service_fn(async |_: http::Request<Streaming>| Ok::<_, std::io::Error>(http::Response::new(String::new())));
+/// // error: the request body `StreamBody<..>` cannot be sent again
+/// // note: put a `ReplayBodyLayer` outside of this layer, which keeps what passes of the body ..
+/// check(ServiceBuilder::new().layer(RetryLayer::default()).service(client));
+/// ```
+///
+/// The same with one layer more:
 ///
 /// ```
-/// use tower_upstream::body::Replay;
+/// use tower::{Service, ServiceBuilder, service_fn};
+/// use tower_upstream::{RetryLayer, body::{ReplayBody, ReplayBodyLayer}};
 ///
-/// struct Upload(std::fs::File);
-///
-/// impl Replay for Upload {
-///     fn replay(&self) -> Option<Self> {
-///         None // sent once
-///     }
-/// }
+/// # type Streaming = http_body_util::StreamBody<futures::stream::Empty<Result<http_body::Frame<bytes::Bytes>, std::io::Error>>>;
+/// # fn check<S: Service<http::Request<Streaming>>>(_: S) {}
+/// let client = service_fn(async |_: http::Request<ReplayBody<Streaming>>| Ok::<_, std::io::Error>(http::Response::new(String::new())));
+/// check(ServiceBuilder::new().layer(ReplayBodyLayer::default()).layer(RetryLayer::default()).service(client));
 /// ```
 #[diagnostic::on_unimplemented(
     message = "the request body `{Self}` cannot be sent again",
     label = "a retry or a fallback would need to send this body a second time",
-    note = "use a body in memory, such as `http_body_util::Full<Bytes>`, or put an `IntakeLayer` outside of this layer",
-    note = "or implement `Replay` for the body and return `None`: the request is then sent once and never repeated"
+    note = "put a `ReplayBodyLayer` outside of this layer, which keeps what passes of the body up to a cap, or an `IntakeLayer`, \
+            which takes it into memory",
+    note = "or use a body in memory, such as `http_body_util::Full<Bytes>`",
+    note = "or wrap the body in `tower_upstream::body::Once`: the request is then sent once and never repeated"
 )]
 pub trait Replay: Sized {
-    /// A copy that sends the same bytes, or `None` when this body can be sent only once.
+    /// A copy that sends the same bytes, or `None` when this body can be sent only once. Called before the body is sent.
     fn replay(&self) -> Option<Self>;
+
+    /// Whether this copy, which was made before an attempt, can still be sent now that the attempt has failed. After `true` it
+    /// must stay so. Default: it can.
+    ///
+    /// For bodies that keep what passes. It is asked once, before the wait for the attempt that will send this copy.
+    fn claim(&mut self) -> bool {
+        true
+    }
+}
+
+pin_project! {
+    /// A body that is sent once: a request that carries it is never repeated, and never fails for that.
+    ///
+    /// ```
+    /// use http_body_util::{BodyExt, Full};
+    /// use tower_upstream::body::{Once, Replay};
+    ///
+    /// let upload = Once::new(Full::new(bytes::Bytes::from("of any kind")));
+    /// assert!(upload.replay().is_none());
+    /// ```
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct Once<B> {
+        #[pin]
+        body: B,
+    }
+}
+
+impl<B> Once<B> {
+    /// The body, to be sent once.
+    pub fn new(body: B) -> Self {
+        Self { body }
+    }
+}
+
+impl<B> Replay for Once<B> {
+    fn replay(&self) -> Option<Self> {
+        None
+    }
+}
+
+impl<B: Body> Body for Once<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 macro_rules! replay_by_clone {
