@@ -58,12 +58,13 @@ pub(super) struct Onward<S, B> {
 
 impl<S, B> Onward<S, B> {
     /// Sends the request through the service, which must be ready.
-    pub(super) fn send(&mut self, mut request: Request<B>, upstream: &Upstream) -> S::Future
+    pub(super) fn send(&mut self, request: Request<B>, upstream: &Upstream) -> S::Future
     where
         S: Service<Request<B>>,
         B: Replay,
     {
-        self.request = self.course.address(&mut request, upstream);
+        let (request, copy) = self.course.address(request, upstream);
+        self.request = copy;
         self.service.call(request)
     }
 }
@@ -114,7 +115,7 @@ where
                         let Onward {
                             course, request, ..
                         } = onward;
-                        course.judge(upstream, &result, request.as_ref())
+                        course.judge(upstream, &result, request.as_mut())
                     });
                     match judged {
                         Some(next) => next,

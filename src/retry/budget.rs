@@ -36,6 +36,9 @@ pub struct RetryBudget {
 
 struct Shared {
     prices: Prices,
+    /// The deposits in units, so that no call has to convert them.
+    success_deposit: u64,
+    request_deposit: u64,
     /// In units; never above the capacity.
     available: AtomicU64,
 }
@@ -155,12 +158,12 @@ impl RetryBudget {
 
     /// A request is sent for the first time.
     pub(super) fn deposit_request(&self) {
-        self.deposit(units(self.shared.prices.request_deposit));
+        self.deposit(self.shared.request_deposit);
     }
 
     /// A request succeeded at the first attempt.
     pub(super) fn deposit_success(&self) {
-        self.deposit(units(self.shared.prices.success_deposit));
+        self.deposit(self.shared.success_deposit);
     }
 
     /// Takes the price of a retry after this failure; `None` where the tokens do not suffice.
@@ -200,6 +203,8 @@ impl RetryBudget {
         let budget = Self {
             shared: Arc::new(Shared {
                 prices,
+                success_deposit: units(prices.success_deposit),
+                request_deposit: units(prices.request_deposit),
                 available: AtomicU64::new(0),
             }),
         };

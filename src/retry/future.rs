@@ -8,10 +8,11 @@ use std::{
 };
 
 use http::{Request, Response};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::course::Course;
+use super::{course::Course, drain::Drain};
 use crate::{
     body::Replay,
     clock::Sleep,
@@ -20,9 +21,9 @@ use crate::{
 
 pin_project! {
     /// The future of [`Retry`](super::Retry).
-    pub struct ResponseFuture<S, B, F> {
+    pub struct ResponseFuture<S, B, F, R> {
         #[pin]
-        step: Step<F>,
+        step: Step<F, R>,
         course: Course,
         again: Option<Again<S, B>>,
     }
@@ -30,7 +31,7 @@ pin_project! {
 
 pin_project! {
     #[project = StepProjection]
-    enum Step<F> {
+    enum Step<F, R> {
         Calling {
             #[pin]
             call: F,
@@ -38,6 +39,8 @@ pin_project! {
         },
         Waiting {
             sleep: Sleep,
+            // The response that failed, while it is read.
+            drain: Option<Drain<R>>,
         },
         // A service is made ready after the wait, not before: its readiness may be a slot that others need.
         Readying,
@@ -51,30 +54,28 @@ pub(super) struct Again<S, B> {
     pub(super) request: Request<B>,
 }
 
-impl<S, B, F> ResponseFuture<S, B, F> {
-    pub(super) fn new(call: F, course: Course, again: Option<Again<S, B>>) -> Self {
+impl<S, B, F, R> ResponseFuture<S, B, F, R> {
+    #[inline]
+    pub(super) fn new(
+        call: F,
+        timeout: Option<Sleep>,
+        course: Course,
+        again: Option<Again<S, B>>,
+    ) -> Self {
         Self {
-            step: Step::calling(call, &course),
+            step: Step::Calling { call, timeout },
             course,
             again,
         }
     }
 }
 
-impl<F> Step<F> {
-    fn calling(call: F, course: &Course) -> Self {
-        Self::Calling {
-            call,
-            timeout: course.timeout(),
-        }
-    }
-}
-
-impl<S, B, R> Future for ResponseFuture<S, B, S::Future>
+impl<S, B, R> Future for ResponseFuture<S, B, S::Future, R>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
     B: Replay,
+    R: Body,
 {
     type Output = Result<Response<R>, Error>;
 
@@ -85,22 +86,39 @@ where
                 StepProjection::Calling { call, timeout } => {
                     let mut result = match (call.poll(cx), timeout) {
                         (Poll::Ready(result), _) => result.map_err(Error::from_service),
-                        (Poll::Pending, None) => return Poll::Pending,
+                        (Poll::Pending, None) => {
+                            this.course.note_start();
+                            return Poll::Pending;
+                        }
                         (Poll::Pending, Some(timeout)) => {
                             ready!(timeout.as_mut().poll(cx));
                             Err(this.course.timed_out())
                         }
                     };
-                    let Some(sleep) = this.course.judge(&mut result, this.again.is_some()) else {
+                    let again = this.again.as_mut().map(|again| &mut again.request);
+                    let Some(sleep) = this.course.judge(&mut result, again) else {
                         this.step.set(Step::Done);
+                        *this.again = None;
                         return Poll::Ready(result);
                     };
-                    // A failed response that lives through the wait would hold its connection.
-                    drop(result);
-                    this.step.set(Step::Waiting { sleep });
+                    let (most, until) = this.course.drain();
+                    let drain = match result {
+                        Ok(response) => Drain::begin(response.into_body(), most, until),
+                        Err(_) => None,
+                    };
+                    this.step.set(Step::Waiting { sleep, drain });
                 }
-                StepProjection::Waiting { sleep } => {
-                    ready!(sleep.as_mut().poll(cx));
+                StepProjection::Waiting { sleep, drain } => {
+                    let slept = sleep.as_mut().poll(cx);
+                    // One that lives on through the wait would hold its connection. It is looked at even where there is no wait:
+                    // what is short has mostly come with its head.
+                    if drain
+                        .as_mut()
+                        .is_some_and(|drain| drain.poll(cx).is_ready())
+                    {
+                        *drain = None;
+                    }
+                    ready!(slept);
                     this.step.set(Step::Readying);
                 }
                 StepProjection::Readying => {
@@ -108,13 +126,14 @@ where
                     ready!(again.service.poll_ready(cx)).map_err(Error::from_service)?;
                     let Again {
                         mut service,
-                        mut request,
+                        request,
                     } = this.again.take().expect(KEPT);
-                    this.course.resend(&mut request);
-                    let copy = this.course.copy(&request);
+                    this.course.advance();
+                    let (mut request, copy) = this.course.copy(request);
+                    let timeout = this.course.resend(&mut request);
                     let call = service.call(request);
                     *this.again = copy.map(|request| Again { service, request });
-                    this.step.set(Step::calling(call, this.course));
+                    this.step.set(Step::Calling { call, timeout });
                 }
                 StepProjection::Done => panic!("polled after it was ready"),
             }
@@ -122,7 +141,7 @@ where
     }
 }
 
-impl<S, B, F> fmt::Debug for ResponseFuture<S, B, F> {
+impl<S, B, F, R> fmt::Debug for ResponseFuture<S, B, F, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture")
             .field("course", &self.course)

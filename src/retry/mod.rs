@@ -76,10 +76,14 @@ mod backoff;
 mod budget;
 mod config;
 mod course;
+mod drain;
 mod future;
+mod handle;
+mod key;
 mod layer;
 mod service;
 mod state;
+mod verdict;
 
 pub use backoff::{Jitter, Schedule};
 pub use budget::RetryBudget;
@@ -87,3 +91,7 @@ pub use config::RetryPolicy;
 pub use future::ResponseFuture;
 pub use layer::RetryLayer;
 pub use service::Retry;
+pub use verdict::{Ended, ResponseHead, Verdict};
+
+/// A name for [`RetryPolicy::attempt_header`].
+pub const ATTEMPT_COUNT: http::HeaderName = http::HeaderName::from_static("x-attempt-count");

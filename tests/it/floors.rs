@@ -42,7 +42,7 @@ fn floor(file: &str) -> Option<u8> {
         ("", "guide" | "lib") => 7,
         (layer, room) if LAYERS.contains(&layer) => match room {
             "config" | "state" | "status" => 0,
-            "backoff" | "budget" | "order" | "window" => 0,
+            "backoff" | "budget" | "key" | "order" | "verdict" | "window" => 0,
             // One request's way along a chain.
             "performance" | "plan" | "preferences" | "walk" | "wheel" => 0,
             // What a limiter's state is made of.
@@ -56,7 +56,7 @@ fn floor(file: &str) -> Option<u8> {
             "settings" | "cause" => 1,
             "admission" | "course" | "forecast" | "handle" | "router" => 2,
             "asking" | "entrance" | "limiters" | "outlook" | "permit" | "storage" | "waiter" => 2,
-            "future" | "body" | "peek" => 3,
+            "future" | "body" | "drain" | "peek" => 3,
             "service" => 4,
             "layer" => 5,
             "mod" => 6,

@@ -7,33 +7,37 @@ use super::process;
 use crate::harness::Bench;
 
 /// Runs each row under valgrind, few times and many times: the difference is what the calls took.
-pub fn run(bench: &Bench) -> Result<(), String> {
+pub fn of(
+    layer: &str,
+    rows: &[(&'static str, &[&'static str])],
+    bench: &Bench,
+) -> Result<(), String> {
     println!(
         "\n{:<48}{:>14}{:>8}",
         "instructions a call", "instructions", "added"
     );
-    for (base, rows) in ROWS {
-        let bare = count(base)?;
+    for (base, rows) in rows {
+        let bare = count(layer, base)?;
         println!("{base:<48}{bare:>14.0}");
         for row in rows.iter().filter(|row| bench.wants(row)) {
-            let all = count(row)?;
+            let all = count(layer, row)?;
             println!("{row:<48}{all:>14.0}{:>8.0}", all - bare);
         }
     }
     Ok(())
 }
 
-fn count(row: &str) -> Result<f64, String> {
+fn count(layer: &str, row: &str) -> Result<f64, String> {
     let (few, many) = (2_000, 52_000);
-    let difference = collected(row, many)?.saturating_sub(collected(row, few)?);
+    let difference = collected(layer, row, many)?.saturating_sub(collected(layer, row, few)?);
     Ok(difference as f64 / f64::from(many - few))
 }
 
-fn collected(row: &str, runs: u32) -> Result<u64, String> {
+fn collected(layer: &str, row: &str, runs: u32) -> Result<u64, String> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(process::program()?)
-        .args(["rate_limit", "calls", row, &runs.to_string()])
+        .args([layer, "calls", row, &runs.to_string()])
         .output()
         .map_err(|error| format!("valgrind: {error}"))?;
     let report = String::from_utf8_lossy(&output.stderr);
@@ -45,8 +49,8 @@ fn collected(row: &str, runs: u32) -> Result<u64, String> {
         .ok_or_else(|| format!("valgrind says:\n{report}"))
 }
 
-/// Rows of `calls`, each below the one whose count is subtracted.
-const ROWS: [(&str, &[&str]); 5] = [
+/// Rows of the limiter's `calls`, each below the one whose count is subtracted.
+pub const ROWS: [(&str, &[&str]); 5] = [
     (
         "bare, plain",
         &[

@@ -6,13 +6,13 @@
 //! tonic no response can be made of its error, so that its layer is none.
 
 mod calls;
-mod instructions;
+pub mod instructions;
 mod memory;
 mod peers;
 mod process;
 mod queue;
 mod requests;
-mod rounds;
+pub mod rounds;
 mod threads;
 mod waiting;
 
@@ -39,7 +39,7 @@ pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
         "queue" => queue::run(bench),
         "memory" => memory::run(bench),
         "waiting" => waiting::run(bench, &runtime),
-        "instructions" => instructions::run(bench)?,
+        "instructions" => instructions::of("rate_limit", &instructions::ROWS, bench)?,
         part => return Err(format!("rate_limit has no part {part}")),
     }
     Ok(())

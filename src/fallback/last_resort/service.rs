@@ -48,7 +48,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let copy = replay_request(&request);
+        let (request, copy) = replay_request(request);
         let backup = copy.map(|request| (self.backup.clone(), request));
         ResponseFuture::new(self.inner.call(request), backup)
     }

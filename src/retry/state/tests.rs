@@ -14,6 +14,7 @@ use FailureKind::{
 struct Bench {
     policy: RetryPolicy,
     state: State,
+    idempotent: bool,
     start: Instant,
     random: fastrand::Rng,
 }
@@ -35,19 +36,25 @@ impl Bench {
     ) -> Self {
         policy.check().unwrap();
         let start = TokioClock.now();
-        let deadline = deadline.map(|deadline| start + deadline);
-        let state = State::new(&policy, idempotent, priority, deadline, start);
+        let mut request = http::Request::new(());
+        request.extensions_mut().insert(priority);
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(Deadline(start + deadline));
+        }
+        let state = State::new(&policy, Some(&RequestHead::of(&request)), start);
         let random = fastrand::Rng::with_seed(7);
         Self {
             policy,
             state,
+            idempotent,
             start,
             random,
         }
     }
 
-    fn decide(&mut self, failed: Failed<'_>, at: u64) -> Decision {
+    fn decide(&mut self, mut failed: Failed<'_>, at: u64) -> Decision {
         let now = self.start + ms(at);
+        failed.idempotent = self.idempotent;
         self.state
             .decide(&self.policy, &failed, &mut self.random, now)
     }
@@ -76,6 +83,8 @@ fn failed(failure: &Failure) -> Failed<'_> {
     Failed {
         failure,
         unsent: false,
+        idempotent: true,
+        verdict: Verdict::AsUsual,
         replayable: true,
         ledger_allows: true,
         has_alternatives: false,
