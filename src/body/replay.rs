@@ -137,7 +137,7 @@ impl Replay for Full<&'static [u8]> {
 /// The request, and a copy of it, extensions included, where its body can be sent again.
 ///
 /// It goes through its parts, for they alone can be cloned at once: what is made empty first and then filled costs a third more.
-#[inline]
+#[inline(always)]
 pub(crate) fn replay_request<B: Replay>(request: Request<B>) -> (Request<B>, Option<Request<B>>) {
     let Some(body) = request.body().replay() else {
         return (request, None);

@@ -157,11 +157,13 @@ impl RetryBudget {
     }
 
     /// A request is sent for the first time.
+    #[inline]
     pub(super) fn deposit_request(&self) {
         self.deposit(self.shared.request_deposit);
     }
 
     /// A request succeeded at the first attempt.
+    #[inline]
     pub(super) fn deposit_success(&self) {
         self.deposit(self.shared.success_deposit);
     }
@@ -185,16 +187,22 @@ impl RetryBudget {
         })
     }
 
+    #[inline]
     fn deposit(&self, units: u64) {
         let full = self.full();
         // A full budget is the rule, and looking costs the other cores nothing.
-        if units == 0 || self.shared.available.load(Relaxed) == full {
-            return;
+        if units > 0 && self.shared.available.load(Relaxed) != full {
+            self.fill(units, full);
         }
+    }
+
+    #[cold]
+    fn fill(&self, units: u64, full: u64) {
         let add = |available: u64| Some(available.saturating_add(units).min(full));
         let _ = self.shared.available.fetch_update(Relaxed, Relaxed, add);
     }
 
+    #[inline]
     fn full(&self) -> u64 {
         u64::from(self.shared.prices.tokens) * UNITS
     }

@@ -15,7 +15,7 @@ use super::{
     verdict::{Ended, ResponseHead, Verdict},
 };
 use crate::{
-    body::{Replay, replay_request},
+    body::Replay,
     classify,
     clock::{Clock, Sleep},
     error::Error,
@@ -79,29 +79,35 @@ struct Trouble {
 
 impl Course {
     /// The course of a request before its first attempt, and before it is copied.
+    #[inline]
     pub(super) fn begin<B>(shared: &Arc<Shared>, request: &mut Request<B>) -> Self {
         let policy = &shared.policy;
         if policy.idempotency_key && !is_idempotent(&RequestHead::of(request)) {
             let key = shared.keys.make();
             request.headers_mut().insert(IDEMPOTENCY_KEY, key);
         }
-        let head = RequestHead::of(request);
-        let ledger = head.extensions.get::<Attempts>().cloned();
+        let extensions = request.extensions();
+        // Without a layer outside there are none, and nothing to look for.
+        let (upstream, ledger) = if extensions.is_empty() {
+            (None, None)
+        } else {
+            (extensions.get().cloned(), extensions.get().cloned())
+        };
         let has_limit = policy.total_deadline.is_some() || policy.attempt_timeout.is_some();
         let began = (has_limit || ledger.is_some()).then(|| shared.clock.now());
         let keeps_ledger = match (&ledger, began) {
-            (Some(ledger), Some(now)) => ledger.open(now),
+            (Some(ledger), Some(now)) => Attempts::open(ledger, now),
             _ => true,
         };
         let name = policy.attempt_header.as_ref();
-        let counts = name.is_some_and(|name| !head.headers.contains_key(name));
+        let counts = name.is_some_and(|name| !request.headers().contains_key(name));
         if let Some(budget) = &policy.budget {
             budget.deposit_request();
         }
         Self {
             shared: shared.clone(),
             began,
-            upstream: head.upstream().cloned(),
+            upstream,
             ledger,
             keeps_ledger,
             counts,
@@ -109,17 +115,14 @@ impl Course {
         }
     }
 
-    /// A copy of the request that is about to be sent, where it may be needed.
-    pub(super) fn copy<B: Replay>(&self, request: Request<B>) -> (Request<B>, Option<Request<B>>) {
-        let may_fail = self.attempts() < self.shared.most_attempts;
-        if may_fail && self.ledger_allows() {
-            replay_request(request)
-        } else {
-            (request, None)
-        }
+    /// Whether the attempt that is about to begin may be followed by another.
+    #[inline]
+    pub(super) fn may_go_on(&self) -> bool {
+        self.attempts() < self.shared.most_attempts && self.ledger_allows()
     }
 
     /// The first attempt begins, with this request. Gives back the time that it has.
+    #[inline]
     pub(super) fn send<B>(&mut self, request: &mut Request<B>) -> Option<Sleep> {
         self.count(request);
         self.limit(request, self.began?)
@@ -173,6 +176,17 @@ impl Course {
     pub(super) fn timed_out(&self) -> Error {
         let after = self.shared.policy.attempt_timeout.unwrap_or_default();
         Error::TimedOut { after }
+    }
+
+    /// Whether this response goes to the caller and nothing else is to be said of it, as of most.
+    #[inline]
+    pub(super) fn accepts<R>(&self, response: &Response<R>) -> bool {
+        let is_first = self.trouble.is_none() && self.shared.policy.rule.is_none();
+        let is_accepted = is_first && classify::is_plain_success(response);
+        if let (true, Some(budget)) = (is_accepted, &self.shared.policy.budget) {
+            budget.deposit_success();
+        }
+        is_accepted
     }
 
     /// Judges how an attempt ended: the wait before the next one, or `None` where the caller gets this answer. `again` is the
@@ -236,6 +250,7 @@ impl Course {
         (bytes, move || clock.sleep_until(after(clock.now(), time)))
     }
 
+    #[inline]
     fn attempts(&self) -> u32 {
         let trouble = self.trouble.as_ref();
         trouble.map_or(1, |trouble| trouble.state.attempts())
@@ -338,6 +353,7 @@ impl Course {
         self.shared.events.tell(&event);
     }
 
+    #[inline]
     fn ledger_allows(&self) -> bool {
         self.ledger.as_ref().is_none_or(Attempts::allows_another)
     }

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::{course::Course, drain::Drain};
 use crate::{
-    body::Replay,
+    body::{Replay, replay_request},
     clock::Sleep,
     error::{BoxError, Error},
 };
@@ -25,7 +25,9 @@ pin_project! {
         #[pin]
         step: Step<F, R>,
         course: Course,
-        again: Option<Again<S, B>>,
+        // What another attempt needs, both or none: a service, which is not ready yet, and a copy of the request.
+        service: Option<S>,
+        again: Option<Request<B>>,
     }
 }
 
@@ -48,23 +50,19 @@ pin_project! {
     }
 }
 
-/// What another attempt needs: a service, which is not ready yet, and a copy of the request.
-pub(super) struct Again<S, B> {
-    pub(super) service: S,
-    pub(super) request: Request<B>,
-}
-
 impl<S, B, F, R> ResponseFuture<S, B, F, R> {
     #[inline]
     pub(super) fn new(
         call: F,
         timeout: Option<Sleep>,
         course: Course,
-        again: Option<Again<S, B>>,
+        service: Option<S>,
+        again: Option<Request<B>>,
     ) -> Self {
         Self {
             step: Step::Calling { call, timeout },
             course,
+            service,
             again,
         }
     }
@@ -85,6 +83,9 @@ where
             match this.step.as_mut().project() {
                 StepProjection::Calling { call, timeout } => {
                     let mut result = match (call.poll(cx), timeout) {
+                        (Poll::Ready(Ok(response)), _) if this.course.accepts(&response) => {
+                            return Poll::Ready(Ok(response));
+                        }
                         (Poll::Ready(result), _) => result.map_err(Error::from_service),
                         (Poll::Pending, None) => {
                             this.course.note_start();
@@ -95,8 +96,8 @@ where
                             Err(this.course.timed_out())
                         }
                     };
-                    let again = this.again.as_mut().map(|again| &mut again.request);
-                    let Some(sleep) = this.course.judge(&mut result, again) else {
+                    let judged = this.course.judge(&mut result, this.again.as_mut());
+                    let Some(sleep) = judged else {
                         this.step.set(Step::Done);
                         *this.again = None;
                         return Poll::Ready(result);
@@ -122,17 +123,18 @@ where
                     this.step.set(Step::Readying);
                 }
                 StepProjection::Readying => {
-                    let again = this.again.as_mut().expect(KEPT);
-                    ready!(again.service.poll_ready(cx)).map_err(Error::from_service)?;
-                    let Again {
-                        mut service,
-                        request,
-                    } = this.again.take().expect(KEPT);
+                    let service = this.service.as_mut().expect(KEPT);
+                    ready!(service.poll_ready(cx)).map_err(Error::from_service)?;
+                    let mut request = this.again.take().expect(KEPT);
                     this.course.advance();
-                    let (mut request, copy) = this.course.copy(request);
+                    if this.course.may_go_on() {
+                        (request, *this.again) = replay_request(request);
+                    }
                     let timeout = this.course.resend(&mut request);
                     let call = service.call(request);
-                    *this.again = copy.map(|request| Again { service, request });
+                    if this.again.is_none() {
+                        *this.service = None;
+                    }
                     this.step.set(Step::Calling { call, timeout });
                 }
                 StepProjection::Done => panic!("polled after it was ready"),

@@ -11,11 +11,11 @@ use tower_service::Service;
 
 use super::{
     course::Course,
-    future::{Again, ResponseFuture},
+    future::ResponseFuture,
     handle::{Current, Held},
 };
 use crate::{
-    body::Replay,
+    body::{Replay, replay_request},
     error::{BoxError, Error},
 };
 
@@ -53,16 +53,19 @@ where
         self.inner.poll_ready(cx).map_err(Error::from_service)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let mut course = Course::begin(self.held.latest(), &mut request);
-        let (mut request, copy) = course.copy(request);
+        let copy;
+        (request, copy) = if course.may_go_on() {
+            replay_request(request)
+        } else {
+            (request, None)
+        };
         // The service that was made ready takes this request; the clone is made ready when it is needed.
-        let again = copy.map(|request| Again {
-            service: self.inner.clone(),
-            request,
-        });
+        let service = copy.is_some().then(|| self.inner.clone());
         let timeout = course.send(&mut request);
-        ResponseFuture::new(self.inner.call(request), timeout, course, again)
+        ResponseFuture::new(self.inner.call(request), timeout, course, service, copy)
     }
 }
 

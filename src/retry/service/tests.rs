@@ -32,6 +32,9 @@ use crate::{
     upstream::Provider,
 };
 
+#[path = "tests/requests.rs"]
+mod requests;
+
 type Answer = Response<String>;
 type Client = Retry<Mock<Request<Bytes>, Answer>>;
 type Upstream = Handle<Request<Bytes>, Answer>;
