@@ -315,7 +315,7 @@ where
                 let beyond = beyond.as_ref().map_or(0, Bytes::len);
                 longer(&state.rest, kept.remaining(&self.cursor) + beyond)
             }
-            Content::Passed { by } if *by == self.turn => state.rest.clone(),
+            Content::Passed { by } if *by == self.turn => longer(&state.rest, 0),
             Content::Passed { .. } => SizeHint::default(),
         }
     }
@@ -378,6 +378,8 @@ impl<B> State<B> {
     }
 }
 
+type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
+
 /// The source in the hands of one reader, who polls it without the lock: it is a user's code, and may hold another reader of the
 /// same body.
 struct Loan<'a, B> {
@@ -396,17 +398,14 @@ impl<'a, B: Body> Loan<'a, B> {
         }
     }
 
-    fn poll(&mut self) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll(&mut self) -> Polled<B> {
         let waker = Waker::from(self.shared.wakers.clone());
         let body = self.body.as_mut().expect("lent until the loan ends");
         body.as_mut().poll_frame(&mut Context::from_waker(&waker))
     }
 
     /// Gives the source back, or what has become of it. Others are woken when the loan is dropped.
-    fn end(
-        &mut self,
-        polled: &Poll<Option<Result<Frame<B::Data>, B::Error>>>,
-    ) -> MutexGuard<'a, State<B>> {
+    fn end(&mut self, polled: &Polled<B>) -> MutexGuard<'a, State<B>> {
         let source = match polled {
             Poll::Ready(Some(Err(_))) => Source::Broken,
             Poll::Ready(None) => Source::Ended,

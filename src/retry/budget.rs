@@ -350,6 +350,7 @@ mod tests {
         assert!(budget.withdraw(ServerError).is_some());
     }
 
+    /// RT-33, of the AWS clients.
     #[test]
     fn a_fraction_of_a_token_is_not_lost() {
         let budget = RetryBudget::new(1).retry_cost(1).success_deposit(0.4);
@@ -361,7 +362,7 @@ mod tests {
         assert!(budget.withdraw(ServerError).is_some());
     }
 
-    /// tower#857: a budget of 0.6 allowed 1000 retries of 1000.
+    /// PITFALLS 24, RT-26. tower#857: a budget of 0.6 allowed 1000 retries of 1000.
     #[test]
     fn a_ratio_is_what_it_says_within_one_in_ten_thousand() {
         for share in [0.0, 0.1, 0.25, 0.3, 0.5, 0.6, 0.75, 0.9, 0.99, 1.0] {

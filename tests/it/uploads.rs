@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
@@ -51,9 +51,11 @@ struct Server {
 impl Server {
     async fn start(script: impl IntoIterator<Item = Reply>) -> (Self, SocketAddr) {
         let server = Self::default();
-        server.script.lock().unwrap().extend(script);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        held(&server.script).extend(script);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("an address");
         let serving = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -76,13 +78,13 @@ impl Server {
         request: Request<Incoming>,
     ) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>, Infallible> {
         self.requests.fetch_add(1, Relaxed);
-        let reply = self.script.lock().unwrap().pop_front();
+        let reply = held(&self.script).pop_front();
         let mut body = request.into_body();
         let status = match reply.unwrap_or(Reply::Late(200)) {
             Reply::Late(status) => {
                 // One that is cut off is of an attempt that is over.
                 if let Ok(body) = body.collect().await {
-                    self.bodies.lock().unwrap().push(body.to_bytes());
+                    held(&self.bodies).push(body.to_bytes());
                 }
                 status
             }
@@ -101,12 +103,19 @@ impl Server {
             Ok(Frame::data(Bytes::from(vec![b'x'; 2_048])))
         });
         let body = StreamBody::new(late).boxed_unsync();
-        Ok(Response::builder().status(status).body(body).unwrap())
+        Ok(Response::builder()
+            .status(status)
+            .body(body)
+            .expect("a response"))
     }
 
     fn requests(&self) -> u32 {
         self.requests.load(Relaxed)
     }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics with it")
 }
 
 async fn sleep(time: Duration) {
@@ -126,9 +135,12 @@ async fn connections(policy: RetryPolicy, http2: bool) -> u32 {
     let client = Client::builder(TokioExecutor::new())
         .http2_only(http2)
         .build_http();
-    let service = RetryLayer::new(policy).unwrap().layer(client);
+    let service = RetryLayer::new(policy).expect("a policy").layer(client);
     let request = Request::get(format!("http://{address}/")).body(Full::<Bytes>::default());
-    let response = service.oneshot(request.unwrap()).await.unwrap();
+    let response = service
+        .oneshot(request.expect("a request"))
+        .await
+        .expect("an answer");
     assert_eq!((response.status().as_u16(), server.requests()), (200, 2));
     server.connections.load(Relaxed)
 }
@@ -184,12 +196,15 @@ async fn send(address: SocketAddr, cap: usize, http2: bool) -> (u16, u32) {
         .build_http::<ReplayBody<UnsyncBoxBody<Bytes, Infallible>>>();
     let service = ServiceBuilder::new()
         .layer(ReplayBodyLayer::new(cap))
-        .layer(RetryLayer::new(policy()).unwrap())
+        .layer(RetryLayer::new(policy()).expect("a policy"))
         .service(client);
     let request = Request::put(format!("http://{address}/")).body(body.boxed_unsync());
-    let response = service.oneshot(request.unwrap()).await.unwrap();
+    let response = service
+        .oneshot(request.expect("a request"))
+        .await
+        .expect("an answer");
     let status = response.status().as_u16();
-    response.into_body().collect().await.unwrap();
+    response.into_body().collect().await.expect("an answer");
     (status, asked.load(Relaxed))
 }
 
@@ -200,7 +215,7 @@ async fn an_upload_of_10_mib_is_retried_after_an_early_503_and_arrives_whole() {
         let (status, asked) = send(address, 16 << 20, http2).await;
         assert_eq!((status, server.requests()), (200, 2), "http2: {http2}");
         assert_eq!(asked, PIECES as u32, "no piece is asked for twice");
-        let bodies = server.bodies.lock().unwrap();
+        let bodies = held(&server.bodies);
         assert_eq!(bodies.len(), 1);
         assert!(bodies[0] == whole());
     }
@@ -212,7 +227,7 @@ async fn an_upload_of_10_mib_that_was_read_whole_is_sent_whole_again() {
         let (server, address) = Server::start([Reply::Late(503), Reply::Late(502)]).await;
         let (status, asked) = send(address, 10 << 20, http2).await;
         assert_eq!((status, server.requests(), asked), (200, 3, PIECES as u32));
-        let bodies = server.bodies.lock().unwrap();
+        let bodies = held(&server.bodies);
         assert!(bodies.len() == 3 && bodies.iter().all(|body| *body == whole()));
     }
 }
@@ -223,6 +238,6 @@ async fn an_upload_past_the_cap_is_sent_once_and_whole() {
         let (server, address) = Server::start([Reply::Late(503)]).await;
         let (status, asked) = send(address, (10 << 20) - 1, http2).await;
         assert_eq!((status, server.requests(), asked), (503, 1, PIECES as u32));
-        assert!(server.bodies.lock().unwrap()[..] == [whole()]);
+        assert!(held(&server.bodies)[..] == [whole()]);
     }
 }

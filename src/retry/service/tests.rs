@@ -32,6 +32,8 @@ use crate::{
     upstream::Provider,
 };
 
+#[path = "tests/anchors.rs"]
+mod anchors;
 #[path = "tests/requests.rs"]
 mod requests;
 
@@ -124,7 +126,7 @@ fn stuck() -> impl Service<
     service_fn(|_| std::future::pending())
 }
 
-/// octocrab PR #842: retries were sent without the body.
+/// PITFALLS 26. octocrab PR #842: retries were sent without the body.
 #[tokio::test(start_paused = true)]
 async fn the_request_arrives_whole_on_every_attempt() {
     let (mut service, mut handle) = pair(&layer(RetryPolicy::llm().jitter(Jitter::None)));
@@ -211,7 +213,7 @@ async fn the_statuses_of_the_module_docs_are_repeated_and_no_others() {
     );
 }
 
-/// tensorzero#3554: the caller's own rate limit was retried.
+/// PITFALLS 29. tensorzero#3554: the caller's own rate limit was retried.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_of_our_own_layers_is_passed_on_at_once() {
     let (mut service, mut handle) = pair(&layer(policy()));
@@ -226,7 +228,7 @@ async fn a_refusal_of_our_own_layers_is_passed_on_at_once() {
     assert!(matches!(result, Err(Error::RateLimited(_))), "{result:?}");
 }
 
-/// openai-python#1671.
+/// PITFALLS 23. openai-python#1671: an account without money was asked until the attempts were used up.
 #[tokio::test(start_paused = true)]
 async fn the_outcome_in_the_extensions_wins_over_the_status() {
     let (mut service, mut handle) = pair(&layer(policy()));
@@ -251,7 +253,7 @@ async fn the_outcome_in_the_extensions_wins_over_the_status() {
     assert_eq!(second.status(), StatusCode::NO_CONTENT);
 }
 
-/// Helicone's ai-gateway never parsed a date.
+/// PITFALLS 21. Helicone's ai-gateway never parsed a date.
 #[tokio::test(start_paused = true)]
 async fn a_hint_that_is_a_date_is_read_against_the_upstreams_own_clock() {
     let (mut service, mut handle) = pair(&layer(policy()));
@@ -271,7 +273,7 @@ async fn a_hint_that_is_a_date_is_read_against_the_upstreams_own_clock() {
     assert_eq!(TokioClock.now() - start, Duration::from_secs(7));
 }
 
-/// liter-llm: one clone was made ready and another one called, which panics over a concurrency limit.
+/// PITFALLS 54. liter-llm: one clone was made ready and another one called, which panics over a concurrency limit.
 #[tokio::test(start_paused = true)]
 async fn the_service_that_was_made_ready_is_the_one_that_is_called() {
     let (calls, script) = scripted(&[500, 200]);
@@ -300,7 +302,7 @@ async fn a_wait_holds_no_slot_of_the_service_inside() {
     assert_eq!(first.await.unwrap().status(), StatusCode::OK);
 }
 
-/// ComfyUI PR #16204: the caller had gone, and four submissions were paid for.
+/// PITFALLS 27. ComfyUI PR #16204: the caller had gone, and four submissions were paid for.
 #[test]
 fn a_caller_that_goes_away_while_it_waits_leaves_nothing_behind() {
     let (clock, budget) = (ManualClock::new(), RetryBudget::new(5));
@@ -458,7 +460,7 @@ async fn the_request_is_copied_only_while_another_attempt_is_possible() {
     assert_eq!(copies(policy(), true, &[500, 500, 500]).await, (3, 2));
 }
 
-/// reqwest-middleware#44: a request that cannot be replayed was refused.
+/// PITFALLS 26. reqwest-middleware#44: a request that cannot be replayed was refused.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_cannot_be_replayed_is_sent_once() {
     assert_eq!(copies(policy(), false, &[503]).await, (1, 1));
@@ -656,7 +658,7 @@ async fn every_decision_is_told_once() {
     );
 }
 
-/// caura PR #859: one ledger, one cap.
+/// PITFALLS 28. caura PR #859: 2 providers × 2 attempts × 3 tries came to 12 requests, and 4 were logged. One ledger, one cap.
 #[tokio::test(start_paused = true)]
 async fn a_ledger_caps_the_attempts_over_all_layers() {
     let (calls, script) = scripted(&[500, 500, 500, 500]);

@@ -119,7 +119,7 @@ fn what_another_attempt_can_cure_is_retried_and_nothing_else() {
     }
 }
 
-/// openai-python#1671: an empty account was retried to exhaustion. python-genai#2044: a quota per day came with a
+/// PITFALLS 22, 23. openai-python#1671: an empty account was retried to exhaustion. python-genai#2044: a quota per day came with a
 /// `retryDelay` of 47 s, and the delay was believed.
 #[test]
 fn a_quota_that_waiting_cannot_bring_back_is_not_retried_whatever_its_hint() {
@@ -132,7 +132,7 @@ fn a_quota_that_waiting_cannot_bring_back_is_not_retried_whatever_its_hint() {
     }
 }
 
-/// tensorzero#3554.
+/// PITFALLS 29. tensorzero#3554.
 #[test]
 fn our_own_refusal_is_not_retried_even_if_it_says_when_to_come_back() {
     let mut refusal = asking(Refused, ms(10));
@@ -151,7 +151,7 @@ fn the_upstreams_word_on_retrying_wins_over_the_kind() {
     assert!(retries(Bench::new(policy()).verdict(failed(&yes))));
 }
 
-/// litellm#20722: the hint of the first failure, 9 s, was slept again where 107 s were asked.
+/// PITFALLS 20. litellm#20722: the hint of the first failure, 9 s, was slept again where 107 s were asked.
 #[test]
 fn the_hint_of_the_latest_failure_counts() {
     let mut bench = Bench::new(policy().max_hint_wait(ms(200_000)));
@@ -171,6 +171,7 @@ fn a_hint_shorter_than_the_backoff_is_believed_and_one_of_zero_is_not() {
 }
 
 /// async-openai slept through any hint.
+/// PITFALLS 62: a hint was cut to a cap, and the request sent again before the time that was asked.
 #[test]
 fn a_hint_above_the_bound_is_passed_on_and_one_at_the_bound_is_waited_for() {
     let hint = |wait| asking(RateLimited, wait);
@@ -181,7 +182,7 @@ fn a_hint_above_the_bound_is_passed_on_and_one_at_the_bound_is_waited_for() {
     }
 }
 
-/// superagent#1145 slept through a hint of minutes while another provider stood idle; timbal#117 gave an upstream up for a
+/// PITFALLS 21, 30. superagent#1145 slept through a hint of minutes while another provider stood idle; timbal#117 gave an upstream up for a
 /// hint of one second. litellm#34399: a hint was ignored because the siblings looked healthy.
 #[test]
 fn with_alternatives_a_short_hint_is_waited_for_and_a_longer_one_is_passed_on() {
@@ -230,7 +231,7 @@ fn a_kind_can_have_a_schedule_of_its_own() {
     assert_eq!(decision, Decision::GiveUp(Reason::AttemptsUsedUp));
 }
 
-/// caura PR #859: 2 providers × 2 attempts × 3 tries of the client came to 12 requests.
+/// PITFALLS 28. caura PR #859: 2 providers × 2 attempts × 3 tries of the client came to 12 requests.
 #[test]
 fn the_ledgers_cap_holds_beside_the_policys() {
     let failure = Failure::new(ServerError);
