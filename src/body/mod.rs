@@ -8,7 +8,7 @@ mod tracked;
 mod wakers;
 
 pub use layer::{ReplayBodyLayer, ReplayBodyService};
-pub(crate) use replay::replay_request;
+pub(crate) use replay::RequestCopy;
 pub use replay::{Once, Replay};
 pub use replay_body::ReplayBody;
 pub use tracked::{Guard, Tracked};

@@ -6,10 +6,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Request;
+use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Empty, Full};
 use pin_project_lite::pin_project;
+
+use crate::request::RequestHead;
 
 /// A request body that can be sent again.
 ///
@@ -134,17 +136,54 @@ impl Replay for Full<&'static [u8]> {
     }
 }
 
-/// The request, and a copy of it, extensions included, where its body can be sent again.
+/// A copy of a request, to be sent later.
 ///
-/// It goes through its parts, for they alone can be cloned at once: what is made empty first and then filled costs a third more.
-#[inline(always)]
-pub(crate) fn replay_request<B: Replay>(request: Request<B>) -> (Request<B>, Option<Request<B>>) {
-    let Some(body) = request.body().replay() else {
-        return (request, None);
-    };
-    let (parts, own) = request.into_parts();
-    let copy = Request::from_parts(parts.clone(), body);
-    (Request::from_parts(parts, own), Some(copy))
+/// It is kept in pieces: most copies are dropped unused, and to put each together, by moves of some 200 bytes, costs as much as
+/// to copy what is in it.
+#[derive(Debug)]
+pub(crate) struct RequestCopy<B> {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    headers: HeaderMap,
+    extensions: Extensions,
+    body: B,
+}
+
+impl<B: Replay> RequestCopy<B> {
+    /// Extensions included; `None` where the body can be sent only once.
+    #[inline(always)]
+    pub(crate) fn of(request: &Request<B>) -> Option<Self> {
+        Some(Self {
+            body: request.body().replay()?,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            headers: request.headers().clone(),
+            extensions: request.extensions().clone(),
+        })
+    }
+
+    /// See [`Replay::claim`].
+    pub(crate) fn claim(&mut self) -> bool {
+        self.body.claim()
+    }
+}
+
+impl<B> RequestCopy<B> {
+    pub(crate) fn head(&self) -> RequestHead<'_> {
+        RequestHead::new(&self.method, &self.uri, &self.headers, &self.extensions)
+    }
+
+    pub(crate) fn into_request(self) -> Request<B> {
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.version_mut() = self.version;
+        *request.headers_mut() = self.headers;
+        *request.extensions_mut() = self.extensions;
+        request
+    }
 }
 
 #[cfg(test)]
@@ -159,8 +198,7 @@ mod tests {
             .body(bytes.clone())
             .unwrap();
         request.extensions_mut().insert(7_u8);
-        let (request, copy) = replay_request(request);
-        let copy = copy.unwrap();
+        let copy = RequestCopy::of(&request).unwrap().into_request();
         assert_eq!(copy.method(), request.method());
         assert_eq!(copy.uri(), request.uri());
         assert_eq!(copy.headers(), request.headers());

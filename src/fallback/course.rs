@@ -12,7 +12,7 @@ use super::{
     walk::{Sight, Turn, Walk},
 };
 use crate::{
-    body::{Replay, replay_request},
+    body::{Replay, RequestCopy},
     classify,
     clock::Sleep,
     error::{Error, Exhausted},
@@ -82,19 +82,16 @@ impl Course {
         self.take(turn, now)
     }
 
-    /// Makes the request ready for this upstream. Gives it back, and a copy for the next, where there may be one.
+    /// Makes the request ready for this upstream. Gives back a copy for the next, where there may be one.
     pub(super) fn address<B: Replay>(
         &mut self,
-        request: Request<B>,
+        request: &mut Request<B>,
         upstream: &Upstream,
-    ) -> (Request<B>, Option<Request<B>>) {
+    ) -> Option<Request<B>> {
         // Even if all others are cooling down now: one of them may be back by the time that this one fails.
         let may_go_on = self.walk.goes_on(&self.plan.chain) && self.ledger.allows_another();
-        let (mut request, copy) = if may_go_on {
-            replay_request(request)
-        } else {
-            (request, None)
-        };
+        let copy = may_go_on.then(|| RequestCopy::of(request)).flatten();
+        let copy = copy.map(RequestCopy::into_request);
         self.cannot_repeat = may_go_on && copy.is_none();
         // The retry layer is less patient with this upstream while there is another.
         let alternatives = if copy.is_some() { self.alternatives } else { 0 };
@@ -102,7 +99,7 @@ impl Course {
         // After the copy is made, so that it need not carry them.
         request.extensions_mut().insert(self.ledger.clone());
         request.extensions_mut().insert(upstream.clone());
-        (request, copy)
+        copy
     }
 
     /// What follows from what this upstream gave back; `None` where the caller gets it. `request` is what would be sent to

@@ -58,13 +58,12 @@ pub(super) struct Onward<S, B> {
 
 impl<S, B> Onward<S, B> {
     /// Sends the request through the service, which must be ready.
-    pub(super) fn send(&mut self, request: Request<B>, upstream: &Upstream) -> S::Future
+    pub(super) fn send(&mut self, mut request: Request<B>, upstream: &Upstream) -> S::Future
     where
         S: Service<Request<B>>,
         B: Replay,
     {
-        let (request, copy) = self.course.address(request, upstream);
-        self.request = copy;
+        self.request = self.course.address(&mut request, upstream);
         self.service.call(request)
     }
 }

@@ -15,7 +15,7 @@ use super::{
     verdict::{Ended, ResponseHead, Verdict},
 };
 use crate::{
-    body::Replay,
+    body::{Replay, RequestCopy},
     classify,
     clock::{Clock, Sleep},
     error::Error,
@@ -194,7 +194,7 @@ impl Course {
     pub(super) fn judge<B: Replay, R>(
         &mut self,
         result: &mut Result<Response<R>, Error>,
-        again: Option<&mut Request<B>>,
+        again: Option<&mut RequestCopy<B>>,
     ) -> Option<Sleep> {
         let mut failure = classify::failure(result, &*self.shared.clock);
         let verdict = self.verdict(result, failure.as_ref(), again.as_deref());
@@ -223,7 +223,7 @@ impl Course {
         &self,
         result: &Result<Response<R>, Error>,
         failure: Option<&Failure>,
-        again: Option<&Request<B>>,
+        again: Option<&RequestCopy<B>>,
     ) -> Verdict {
         let is_refused = failure.is_some_and(|failure| failure.kind == FailureKind::Refused);
         match (&self.shared.policy.rule, again) {
@@ -237,7 +237,7 @@ impl Course {
                     failure,
                     result,
                 };
-                rule.ask(&RequestHead::of(request), &ended)
+                rule.ask(&request.head(), &ended)
             }
             _ => Verdict::AsUsual,
         }
@@ -273,12 +273,12 @@ impl Course {
         failure: Failure,
         unsent: bool,
         verdict: Verdict,
-        again: Option<&mut Request<B>>,
+        again: Option<&mut RequestCopy<B>>,
     ) -> Option<Sleep> {
         let withdrawal = self.take_withdrawal();
         withdrawal.into_iter().for_each(Withdrawal::spend);
         let now = self.shared.clock.now();
-        let head = again.as_deref().map(RequestHead::of);
+        let head = again.as_deref().map(RequestCopy::head);
         let began = *self.began.get_or_insert(now);
         self.trouble.get_or_insert_with(|| {
             let state = State::new(&self.shared.policy, head.as_ref(), began);
@@ -291,7 +291,7 @@ impl Course {
             unsent,
             idempotent: head.is_some_and(|head| is_idempotent(&head)),
             verdict,
-            replayable: again.is_some_and(|request| request.body_mut().claim()),
+            replayable: again.is_some_and(RequestCopy::claim),
             ledger_allows: self.ledger_allows(),
             has_alternatives: alternatives > Some(0),
         };

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::{course::Course, drain::Drain};
 use crate::{
-    body::{Replay, replay_request},
+    body::{Replay, RequestCopy},
     clock::Sleep,
     error::{BoxError, Error},
 };
@@ -27,7 +27,7 @@ pin_project! {
         course: Course,
         // What another attempt needs, both or none: a service, which is not ready yet, and a copy of the request.
         service: Option<S>,
-        again: Option<Request<B>>,
+        again: Option<RequestCopy<B>>,
     }
 }
 
@@ -57,7 +57,7 @@ impl<S, B, F, R> ResponseFuture<S, B, F, R> {
         timeout: Option<Sleep>,
         course: Course,
         service: Option<S>,
-        again: Option<Request<B>>,
+        again: Option<RequestCopy<B>>,
     ) -> Self {
         Self {
             step: Step::Calling { call, timeout },
@@ -125,10 +125,10 @@ where
                 StepProjection::Readying => {
                     let service = this.service.as_mut().expect(KEPT);
                     ready!(service.poll_ready(cx)).map_err(Error::from_service)?;
-                    let mut request = this.again.take().expect(KEPT);
+                    let mut request = this.again.take().expect(KEPT).into_request();
                     this.course.advance();
                     if this.course.may_go_on() {
-                        (request, *this.again) = replay_request(request);
+                        *this.again = RequestCopy::of(&request);
                     }
                     let timeout = this.course.resend(&mut request);
                     let call = service.call(request);

@@ -15,7 +15,7 @@ use super::{
     handle::{Current, Held},
 };
 use crate::{
-    body::{Replay, replay_request},
+    body::{Replay, RequestCopy},
     error::{BoxError, Error},
 };
 
@@ -56,11 +56,9 @@ where
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let mut course = Course::begin(self.held.latest(), &mut request);
-        let copy;
-        (request, copy) = if course.may_go_on() {
-            replay_request(request)
-        } else {
-            (request, None)
+        let copy = match course.may_go_on() {
+            true => RequestCopy::of(&request),
+            false => None,
         };
         // The service that was made ready takes this request; the clone is made ready when it is needed.
         let service = copy.is_some().then(|| self.inner.clone());
