@@ -1,8 +1,9 @@
 //! What the retry layer costs a call that is not retried, beside its peers in the same process.
 //!
 //! The request is made once and sent again and again. `light` is a GET without header fields, `real` a POST with five of them
-//! and a body of 1 KiB. The peers are [tower](https://docs.rs/tower)'s own layer, with a policy as its docs show it, and
-//! [tower-resilience](https://docs.rs/tower-resilience-retry).
+//! and a body of 1 KiB. The peers are [tower](https://docs.rs/tower)'s own layer, with a policy as its docs show it and with its
+//! budget besides, and
+//! [tower-resilience](https://docs.rs/tower-resilience-retry). `calls` counts allocations too.
 
 use std::{
     cell::Cell,
@@ -10,6 +11,7 @@ use std::{
     future::{self, Future},
     hint::black_box,
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -17,7 +19,10 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use tower::retry::Policy;
+use tower::retry::{
+    Policy,
+    budget::{Budget, TpsBudget},
+};
 use tower_layer::Layer;
 use tower_resilience_retry::RetryLayer as ResilienceLayer;
 use tower_service::Service;
@@ -36,7 +41,6 @@ pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
     match part {
         "" | "calls" => calls(bench),
         "instructions" => instructions::of("retry", &ROWS, bench)?,
-        "allocations" => calls(bench),
         part => return Err(format!("retry has no part {part}")),
     }
     Ok(())
@@ -47,14 +51,29 @@ fn calls(bench: &Bench) {
         ("a light request", &LIGHT, light as fn() -> Request<Body>),
         ("a real request", &REAL, real),
     ] {
-        let [bare, copied, ours, every, last, once, tower, resilience] = *names;
+        let [
+            bare,
+            copied,
+            ours,
+            poor,
+            every,
+            last,
+            once,
+            tower,
+            budgeted,
+            resilience,
+        ] = *names;
         let mut rounds = Rounds::new(bench, title);
         rounds.base(bare, || sends(Inner, make()));
         rounds.row(copied, bare, None, || sends(Copying, make()));
-        rounds.row_against(ours, bare, tower, || {
+        rounds.row_against(ours, bare, budgeted, || {
             sends(RetryLayer::default().layer(Inner), make())
         });
-        rounds.row_against(every, bare, tower, || {
+        rounds.row_against(poor, bare, tower, || {
+            let policy = RetryPolicy::default().without_budget();
+            sends(layer(policy).layer(Inner), make())
+        });
+        rounds.row(every, bare, None, || {
             let policy = RetryPolicy::llm()
                 .without_budget()
                 .total_deadline(Duration::from_secs(60));
@@ -68,7 +87,12 @@ fn calls(bench: &Bench) {
             sends(RetryLayer::default().layer(Inner), make().map(Once::new))
         });
         rounds.row(tower, bare, None, || {
-            sends(tower::retry::Retry::new(Attempts(2), Inner), make())
+            let policy = Attempts(2, None);
+            sends(tower::retry::Retry::new(policy, Inner), make())
+        });
+        rounds.row(budgeted, bare, None, || {
+            let policy = Attempts(2, Some(Arc::default()));
+            sends(tower::retry::Retry::new(policy, Inner), make())
         });
         rounds.row(resilience, bare, None, || {
             let layer = ResilienceLayer::<Request<Body>, Answer, Infallible>::builder();
@@ -170,9 +194,9 @@ impl Service<Request<Body>> for Copying {
     }
 }
 
-/// tower's policy: so many more attempts after a server error.
+/// tower's policy: so many more attempts after a server error, as far as a budget allows.
 #[derive(Clone)]
-struct Attempts(usize);
+struct Attempts(usize, Option<Arc<TpsBudget>>);
 
 impl Policy<Request<Body>, Answer, Infallible> for Attempts {
     type Future = future::Ready<()>;
@@ -185,8 +209,16 @@ impl Policy<Request<Body>, Answer, Infallible> for Attempts {
         let has_failed = result
             .as_ref()
             .is_ok_and(|answer| answer.status().is_server_error());
+        let is_paid = match &self.1 {
+            Some(budget) if has_failed => budget.withdraw(),
+            Some(budget) => {
+                budget.deposit();
+                false
+            }
+            None => true,
+        };
         self.0 = self.0.checked_sub(usize::from(has_failed))?;
-        has_failed.then(|| future::ready(()))
+        (has_failed && is_paid).then(|| future::ready(()))
     }
 
     fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
@@ -213,25 +245,29 @@ where
     }
 }
 
-const LIGHT: [&str; 8] = [
+const LIGHT: [&str; 10] = [
     "bare, light",
     "light, copied and no more",
     "light, ours by default",
+    "light, ours without a budget",
     "light, ours with a deadline",
     "light, ours with one attempt",
     "light, ours with Once",
     "light, tower's own",
+    "light, tower's with its budget",
     "light, tower-resilience",
 ];
 
-const REAL: [&str; 8] = [
+const REAL: [&str; 10] = [
     "bare, real",
     "real, copied and no more",
     "real, ours by default",
+    "real, ours without a budget",
     "real, ours with a deadline",
     "real, ours with one attempt",
     "real, ours with Once",
     "real, tower's own",
+    "real, tower's with its budget",
     "real, tower-resilience",
 ];
 

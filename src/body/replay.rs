@@ -121,6 +121,7 @@ impl<B: Body> Body for Once<B> {
 macro_rules! replay_by_clone {
     ($($body:ty),*) => {$(
         impl Replay for $body {
+            #[inline]
             fn replay(&self) -> Option<Self> {
                 Some(self.clone())
             }

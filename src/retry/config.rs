@@ -215,6 +215,13 @@ impl RetryPolicy {
         self.budget.as_ref().map_or(Ok(()), RetryBudget::check)
     }
 
+    /// Whether nothing is written into requests, nothing limits their time, and no rule of the user's is asked.
+    pub(super) fn is_plain(&self) -> bool {
+        let writes = self.idempotency_key || self.attempt_header.is_some();
+        let limits = self.total_deadline.is_some() || self.attempt_timeout.is_some();
+        !writes && !limits && self.rule.is_none()
+    }
+
     pub(super) fn schedule_for(&self, kind: FailureKind) -> &Schedule {
         let own = self.schedules.iter().find(|(other, _)| *other == kind);
         own.map_or(&self.schedule, |(_, schedule)| schedule)

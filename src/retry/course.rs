@@ -34,6 +34,9 @@ pub(super) struct Shared {
     pub(super) events: Events,
     /// The most that any schedule of the policy allows.
     most_attempts: u32,
+    /// Whether the policy neither writes into requests nor limits their time nor has a rule of the user's: then a call begins
+    /// with next to nothing.
+    is_plain: bool,
     keys: Keys,
     random: Mutex<fastrand::Rng>,
 }
@@ -45,6 +48,7 @@ impl Shared {
             .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         Self {
             most_attempts: policy.most_attempts(),
+            is_plain: policy.is_plain(),
             policy,
             clock,
             events,
@@ -81,37 +85,42 @@ impl Course {
     /// The course of a request before its first attempt, and before it is copied.
     #[inline]
     pub(super) fn begin<B>(shared: &Arc<Shared>, request: &mut Request<B>) -> Self {
-        let policy = &shared.policy;
-        if policy.idempotency_key && !is_idempotent(&RequestHead::of(request)) {
-            let key = shared.keys.make();
-            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
-        }
-        let extensions = request.extensions();
-        // Without a layer outside there are none, and nothing to look for.
-        let (upstream, ledger) = if extensions.is_empty() {
-            (None, None)
-        } else {
-            (extensions.get().cloned(), extensions.get().cloned())
-        };
-        let has_limit = policy.total_deadline.is_some() || policy.attempt_timeout.is_some();
-        let began = (has_limit || ledger.is_some()).then(|| shared.clock.now());
-        let keeps_ledger = match (&ledger, began) {
-            (Some(ledger), Some(now)) => Attempts::open(ledger, now),
-            _ => true,
-        };
-        let name = policy.attempt_header.as_ref();
-        let counts = name.is_some_and(|name| !request.headers().contains_key(name));
-        if let Some(budget) = &policy.budget {
+        if let Some(budget) = &shared.policy.budget {
             budget.deposit_request();
         }
-        Self {
+        let mut course = Self {
             shared: shared.clone(),
-            began,
-            upstream,
-            ledger,
-            keeps_ledger,
-            counts,
+            began: None,
+            upstream: None,
+            ledger: None,
+            keeps_ledger: true,
+            counts: false,
             trouble: None,
+        };
+        // Without a layer outside there are no extensions, and nothing to look for.
+        if !shared.is_plain || !request.extensions().is_empty() {
+            course.prepare(request);
+        }
+        course
+    }
+
+    fn prepare<B>(&mut self, request: &mut Request<B>) {
+        let (policy, clock) = (&self.shared.policy, &self.shared.clock);
+        if policy.idempotency_key && !is_idempotent(&RequestHead::of(request)) {
+            let key = self.shared.keys.make();
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        }
+        let name = policy.attempt_header.as_ref();
+        self.counts = name.is_some_and(|name| !request.headers().contains_key(name));
+        let extensions = request.extensions();
+        self.upstream = extensions.get().cloned();
+        self.ledger = extensions.get().cloned();
+        let has_limit = policy.total_deadline.is_some() || policy.attempt_timeout.is_some();
+        if has_limit || self.ledger.is_some() {
+            let now = clock.now();
+            self.began = Some(now);
+            let opens = |ledger: &Attempts| ledger.open(now);
+            self.keeps_ledger = self.ledger.as_ref().is_none_or(opens);
         }
     }
 
@@ -124,6 +133,9 @@ impl Course {
     /// The first attempt begins, with this request. Gives back the time that it has.
     #[inline]
     pub(super) fn send<B>(&mut self, request: &mut Request<B>) -> Option<Sleep> {
+        if self.shared.is_plain {
+            return None;
+        }
         self.count(request);
         self.limit(request, self.began?)
     }
