@@ -4,6 +4,7 @@ mod kept;
 mod layer;
 mod replay;
 mod replay_body;
+mod source;
 mod tracked;
 mod wakers;
 

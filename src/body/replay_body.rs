@@ -3,18 +3,17 @@
 use std::{
     fmt, mem,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
 };
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
     kept::{Cursor, Kept},
     replay::Replay,
-    wakers::Wakers,
+    source::{Content, Loan, Shared, Source, State, longer},
 };
 use crate::error::BoxError;
 
@@ -62,45 +61,6 @@ enum Stage {
     Untouched,
     Reading,
     Ended,
-}
-
-struct Shared<B> {
-    state: Mutex<State<B>>,
-    wakers: Arc<Wakers>,
-    cap: usize,
-}
-
-struct State<B> {
-    source: Source<B>,
-    content: Content,
-    /// What the source said last of its rest.
-    rest: SizeHint,
-    readers: usize,
-    turns: u64,
-    /// The turn of the attempt that goes before all others; 0 for none.
-    leader: u64,
-    /// A reader found the source lent.
-    contended: bool,
-}
-
-enum Source<B> {
-    Here(Pin<Box<B>>),
-    /// A reader polls it right now.
-    Lent,
-    Ended,
-    Broken,
-}
-
-enum Content {
-    /// All that has passed.
-    Kept {
-        kept: Kept,
-        trailers: Option<HeaderMap>,
-        /// A piece whose reader must not pass the cap, for one who may.
-        beyond: Option<Bytes>,
-    },
-    /// The start is gone, and the reader with this turn goes on alone.
-    Passed { by: u64 },
 }
 
 impl<B: Body> ReplayBody<B> {
@@ -321,137 +281,6 @@ where
     }
 }
 
-impl<B> Shared<B> {
-    fn lock(&self) -> MutexGuard<'_, State<B>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<B> State<B> {
-    fn join(&mut self) -> u64 {
-        self.readers += 1;
-        self.next_turn()
-    }
-
-    fn next_turn(&mut self) -> u64 {
-        self.turns += 1;
-        self.turns
-    }
-
-    fn is_whole(&self) -> bool {
-        matches!(self.content, Content::Kept { .. }) && !matches!(self.source, Source::Broken)
-    }
-
-    /// The least that the whole body comes to.
-    fn least(&self) -> u64 {
-        match &self.content {
-            Content::Kept { kept, beyond, .. } => {
-                let beyond = beyond.as_ref().map_or(0, Bytes::len);
-                longer(&self.rest, kept.len() + beyond).lower()
-            }
-            Content::Passed { .. } => self.rest.lower(),
-        }
-    }
-
-    /// What comes next, for the reader who has read all before it; `None` where it must not have it.
-    fn pass(&mut self, bytes: Bytes, cap: usize, turn: u64, cursor: &mut Cursor) -> Option<Bytes> {
-        let Content::Kept { kept, beyond, .. } = &mut self.content else {
-            return Some(bytes);
-        };
-        let fits = bytes.len() <= cap.saturating_sub(kept.len());
-        if self.readers > 1 && fits {
-            kept.push(&bytes);
-            kept.skip(cursor);
-        } else if self.readers == 1 || turn >= self.leader {
-            self.content = Content::Passed { by: turn };
-        } else {
-            *beyond = Some(bytes);
-            return None;
-        }
-        Some(bytes)
-    }
-
-    fn finish(&mut self, end: Option<&HeaderMap>) {
-        if let Content::Kept { trailers, .. } = &mut self.content {
-            *trailers = end.cloned();
-        }
-    }
-}
-
-type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
-
-/// The source in the hands of one reader, who polls it without the lock: it is a user's code, and may hold another reader of the
-/// same body.
-struct Loan<'a, B> {
-    shared: &'a Shared<B>,
-    body: Option<Pin<Box<B>>>,
-    /// Whether others have something to look for.
-    wakes: bool,
-}
-
-impl<'a, B: Body> Loan<'a, B> {
-    fn of(shared: &'a Shared<B>, body: Pin<Box<B>>) -> Self {
-        Self {
-            shared,
-            body: Some(body),
-            wakes: true,
-        }
-    }
-
-    fn poll(&mut self) -> Polled<B> {
-        let waker = Waker::from(self.shared.wakers.clone());
-        let body = self.body.as_mut().expect("lent until the loan ends");
-        body.as_mut().poll_frame(&mut Context::from_waker(&waker))
-    }
-
-    /// Gives the source back, or what has become of it. Others are woken when the loan is dropped.
-    fn end(&mut self, polled: &Polled<B>) -> MutexGuard<'a, State<B>> {
-        let source = match polled {
-            Poll::Ready(Some(Err(_))) => Source::Broken,
-            Poll::Ready(None) => Source::Ended,
-            Poll::Ready(Some(Ok(frame))) if !frame.is_data() => Source::Ended,
-            _ => self.body.take().map_or(Source::Broken, Source::of),
-        };
-        let rest = source.size_hint();
-        drop(self.body.take());
-        let mut state = self.shared.lock();
-        (state.source, state.rest) = (source, rest);
-        let contended = mem::take(&mut state.contended);
-        self.wakes = polled.is_ready() || contended;
-        state
-    }
-}
-
-/// A panic in the source breaks it for the others too.
-impl<B> Drop for Loan<'_, B> {
-    fn drop(&mut self) {
-        if let Some(body) = self.body.take() {
-            drop(body);
-            self.shared.lock().source = Source::Broken;
-        }
-        if self.wakes {
-            self.shared.wakers.wake_all();
-        }
-    }
-}
-
-impl<B: Body> Source<B> {
-    fn of(body: Pin<Box<B>>) -> Self {
-        if body.is_end_stream() {
-            Self::Ended
-        } else {
-            Self::Here(body)
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Here(body) => body.size_hint(),
-            _ => SizeHint::with_exact(0),
-        }
-    }
-}
-
 impl<B> Drop for ReplayBody<B> {
     fn drop(&mut self) {
         self.shared.wakers.forget(self.turn);
@@ -476,17 +305,6 @@ impl<B> fmt::Debug for ReplayBody<B> {
 #[derive(Debug, thiserror::Error)]
 #[error("the request body cannot be sent again")]
 struct Gone;
-
-/// The rest, and so many bytes before it.
-fn longer(rest: &SizeHint, bytes: usize) -> SizeHint {
-    let bytes = bytes as u64;
-    let mut hint = SizeHint::new();
-    hint.set_lower(rest.lower().saturating_add(bytes));
-    if let Some(upper) = rest.upper() {
-        hint.set_upper(upper.saturating_add(bytes));
-    }
-    hint
-}
 
 #[cfg(test)]
 #[path = "replay_body/tests.rs"]

@@ -1,7 +1,7 @@
-//! What the calls of one layer share, and the course of one call: the clock, the ledger, the budget and the events.
+//! The course of one call: the clock, the ledger, the budget and the events.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
     time::Instant,
 };
 
@@ -9,54 +9,22 @@ use http::{HeaderValue, Request, Response};
 
 use super::{
     budget::Withdrawal,
-    config::RetryPolicy,
-    key::{IDEMPOTENCY_KEY, Keys},
+    key::IDEMPOTENCY_KEY,
+    shared::Shared,
     state::{Decision, Failed, Reason, State},
     verdict::{Ended, ResponseHead, Verdict},
 };
 use crate::{
     body::{Replay, RequestCopy},
     classify,
-    clock::{Clock, Sleep},
+    clock::Sleep,
     error::Error,
     instant::after,
-    observe::{Event, Events},
+    observe::Event,
     outcome::{Failure, FailureKind},
     request::{AttemptDeadline, Attempts, Next, RequestHead},
     upstream::Upstream,
 };
-
-/// What the calls of one layer share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) policy: RetryPolicy,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) events: Events,
-    /// The most that any schedule of the policy allows.
-    most_attempts: u32,
-    /// Whether the policy neither writes into requests nor limits their time nor has a rule of the user's: then a call begins
-    /// with next to nothing.
-    is_plain: bool,
-    keys: Keys,
-    random: Mutex<fastrand::Rng>,
-}
-
-impl Shared {
-    pub(super) fn new(policy: RetryPolicy, clock: Arc<dyn Clock>, events: Events) -> Self {
-        let random = policy
-            .seed
-            .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        Self {
-            most_attempts: policy.most_attempts(),
-            is_plain: policy.is_plain(),
-            policy,
-            clock,
-            events,
-            keys: Keys::default(),
-            random: Mutex::new(random),
-        }
-    }
-}
 
 /// The course of one call, from its first attempt to its last. Small, for most calls succeed at once.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::Ordering::{Acquire, Release},
 };
 
-use super::course::Shared;
+use super::shared::Shared;
 use crate::sync::{AtomicUsize, Mutex};
 
 /// What the calls of a layer share at present.

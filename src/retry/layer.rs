@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::{config::RetryPolicy, course::Shared, handle::Current, service::Retry};
+use super::{config::RetryPolicy, handle::Current, service::Retry, shared::Shared};
 use crate::{
     clock::{Clock, TokioClock},
     config_error::ConfigError,

@@ -93,6 +93,7 @@ mod handle;
 mod key;
 mod layer;
 mod service;
+mod shared;
 mod state;
 mod verdict;
 

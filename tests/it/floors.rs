@@ -54,7 +54,7 @@ fn floor(file: &str) -> Option<u8> {
             "edit" | "estimate" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
             "settings" | "cause" => 1,
-            "admission" | "course" | "forecast" | "handle" | "router" => 2,
+            "admission" | "course" | "shared" | "forecast" | "handle" | "router" => 2,
             "asking" | "entrance" | "limiters" | "outlook" | "permit" | "storage" | "waiter" => 2,
             "future" | "body" | "drain" | "peek" => 3,
             "service" => 4,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::{FutureExt, SinkExt, channel::mpsc, stream};
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use proptest::prelude::*;
 
