@@ -23,6 +23,12 @@ pub(crate) fn failure<B>(
     }
 }
 
+/// Whether nothing says that the response is a failure: what most are, told without looking further.
+#[inline]
+pub(crate) fn is_plain_success<B>(response: &Response<B>) -> bool {
+    response.status().is_success() && response.extensions().get::<Outcome>().is_none()
+}
+
 #[inline]
 pub(crate) fn failure_of_response<B>(response: &Response<B>, clock: &dyn Clock) -> Option<Failure> {
     if let Some(outcome) = response.extensions().get::<Outcome>() {

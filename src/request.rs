@@ -32,11 +32,25 @@ pub struct RequestHead<'a> {
 impl<'a> RequestHead<'a> {
     /// The head of this request.
     pub fn of<B>(request: &'a Request<B>) -> Self {
+        Self::new(
+            request.method(),
+            request.uri(),
+            request.headers(),
+            request.extensions(),
+        )
+    }
+
+    pub(crate) fn new(
+        method: &'a Method,
+        uri: &'a Uri,
+        headers: &'a HeaderMap,
+        extensions: &'a Extensions,
+    ) -> Self {
         Self {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            extensions: request.extensions(),
+            method,
+            uri,
+            headers,
+            extensions,
             considered: None,
         }
     }

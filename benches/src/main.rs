@@ -9,16 +9,25 @@
 //! cargo run --release -p bench -- rate_limit calls keyed          # rows of it
 //! cargo run --release -p bench -- rate_limit calls "one window" 1 # once, for a profiler
 //! cargo run --release -p bench -- rate_limit instructions         # instructions a call, counted by valgrind
+//! cargo run --release -p bench -- retry                           # retry, of a call that is not retried, beside its peers
+//! cargo run --release -p bench -- retry instructions              # the same, counted by valgrind
 //! ```
 //!
 //! A row of `signal` is the median over batches, and the range from the fastest to the slowest; the last column counts
-//! allocations. Rows of `rate_limit` are timed in turn and say what they measure. Set-up is not timed. The machine should
+//! allocations. Rows of `rate_limit` and `retry` are timed in turn and say what they measure. Set-up is not timed. The machine should
 //! be idle.
 
 mod allocations;
 mod answers;
+mod footprint;
 mod harness;
+mod instructions;
+mod process;
+mod race;
 mod rate_limit;
+mod requests;
+mod retry;
+mod rounds;
 mod signal;
 
 use std::process::ExitCode;
@@ -35,6 +44,8 @@ fn main() -> ExitCode {
         }
         ["rate_limit"] => rate_limit::run("", &bench(&[])),
         ["rate_limit", part, ref rows @ ..] => rate_limit::run(part, &bench(rows)),
+        ["retry"] => retry::run("", &bench(&[])),
+        ["retry", part, ref rows @ ..] => retry::run(part, &bench(rows)),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -53,4 +64,5 @@ fn bench(rows: &[&str]) -> Bench {
 }
 
 const USAGE: &str = "usage: bench signal [part of a name] [runs]
-       bench rate_limit [part] [part of a name] [runs]";
+       bench rate_limit [part] [part of a name] [runs]
+       bench retry [part] [part of a name] [runs]";

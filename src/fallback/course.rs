@@ -12,7 +12,7 @@ use super::{
     walk::{Sight, Turn, Walk},
 };
 use crate::{
-    body::{Replay, replay_request},
+    body::{Replay, RequestCopy},
     classify,
     clock::Sleep,
     error::{Error, Exhausted},
@@ -90,7 +90,8 @@ impl Course {
     ) -> Option<Request<B>> {
         // Even if all others are cooling down now: one of them may be back by the time that this one fails.
         let may_go_on = self.walk.goes_on(&self.plan.chain) && self.ledger.allows_another();
-        let copy = may_go_on.then(|| replay_request(request)).flatten();
+        let copy = may_go_on.then(|| RequestCopy::of(request)).flatten();
+        let copy = copy.map(RequestCopy::into_request);
         self.cannot_repeat = may_go_on && copy.is_none();
         // The retry layer is less patient with this upstream while there is another.
         let alternatives = if copy.is_some() { self.alternatives } else { 0 };
@@ -103,11 +104,11 @@ impl Course {
 
     /// What follows from what this upstream gave back; `None` where the caller gets it. `request` is what would be sent to
     /// the next.
-    pub(super) fn judge<R, B>(
+    pub(super) fn judge<R, B: Replay>(
         &mut self,
         upstream: &Upstream,
         result: &Result<Response<R>, Error>,
-        request: Option<&Request<B>>,
+        mut request: Option<&mut Request<B>>,
     ) -> Option<Move> {
         let Some(failure) = classify::failure(result, self.cooldowns.time()) else {
             self.learn_of_answer();
@@ -126,7 +127,9 @@ impl Course {
             self.cooldowns.cool_for(upstream, &failure, time, now);
         }
         self.walk.failed(cooldown.or_else(|| failure.hint()), now);
-        if !chain.falls_back(&failure) || self.cannot_repeat || self.walk.is_final() {
+        let is_over = !chain.falls_back(&failure) || self.cannot_repeat || self.walk.is_final();
+        let can_claim = |request: &mut &mut Request<B>| request.body_mut().claim();
+        if is_over || !request.as_mut().is_none_or(can_claim) {
             self.record(upstream, failure, Next::Stop, now);
             return None;
         }
@@ -135,7 +138,7 @@ impl Course {
         {
             self.walk.too_large_for(upstream);
         }
-        let turn = self.turn(request, self.ledger.allows_another(), now);
+        let turn = self.turn(request.as_deref(), self.ledger.allows_another(), now);
         let next = match turn {
             Turn::Try { index, .. } => {
                 self.cooldowns.tell(&Event::Switched {

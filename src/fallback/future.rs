@@ -114,7 +114,7 @@ where
                         let Onward {
                             course, request, ..
                         } = onward;
-                        course.judge(upstream, &result, request.as_ref())
+                        course.judge(upstream, &result, request.as_mut())
                     });
                     match judged {
                         Some(next) => next,

@@ -219,7 +219,7 @@ mod tests {
         );
     }
 
-    /// Polly#2163: the wait of a high attempt number overflowed.
+    /// PITFALLS 24, RT-07. Polly#2163: the wait of a high attempt number overflowed.
     #[test]
     fn no_attempt_number_overflows() {
         for attempt in [0, 33, 63, 64, 1_024, 1_025, 100_000, u32::MAX] {
@@ -237,6 +237,7 @@ mod tests {
         assert_eq!(waits(endless, [u32::MAX]), [Duration::MAX.as_millis()]);
     }
 
+    /// RT-09, RT-11.
     #[test]
     fn each_jitter_fills_its_range_and_does_not_leave_it() {
         let schedule = |jitter| exactly(1_000, 30_000).jitter(jitter);
@@ -248,7 +249,7 @@ mod tests {
         assert_fills(&decorrelated, ms(1_000), ms(4_500));
     }
 
-    /// The jitter of tower-resilience, and that of gRPC (proposal A6), passes the cap.
+    /// PITFALLS 24. The jitter of tower-resilience, and that of gRPC (proposal A6), passes the cap.
     #[test]
     fn jitter_never_passes_the_longest_wait() {
         let schedule = exactly(10_000, 10_000).jitter(Jitter::Fraction(0.5));

@@ -36,6 +36,9 @@ pub struct RetryBudget {
 
 struct Shared {
     prices: Prices,
+    /// The deposits in units, so that no call has to convert them.
+    success_deposit: u64,
+    request_deposit: u64,
     /// In units; never above the capacity.
     available: AtomicU64,
 }
@@ -154,13 +157,15 @@ impl RetryBudget {
     }
 
     /// A request is sent for the first time.
+    #[inline]
     pub(super) fn deposit_request(&self) {
-        self.deposit(units(self.shared.prices.request_deposit));
+        self.deposit(self.shared.request_deposit);
     }
 
     /// A request succeeded at the first attempt.
+    #[inline]
     pub(super) fn deposit_success(&self) {
-        self.deposit(units(self.shared.prices.success_deposit));
+        self.deposit(self.shared.success_deposit);
     }
 
     /// Takes the price of a retry after this failure; `None` where the tokens do not suffice.
@@ -182,16 +187,22 @@ impl RetryBudget {
         })
     }
 
+    #[inline]
     fn deposit(&self, units: u64) {
         let full = self.full();
         // A full budget is the rule, and looking costs the other cores nothing.
-        if units == 0 || self.shared.available.load(Relaxed) == full {
-            return;
+        if units > 0 && self.shared.available.load(Relaxed) != full {
+            self.fill(units, full);
         }
+    }
+
+    #[cold]
+    fn fill(&self, units: u64, full: u64) {
         let add = |available: u64| Some(available.saturating_add(units).min(full));
         let _ = self.shared.available.fetch_update(Relaxed, Relaxed, add);
     }
 
+    #[inline]
     fn full(&self) -> u64 {
         u64::from(self.shared.prices.tokens) * UNITS
     }
@@ -200,6 +211,8 @@ impl RetryBudget {
         let budget = Self {
             shared: Arc::new(Shared {
                 prices,
+                success_deposit: units(prices.success_deposit),
+                request_deposit: units(prices.request_deposit),
                 available: AtomicU64::new(0),
             }),
         };
@@ -337,6 +350,7 @@ mod tests {
         assert!(budget.withdraw(ServerError).is_some());
     }
 
+    /// RT-33, of the AWS clients.
     #[test]
     fn a_fraction_of_a_token_is_not_lost() {
         let budget = RetryBudget::new(1).retry_cost(1).success_deposit(0.4);
@@ -348,7 +362,7 @@ mod tests {
         assert!(budget.withdraw(ServerError).is_some());
     }
 
-    /// tower#857: a budget of 0.6 allowed 1000 retries of 1000.
+    /// PITFALLS 24, RT-26. tower#857: a budget of 0.6 allowed 1000 retries of 1000.
     #[test]
     fn a_ratio_is_what_it_says_within_one_in_ten_thousand() {
         for share in [0.0, 0.1, 0.25, 0.3, 0.5, 0.6, 0.75, 0.9, 0.99, 1.0] {

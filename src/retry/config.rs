@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::{
     backoff::{Jitter, Schedule},
     budget::RetryBudget,
+    verdict::{Ended, Rule, Verdict},
 };
-use crate::{config_error::ConfigError, outcome::FailureKind};
+use crate::{config_error::ConfigError, outcome::FailureKind, request::RequestHead};
 
 /// What is repeated, how often, and after which waits. Clones share the [`RetryBudget`].
 ///
@@ -31,6 +34,10 @@ pub struct RetryPolicy {
     pub(super) total_deadline: Option<Duration>,
     pub(super) attempt_timeout: Option<Duration>,
     pub(super) retry_non_idempotent: bool,
+    pub(super) idempotency_key: bool,
+    pub(super) attempt_header: Option<HeaderName>,
+    pub(super) rule: Option<Rule>,
+    pub(super) drain: (u64, Duration),
     pub(super) budget: Option<RetryBudget>,
     pub(super) seed: Option<u64>,
 }
@@ -120,6 +127,59 @@ impl RetryPolicy {
         self
     }
 
+    /// Gives a random key to each request whose method is not idempotent and that has none, in the header `Idempotency-Key`. All
+    /// its attempts carry the same, so the upstream does only once what it asks, and it is repeated like any other request.
+    /// Default: false.
+    ///
+    /// Only for upstreams that heed it: another would do a request twice. The header is that of
+    /// [draft-ietf-httpapi-idempotency-key-header](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/);
+    /// the key is a string of 32 hexadecimal digits.
+    #[must_use]
+    pub fn idempotency_key(mut self, give: bool) -> Self {
+        self.idempotency_key = give;
+        self
+    }
+
+    /// Tells the upstream in this header which attempt it sees: 1, 2, and so on. [`ATTEMPT_COUNT`](super::ATTEMPT_COUNT) is a
+    /// name for it. A request that has the header already keeps its own. Default: none.
+    #[must_use]
+    pub fn attempt_header(mut self, name: HeaderName) -> Self {
+        self.attempt_header = Some(name);
+        self
+    }
+
+    /// A rule of your own for what is repeated. It is asked after each attempt, also a good one, while another is possible; but
+    /// not about refusals of this crate's own layers. Default: none.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use tower_upstream::{RetryPolicy, retry::Verdict};
+    ///
+    /// // What was only just created is not found everywhere at once.
+    /// let policy = RetryPolicy::default().verdict(|request, ended| match &ended.result {
+    ///     Ok(response) if response.status == StatusCode::NOT_FOUND && request.method == "GET" => Verdict::Retry,
+    ///     _ => Verdict::AsUsual,
+    /// });
+    /// # let _ = policy;
+    /// ```
+    #[must_use]
+    pub fn verdict(
+        mut self,
+        rule: impl Fn(&RequestHead<'_>, &Ended<'_>) -> Verdict + Send + Sync + 'static,
+    ) -> Self {
+        self.rule = Some(Rule::new(rule));
+        self
+    }
+
+    /// How much of a failed response is read before it is dropped, at most, and for how long, so that an HTTP/1 connection can be
+    /// used again. That is a part of the wait, which it never makes longer. A response that says that it is longer is dropped at
+    /// once; 0 bytes drop each. Default: 65,536 bytes and 1 s.
+    #[must_use]
+    pub fn drain(mut self, bytes: u64, time: Duration) -> Self {
+        self.drain = (bytes, time);
+        self
+    }
+
     /// The budget that all requests share. Default: a [`RetryBudget::default`] of its own.
     #[must_use]
     pub fn budget(mut self, budget: RetryBudget) -> Self {
@@ -155,6 +215,13 @@ impl RetryPolicy {
         self.budget.as_ref().map_or(Ok(()), RetryBudget::check)
     }
 
+    /// Whether nothing is written into requests, nothing limits their time, and no rule of the user's is asked.
+    pub(super) fn is_plain(&self) -> bool {
+        let writes = self.idempotency_key || self.attempt_header.is_some();
+        let limits = self.total_deadline.is_some() || self.attempt_timeout.is_some();
+        !writes && !limits && self.rule.is_none()
+    }
+
     pub(super) fn schedule_for(&self, kind: FailureKind) -> &Schedule {
         let own = self.schedules.iter().find(|(other, _)| *other == kind);
         own.map_or(&self.schedule, |(_, schedule)| schedule)
@@ -180,6 +247,10 @@ impl Default for RetryPolicy {
             total_deadline: None,
             attempt_timeout: None,
             retry_non_idempotent: false,
+            idempotency_key: false,
+            attempt_header: None,
+            rule: None,
+            drain: (64 * 1024, Duration::from_secs(1)),
             budget: Some(RetryBudget::default()),
             seed: None,
         }

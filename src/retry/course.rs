@@ -1,143 +1,155 @@
-//! What the calls of one layer share, and the course of one call: the clock, the ledger, the budget and the events.
+//! The course of one call: the clock, the ledger, the budget and the events.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
     time::Instant,
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 
 use super::{
     budget::Withdrawal,
-    config::RetryPolicy,
+    key::IDEMPOTENCY_KEY,
+    shared::Shared,
     state::{Decision, Failed, Reason, State},
+    verdict::{Ended, ResponseHead, Verdict},
 };
 use crate::{
-    body::{Replay, replay_request},
+    body::{Replay, RequestCopy},
     classify,
-    clock::{Clock, Sleep},
+    clock::Sleep,
     error::Error,
     instant::after,
-    observe::{Event, Events},
-    outcome::Failure,
-    request::{AttemptDeadline, Attempts, Deadline, Next, RequestHead},
+    observe::Event,
+    outcome::{Failure, FailureKind},
+    request::{AttemptDeadline, Attempts, Next, RequestHead},
     upstream::Upstream,
 };
 
-/// What the calls of one layer share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) policy: RetryPolicy,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) events: Events,
-    random: Mutex<fastrand::Rng>,
-}
-
-impl Shared {
-    pub(super) fn new(policy: RetryPolicy, clock: Arc<dyn Clock>, events: Events) -> Self {
-        let random = policy
-            .seed
-            .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        Self {
-            policy,
-            clock,
-            events,
-            random: Mutex::new(random),
-        }
-    }
-}
-
-/// The course of one call, from its first attempt to its last.
+/// The course of one call, from its first attempt to its last. Small, for most calls succeed at once.
 #[derive(Debug)]
 pub(super) struct Course {
     shared: Arc<Shared>,
-    state: State,
+    /// When the first attempt began, once somebody has to know.
+    began: Option<Instant>,
     upstream: Option<Upstream>,
-    began: Instant,
-    /// When the attempt that is under way has taken too long.
-    end: Option<Instant>,
-    /// When a layer outside cuts this call off, as it told.
-    outer_end: Option<AttemptDeadline>,
     ledger: Option<Attempts>,
     /// Whether the last failure is ours to record, because nobody outside keeps the ledger.
     keeps_ledger: bool,
+    /// Whether the header that counts the attempts is ours.
+    counts: bool,
+    /// From the first failure on.
+    trouble: Option<Box<Trouble>>,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    state: State,
     /// What the retry that is waited for, or under way, has taken from the budget.
     withdrawal: Option<Withdrawal>,
 }
 
 impl Course {
-    /// The course of a request before its first attempt.
-    pub(super) fn begin(shared: &Arc<Shared>, head: &RequestHead<'_>) -> Self {
-        let (policy, now) = (&shared.policy, shared.clock.now());
-        let deadline = head.extensions.get::<Deadline>();
-        let priority = head.extensions.get().copied().unwrap_or_default();
-        let ledger = head.extensions.get::<Attempts>().cloned();
-        let keeps_ledger = ledger.as_ref().is_none_or(|ledger| ledger.open(now));
-        if let Some(budget) = &policy.budget {
+    /// The course of a request before its first attempt, and before it is copied.
+    #[inline]
+    pub(super) fn begin<B>(shared: &Arc<Shared>, request: &mut Request<B>) -> Self {
+        if let Some(budget) = &shared.policy.budget {
             budget.deposit_request();
         }
-        Self {
-            state: State::new(
-                policy,
-                is_idempotent(head),
-                priority,
-                deadline.map(|deadline| deadline.0),
-                now,
-            ),
+        let mut course = Self {
             shared: shared.clone(),
-            upstream: head.upstream().cloned(),
-            began: now,
-            end: None,
-            outer_end: head.extensions.get().copied(),
-            ledger,
-            keeps_ledger,
-            withdrawal: None,
+            began: None,
+            upstream: None,
+            ledger: None,
+            keeps_ledger: true,
+            counts: false,
+            trouble: None,
+        };
+        // Without a layer outside there are no extensions, and nothing to look for.
+        if !shared.is_plain || !request.extensions().is_empty() {
+            course.prepare(request);
+        }
+        course
+    }
+
+    fn prepare<B>(&mut self, request: &mut Request<B>) {
+        let (policy, clock) = (&self.shared.policy, &self.shared.clock);
+        if policy.idempotency_key && !is_idempotent(&RequestHead::of(request)) {
+            let key = self.shared.keys.make();
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        }
+        let name = policy.attempt_header.as_ref();
+        self.counts = name.is_some_and(|name| !request.headers().contains_key(name));
+        let extensions = request.extensions();
+        self.upstream = extensions.get().cloned();
+        self.ledger = extensions.get().cloned();
+        let has_limit = policy.total_deadline.is_some() || policy.attempt_timeout.is_some();
+        if has_limit || self.ledger.is_some() {
+            let now = clock.now();
+            self.began = Some(now);
+            let opens = |ledger: &Attempts| ledger.open(now);
+            self.keeps_ledger = self.ledger.as_ref().is_none_or(opens);
         }
     }
 
-    /// A copy of the request that is about to be sent, where it may be needed.
-    pub(super) fn copy<B: Replay>(&self, request: &Request<B>) -> Option<Request<B>> {
-        let may_fail = self.state.attempts() < self.shared.policy.most_attempts();
-        if may_fail && self.ledger_allows() {
-            replay_request(request)
-        } else {
-            None
+    /// Whether the attempt that is about to begin may be followed by another.
+    #[inline]
+    pub(super) fn may_go_on(&self) -> bool {
+        self.attempts() < self.shared.most_attempts && self.ledger_allows()
+    }
+
+    /// The first attempt begins, with this request. Gives back the time that it has.
+    #[inline]
+    pub(super) fn send<B>(&mut self, request: &mut Request<B>) -> Option<Sleep> {
+        if self.shared.is_plain {
+            return None;
+        }
+        self.count(request);
+        self.limit(request, self.began?)
+    }
+
+    /// The next attempt is made ready; its request is still to be copied.
+    pub(super) fn advance(&mut self) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.state.resend();
         }
     }
 
-    /// The first attempt begins, with this request.
-    pub(super) fn send<B>(&mut self, request: &mut Request<B>) {
-        self.set_end(request, self.began);
-    }
-
-    /// The next attempt begins, with this request.
-    pub(super) fn resend<B>(&mut self, request: &mut Request<B>) {
-        self.state.resend();
+    /// The next attempt begins, with this request. Gives back the time that it has.
+    pub(super) fn resend<B>(&mut self, request: &mut Request<B>) -> Option<Sleep> {
         let now = self.shared.clock.now();
         if let Some(ledger) = &self.ledger {
             ledger.begin(now);
             request.extensions_mut().insert(ledger.clone());
         }
-        self.set_end(request, now);
+        self.count(request);
+        self.limit(request, now)
+    }
+
+    fn count<B>(&self, request: &mut Request<B>) {
+        if let (Some(name), true) = (&self.shared.policy.attempt_header, self.counts) {
+            let count = HeaderValue::from(self.attempts());
+            request.headers_mut().insert(name, count);
+        }
     }
 
     /// Tells the layers inside when this attempt is cut off: all that they see of it is a future that is dropped.
-    fn set_end<B>(&mut self, request: &mut Request<B>, now: Instant) {
-        let Some(timeout) = self.shared.policy.attempt_timeout else {
-            return;
-        };
-        let own = after(now, timeout);
-        self.end = Some(own);
-        let sooner = match self.outer_end {
-            Some(AttemptDeadline(outer)) => outer.min(own),
-            None => own,
-        };
+    fn limit<B>(&self, request: &mut Request<B>, now: Instant) -> Option<Sleep> {
+        let own = after(now, self.shared.policy.attempt_timeout?);
+        // A layer outside may cut off this whole call sooner.
+        let outer = request.extensions().get::<AttemptDeadline>();
+        let sooner = outer.map_or(own, |AttemptDeadline(outer)| own.min(*outer));
         request.extensions_mut().insert(AttemptDeadline(sooner));
+        Some(self.shared.clock.sleep_until(own))
     }
 
-    /// When the attempt that is under way has taken too long.
-    pub(super) fn timeout(&self) -> Option<Sleep> {
-        Some(self.shared.clock.sleep_until(self.end?))
+    /// The first attempt was not answered at once. Where nothing else asked for the time, the ledger will, if it fails; so the
+    /// calls that do not wait for anything are spared the look at the clock.
+    #[inline]
+    pub(super) fn note_start(&mut self) {
+        if self.began.is_none() {
+            self.began = Some(self.shared.clock.now());
+        }
     }
 
     /// The error of an attempt that has taken too long.
@@ -146,16 +158,34 @@ impl Course {
         Error::TimedOut { after }
     }
 
-    /// Judges how an attempt ended: the wait before the next one, or `None` where the caller gets this answer.
-    pub(super) fn judge<R>(
+    /// Whether this response goes to the caller and nothing else is to be said of it, as of most.
+    #[inline]
+    pub(super) fn accepts<R>(&self, response: &Response<R>) -> bool {
+        let is_first = self.trouble.is_none() && self.shared.policy.rule.is_none();
+        let is_accepted = is_first && classify::is_plain_success(response);
+        if let (true, Some(budget)) = (is_accepted, &self.shared.policy.budget) {
+            budget.deposit_success();
+        }
+        is_accepted
+    }
+
+    /// Judges how an attempt ended: the wait before the next one, or `None` where the caller gets this answer. `again` is the
+    /// copy that would be sent next.
+    pub(super) fn judge<B: Replay, R>(
         &mut self,
         result: &mut Result<Response<R>, Error>,
-        replayable: bool,
+        again: Option<&mut RequestCopy<B>>,
     ) -> Option<Sleep> {
-        let wait = match classify::failure(result, &*self.shared.clock) {
+        let mut failure = classify::failure(result, &*self.shared.clock);
+        let verdict = self.verdict(result, failure.as_ref(), again.as_deref());
+        if failure.is_none() && verdict == Verdict::Retry {
+            let wanted = Failure::new(FailureKind::ServerError);
+            failure = Some(wanted.with_message("sent again by the policy's own rule"));
+        }
+        let wait = match failure {
             Some(failure) => {
                 let unsent = result.as_ref().is_err_and(Error::is_unsent);
-                self.fail(failure, unsent, replayable)
+                self.fail(failure, unsent, verdict, again)
             }
             None => {
                 self.succeed();
@@ -168,29 +198,82 @@ impl Course {
         wait
     }
 
+    /// What the user's rule says, where there is one, and something for it to decide.
+    fn verdict<B, R>(
+        &self,
+        result: &Result<Response<R>, Error>,
+        failure: Option<&Failure>,
+        again: Option<&RequestCopy<B>>,
+    ) -> Verdict {
+        let is_refused = failure.is_some_and(|failure| failure.kind == FailureKind::Refused);
+        match (&self.shared.policy.rule, again) {
+            (Some(rule), Some(request)) if !is_refused => {
+                let result = match result {
+                    Ok(response) => Ok(ResponseHead::of(response)),
+                    Err(error) => Err(error as _),
+                };
+                let ended = Ended {
+                    attempt: self.attempts(),
+                    failure,
+                    result,
+                };
+                rule.ask(&request.head(), &ended)
+            }
+            _ => Verdict::AsUsual,
+        }
+    }
+
+    /// How much of a failed response may be read, and the time for that, which begins now.
+    pub(super) fn drain(&self) -> (u64, impl FnOnce() -> Sleep) {
+        let (bytes, time) = self.shared.policy.drain;
+        let clock = &self.shared.clock;
+        (bytes, move || clock.sleep_until(after(clock.now(), time)))
+    }
+
+    #[inline]
+    fn attempts(&self) -> u32 {
+        let trouble = self.trouble.as_ref();
+        trouble.map_or(1, |trouble| trouble.state.attempts())
+    }
+
+    fn take_withdrawal(&mut self) -> Option<Withdrawal> {
+        self.trouble.as_mut()?.withdrawal.take()
+    }
+
     fn succeed(&mut self) {
-        match (self.withdrawal.take(), &self.shared.policy.budget) {
+        match (self.take_withdrawal(), &self.shared.policy.budget) {
             (Some(withdrawal), _) => withdrawal.succeed(),
             (None, Some(budget)) => budget.deposit_success(),
             (None, None) => {}
         }
     }
 
-    fn fail(&mut self, failure: Failure, unsent: bool, replayable: bool) -> Option<Sleep> {
-        self.withdrawal
-            .take()
-            .into_iter()
-            .for_each(Withdrawal::spend);
+    fn fail<B: Replay>(
+        &mut self,
+        failure: Failure,
+        unsent: bool,
+        verdict: Verdict,
+        again: Option<&mut RequestCopy<B>>,
+    ) -> Option<Sleep> {
+        let withdrawal = self.take_withdrawal();
+        withdrawal.into_iter().for_each(Withdrawal::spend);
         let now = self.shared.clock.now();
+        let head = again.as_deref().map(RequestCopy::head);
+        let began = *self.began.get_or_insert(now);
+        self.trouble.get_or_insert_with(|| {
+            let state = State::new(&self.shared.policy, head.as_ref(), began);
+            let withdrawal = None;
+            Box::new(Trouble { state, withdrawal })
+        });
+        let alternatives = self.ledger.as_ref().map(Attempts::alternatives);
         let failed = Failed {
             failure: &failure,
             unsent,
-            replayable,
+            idempotent: head.is_some_and(|head| is_idempotent(&head)),
+            verdict,
+            replayable: again.is_some_and(RequestCopy::claim),
             ledger_allows: self.ledger_allows(),
-            has_alternatives: self
-                .ledger
-                .as_ref()
-                .is_some_and(|ledger| ledger.alternatives() > 0),
+            has_alternatives: alternatives > Some(0),
         };
         let decision = self.decide(&failed, now);
         self.tell(&decision, &failure);
@@ -212,14 +295,17 @@ impl Course {
     /// What the state decides, if the budget can pay for it.
     fn decide(&mut self, failed: &Failed<'_>, now: Instant) -> Decision {
         let policy = &self.shared.policy;
+        let Some(trouble) = &mut self.trouble else {
+            return Decision::Return;
+        };
         let decision = {
             let random = self.shared.random.lock();
             let mut random = random.unwrap_or_else(PoisonError::into_inner);
-            self.state.decide(policy, failed, &mut random, now)
+            trouble.state.decide(policy, failed, &mut random, now)
         };
         if let (Decision::RetryAt { .. }, Some(budget)) = (decision, &policy.budget) {
-            self.withdrawal = budget.withdraw(failed.failure.kind);
-            if self.withdrawal.is_none() {
+            trouble.withdrawal = budget.withdraw(failed.failure.kind);
+            if trouble.withdrawal.is_none() {
                 return Decision::GiveUp(Reason::BudgetEmpty);
             }
         }
@@ -228,7 +314,7 @@ impl Course {
 
     fn tell(&self, decision: &Decision, failure: &Failure) {
         let upstream = self.upstream.as_ref().map_or("", Upstream::id);
-        let attempts = self.state.attempts();
+        let attempts = self.attempts();
         let event = match *decision {
             Decision::Return => return,
             Decision::RetryAt { wait, .. } => Event::Retrying {
@@ -247,6 +333,7 @@ impl Course {
         self.shared.events.tell(&event);
     }
 
+    #[inline]
     fn ledger_allows(&self) -> bool {
         self.ledger.as_ref().is_none_or(Attempts::allows_another)
     }
@@ -256,7 +343,7 @@ impl Course {
         let began = self.began;
         self.ledger.get_or_insert_with(|| {
             let ledger = Attempts::default();
-            ledger.open(began);
+            began.into_iter().for_each(|began| ledger.begin(began));
             ledger
         });
     }
@@ -270,7 +357,7 @@ impl Course {
 
     fn attach_ledger<R>(&self, response: &mut Response<R>) {
         if let (Some(ledger), true) = (&self.ledger, self.keeps_ledger)
-            && self.state.attempts() > 1
+            && self.attempts() > 1
         {
             response.extensions_mut().insert(ledger.clone());
         }
@@ -281,6 +368,3 @@ impl Course {
 fn is_idempotent(head: &RequestHead<'_>) -> bool {
     head.method.is_idempotent() || head.headers.contains_key(IDEMPOTENCY_KEY)
 }
-
-/// As in Stripe's and OpenAI's interfaces, and draft-ietf-httpapi-idempotency-key-header.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";

@@ -8,29 +8,32 @@ use std::{
 };
 
 use http::{Request, Response};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::course::Course;
+use super::{course::Course, drain::Drain};
 use crate::{
-    body::Replay,
+    body::{Replay, RequestCopy},
     clock::Sleep,
     error::{BoxError, Error},
 };
 
 pin_project! {
     /// The future of [`Retry`](super::Retry).
-    pub struct ResponseFuture<S, B, F> {
+    pub struct ResponseFuture<S, B, F, R> {
         #[pin]
-        step: Step<F>,
+        step: Step<F, R>,
         course: Course,
-        again: Option<Again<S, B>>,
+        // What another attempt needs, both or none: a service, which is not ready yet, and a copy of the request.
+        service: Option<S>,
+        again: Option<RequestCopy<B>>,
     }
 }
 
 pin_project! {
     #[project = StepProjection]
-    enum Step<F> {
+    enum Step<F, R> {
         Calling {
             #[pin]
             call: F,
@@ -38,6 +41,8 @@ pin_project! {
         },
         Waiting {
             sleep: Sleep,
+            // The response that failed, while it is read.
+            drain: Option<Drain<R>>,
         },
         // A service is made ready after the wait, not before: its readiness may be a slot that others need.
         Readying,
@@ -45,36 +50,30 @@ pin_project! {
     }
 }
 
-/// What another attempt needs: a service, which is not ready yet, and a copy of the request.
-pub(super) struct Again<S, B> {
-    pub(super) service: S,
-    pub(super) request: Request<B>,
-}
-
-impl<S, B, F> ResponseFuture<S, B, F> {
-    pub(super) fn new(call: F, course: Course, again: Option<Again<S, B>>) -> Self {
+impl<S, B, F, R> ResponseFuture<S, B, F, R> {
+    #[inline]
+    pub(super) fn new(
+        call: F,
+        timeout: Option<Sleep>,
+        course: Course,
+        service: Option<S>,
+        again: Option<RequestCopy<B>>,
+    ) -> Self {
         Self {
-            step: Step::calling(call, &course),
+            step: Step::Calling { call, timeout },
             course,
+            service,
             again,
         }
     }
 }
 
-impl<F> Step<F> {
-    fn calling(call: F, course: &Course) -> Self {
-        Self::Calling {
-            call,
-            timeout: course.timeout(),
-        }
-    }
-}
-
-impl<S, B, R> Future for ResponseFuture<S, B, S::Future>
+impl<S, B, R> Future for ResponseFuture<S, B, S::Future, R>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
     B: Replay,
+    R: Body,
 {
     type Output = Result<Response<R>, Error>;
 
@@ -84,37 +83,59 @@ where
             match this.step.as_mut().project() {
                 StepProjection::Calling { call, timeout } => {
                     let mut result = match (call.poll(cx), timeout) {
+                        (Poll::Ready(Ok(response)), _) if this.course.accepts(&response) => {
+                            return Poll::Ready(Ok(response));
+                        }
                         (Poll::Ready(result), _) => result.map_err(Error::from_service),
-                        (Poll::Pending, None) => return Poll::Pending,
+                        (Poll::Pending, None) => {
+                            this.course.note_start();
+                            return Poll::Pending;
+                        }
                         (Poll::Pending, Some(timeout)) => {
                             ready!(timeout.as_mut().poll(cx));
                             Err(this.course.timed_out())
                         }
                     };
-                    let Some(sleep) = this.course.judge(&mut result, this.again.is_some()) else {
+                    let judged = this.course.judge(&mut result, this.again.as_mut());
+                    let Some(sleep) = judged else {
                         this.step.set(Step::Done);
+                        *this.again = None;
                         return Poll::Ready(result);
                     };
-                    // A failed response that lives through the wait would hold its connection.
-                    drop(result);
-                    this.step.set(Step::Waiting { sleep });
+                    let (most, until) = this.course.drain();
+                    let drain = match result {
+                        Ok(response) => Drain::begin(response.into_body(), most, until),
+                        Err(_) => None,
+                    };
+                    this.step.set(Step::Waiting { sleep, drain });
                 }
-                StepProjection::Waiting { sleep } => {
-                    ready!(sleep.as_mut().poll(cx));
+                StepProjection::Waiting { sleep, drain } => {
+                    let slept = sleep.as_mut().poll(cx);
+                    // One that lives on through the wait would hold its connection. It is looked at even where there is no wait:
+                    // what is short has mostly come with its head.
+                    if drain
+                        .as_mut()
+                        .is_some_and(|drain| drain.poll(cx).is_ready())
+                    {
+                        *drain = None;
+                    }
+                    ready!(slept);
                     this.step.set(Step::Readying);
                 }
                 StepProjection::Readying => {
-                    let again = this.again.as_mut().expect(KEPT);
-                    ready!(again.service.poll_ready(cx)).map_err(Error::from_service)?;
-                    let Again {
-                        mut service,
-                        mut request,
-                    } = this.again.take().expect(KEPT);
-                    this.course.resend(&mut request);
-                    let copy = this.course.copy(&request);
+                    let service = this.service.as_mut().expect(KEPT);
+                    ready!(service.poll_ready(cx)).map_err(Error::from_service)?;
+                    let mut request = this.again.take().expect(KEPT).into_request();
+                    this.course.advance();
+                    if this.course.may_go_on() {
+                        *this.again = RequestCopy::of(&request);
+                    }
+                    let timeout = this.course.resend(&mut request);
                     let call = service.call(request);
-                    *this.again = copy.map(|request| Again { service, request });
-                    this.step.set(Step::calling(call, this.course));
+                    if this.again.is_none() {
+                        *this.service = None;
+                    }
+                    this.step.set(Step::Calling { call, timeout });
                 }
                 StepProjection::Done => panic!("polled after it was ready"),
             }
@@ -122,7 +143,7 @@ where
     }
 }
 
-impl<S, B, F> fmt::Debug for ResponseFuture<S, B, F> {
+impl<S, B, F, R> fmt::Debug for ResponseFuture<S, B, F, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture")
             .field("course", &self.course)

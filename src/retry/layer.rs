@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::{config::RetryPolicy, course::Shared, service::Retry};
+use super::{config::RetryPolicy, handle::Current, service::Retry, shared::Shared};
 use crate::{
     clock::{Clock, TokioClock},
     config_error::ConfigError,
@@ -13,10 +13,22 @@ use crate::{
 
 /// Sends a request again when that can help. See the [module docs](super).
 ///
-/// Every service that it makes shares the policy's budget.
+/// Every service that it makes shares the policy, and its budget. Clones share them too: keep one to replace the policy while the
+/// services run.
+///
+/// ```
+/// use tower_upstream::{RetryLayer, RetryPolicy};
+///
+/// # fn main() -> Result<(), tower_upstream::ConfigError> {
+/// let layer = RetryLayer::new(RetryPolicy::default())?;
+/// let handle = layer.clone();
+/// // Later, while services that `layer` has made are in use:
+/// handle.set_policy(handle.policy().max_attempts(5))?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct RetryLayer {
-    shared: Arc<Shared>,
+    current: Arc<Current>,
 }
 
 impl RetryLayer {
@@ -34,10 +46,10 @@ impl RetryLayer {
         ))
     }
 
-    /// A layer with the same policy and budget, and this clock. Default: [`TokioClock`].
+    /// A layer of its own with the same policy and budget, and this clock. Default: [`TokioClock`].
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        let shared = &self.shared;
+        let shared = self.current.shared();
         Self::assemble(
             shared.policy.clone(),
             Arc::new(clock),
@@ -45,10 +57,10 @@ impl RetryLayer {
         )
     }
 
-    /// A layer with the same policy and budget, and this observer. Default: none.
+    /// A layer of its own with the same policy and budget, and this observer. Default: none.
     #[must_use]
     pub fn observe(self, observer: impl Observer) -> Self {
-        let shared = &self.shared;
+        let shared = self.current.shared();
         Self::assemble(
             shared.policy.clone(),
             shared.clock.clone(),
@@ -56,9 +68,27 @@ impl RetryLayer {
         )
     }
 
+    /// The policy that holds for calls that begin now. It shares its budget with the layer's.
+    pub fn policy(&self) -> RetryPolicy {
+        self.current.shared().policy.clone()
+    }
+
+    /// Another policy for all calls that begin from now on, in every service of this layer and its clones. Calls under way go on
+    /// with theirs. The budget is the new policy's: one that is made from [`policy`](Self::policy) keeps it.
+    ///
+    /// # Errors
+    ///
+    /// When a setting of the policy or of its budget cannot work; the old one stays.
+    pub fn set_policy(&self, policy: RetryPolicy) -> Result<(), ConfigError> {
+        policy.check()?;
+        self.current
+            .replace(|shared| Shared::new(policy, shared.clock.clone(), shared.events.clone()));
+        Ok(())
+    }
+
     fn assemble(policy: RetryPolicy, clock: Arc<dyn Clock>, events: Events) -> Self {
         Self {
-            shared: Arc::new(Shared::new(policy, clock, events)),
+            current: Arc::new(Current::new(Shared::new(policy, clock, events))),
         }
     }
 }
@@ -78,6 +108,6 @@ impl<S> Layer<S> for RetryLayer {
     type Service = Retry<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Retry::new(inner, self.shared.clone())
+        Retry::new(inner, self.current.clone())
     }
 }

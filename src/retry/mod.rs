@@ -4,8 +4,10 @@
 //!    and 505; a 403 whose headers tell of a rate limit; or what the [`Outcome`](crate::Outcome) in the response's
 //!    extensions says can be. `x-should-retry: true` or `false` has the last word over a status. Refusals of this crate's
 //!    own layers never are.
+//!    [`RetryPolicy::verdict`] takes a rule of your own.
 //! 2. A method that is not idempotent (POST, PATCH) is repeated only when the upstream cannot have processed the request: a
-//!    429, a 503 that says when to come back, a connection that was never made. [`RetryPolicy::llm`] repeats it always.
+//!    429, a 503 that says when to come back, a connection that was never made. [`RetryPolicy::llm`] repeats it always. So is a
+//!    request with an `Idempotency-Key`, which [`RetryPolicy::idempotency_key`] gives to those that have none.
 //! 3. The wait is the one that the latest failure asks for, to the letter. A wish above
 //!    [`max_hint_wait`](RetryPolicy::max_hint_wait), or above 2 s while other upstreams stand idle, is not waited for: the
 //!    failure is passed on at once.
@@ -18,15 +20,23 @@
 //!    Whoever begins the first attempt in it records how the last one ended: a fallback outside, else this layer. A request
 //!    without such a ledger gets one at its first retry. Unless a fallback keeps it, it is in the extensions of the
 //!    response that came after retries.
-//! 8. The request is copied only while another attempt is possible. One whose body cannot be
-//!    [replayed](crate::body::Replay) is sent once, and never fails for that.
-//! 9. A failed response is dropped before the wait, and the service is made ready after it. A caller that goes away ends
-//!    everything, and the budget gets back what its retry had taken.
+//! 8. The request is copied only while another attempt is possible. The body says how ([`Replay`](crate::body::Replay)): one in
+//!    memory is shared; a [`ReplayBody`](crate::body::ReplayBody) streams, keeps what passes up to a cap, and is gone on with
+//!    after an early answer; one that cannot be sent again is sent once, and never fails for that.
+//! 9. A failed response is read to its end before it is dropped, for as long as the wait and
+//!    [`drain`](RetryPolicy::drain) allow: hyper closes an HTTP/1 connection whose response was dropped unread. The service is
+//!    made ready after the wait. A caller that goes away ends everything, and the budget gets back what its retry had taken.
+//! 10. The policy can be replaced while the services run: [`RetryLayer::set_policy`]. Calls under way go on with theirs.
+//!
+//! # When it does not protect
+//!
+//! It keeps no request from an upstream that is down: put a circuit breaker inside, which ends a call at once while it is open.
+//! It judges a response by its head: a body that breaks later is the reader's to deal with. And it cannot know what a POST has
+//! done that broke off half way; where that matters, only a key that the upstream heeds makes it safe.
 //!
 //! The layer refuses nothing: its caller sees the last response, or the last error, unchanged. Only an attempt that passes
 //! [`attempt_timeout`](RetryPolicy::attempt_timeout) becomes [`Error::TimedOut`](crate::Error::TimedOut). What was passed on
-//! and why is told as [`Event::GaveUp`](crate::observe::Event::GaveUp). The layer looks at the head of a response alone: a
-//! body that breaks later is the reader's to deal with.
+//! and why is told as [`Event::GaveUp`](crate::observe::Event::GaveUp).
 //!
 //! # Examples
 //!
@@ -65,6 +75,7 @@
 //!
 //! # Sources
 //!
+//! The key: [draft-ietf-httpapi-idempotency-key-header](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/).
 //! Which methods may be repeated: [RFC 9110, section 9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2). The
 //! statuses, the hint before the backoff, and `x-should-retry`: OpenAI's and Anthropic's clients. The budget:
 //! [the AWS clients](https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html), and Finagle's for the
@@ -76,10 +87,15 @@ mod backoff;
 mod budget;
 mod config;
 mod course;
+mod drain;
 mod future;
+mod handle;
+mod key;
 mod layer;
 mod service;
+mod shared;
 mod state;
+mod verdict;
 
 pub use backoff::{Jitter, Schedule};
 pub use budget::RetryBudget;
@@ -87,3 +103,7 @@ pub use config::RetryPolicy;
 pub use future::ResponseFuture;
 pub use layer::RetryLayer;
 pub use service::Retry;
+pub use verdict::{Ended, ResponseHead, Verdict};
+
+/// A name for [`RetryPolicy::attempt_header`].
+pub const ATTEMPT_COUNT: http::HeaderName = http::HeaderName::from_static("x-attempt-count");

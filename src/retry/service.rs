@@ -6,28 +6,30 @@ use std::{
 };
 
 use http::{Request, Response};
+use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    course::{Course, Shared},
-    future::{Again, ResponseFuture},
+    course::Course,
+    future::ResponseFuture,
+    handle::{Current, Held},
 };
 use crate::{
-    body::Replay,
+    body::{Replay, RequestCopy},
     error::{BoxError, Error},
-    request::RequestHead,
 };
 
 /// Sends a request again when that can help. See the [module docs](super).
 #[derive(Clone, Debug)]
 pub struct Retry<S> {
     inner: S,
-    shared: Arc<Shared>,
+    held: Held,
 }
 
 impl<S> Retry<S> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
-        Self { inner, shared }
+    pub(super) fn new(inner: S, current: Arc<Current>) -> Self {
+        let held = Held::of(current);
+        Self { inner, held }
     }
 
     /// The service inside.
@@ -41,24 +43,27 @@ where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
     B: Replay,
+    R: Body,
 {
     type Response = Response<R>;
     type Error = Error;
-    type Future = ResponseFuture<S, B, S::Future>;
+    type Future = ResponseFuture<S, B, S::Future, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx).map_err(Error::from_service)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let mut course = Course::begin(&self.shared, &RequestHead::of(&request));
+        let mut course = Course::begin(self.held.latest(), &mut request);
+        let copy = match course.may_go_on() {
+            true => RequestCopy::of(&request),
+            false => None,
+        };
         // The service that was made ready takes this request; the clone is made ready when it is needed.
-        let again = course.copy(&request).map(|request| Again {
-            service: self.inner.clone(),
-            request,
-        });
-        course.send(&mut request);
-        ResponseFuture::new(self.inner.call(request), course, again)
+        let service = copy.is_some().then(|| self.inner.clone());
+        let timeout = course.send(&mut request);
+        ResponseFuture::new(self.inner.call(request), timeout, course, service, copy)
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! | the failure                                                            | decision                     |
 //! |------------------------------------------------------------------------|------------------------------|
-//! | was a refusal of our own, or the same request cannot help               | return                       |
+//! | was a refusal of our own                                                | return                       |
+//! | the same request cannot help, unless the user's rule says otherwise     | return                       |
 //! | used up the attempts of its kind's schedule, or of the request's ledger | give up                      |
 //! | came to a request that cannot be sent again, or must not                | give up                      |
 //! | asks for a wait that is longer than the policy allows                   | give up                      |
@@ -13,11 +14,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::RetryPolicy;
+use super::{config::RetryPolicy, verdict::Verdict};
 use crate::{
     instant::after,
     outcome::{Failure, FailureKind},
-    request::Priority,
+    request::{Deadline, Priority, RequestHead},
 };
 
 /// What becomes of a failed attempt.
@@ -63,7 +64,11 @@ pub(super) struct Failed<'a> {
     pub(super) failure: &'a Failure,
     /// It is certain that the upstream never saw the request.
     pub(super) unsent: bool,
-    /// There is a copy of the request.
+    /// Doing it twice is as good as doing it once: by the method, or by a key.
+    pub(super) idempotent: bool,
+    /// What the user's rule says.
+    pub(super) verdict: Verdict,
+    /// There is a copy of the request that can be sent.
     pub(super) replayable: bool,
     /// The request's ledger allows one attempt more.
     pub(super) ledger_allows: bool,
@@ -75,7 +80,6 @@ pub(super) struct Failed<'a> {
 #[derive(Debug)]
 pub(super) struct State {
     attempts: u32,
-    idempotent: bool,
     priority: Priority,
     deadline: Option<Instant>,
     /// The last wait of our own, which decorrelated jitter builds on.
@@ -84,22 +88,24 @@ pub(super) struct State {
 }
 
 impl State {
-    /// A call whose first attempt begins. `deadline` is the request's own.
+    /// A call whose first attempt began at `began`, with this request. Without one nothing is known of its priority and its
+    /// deadline, but it will not be sent again either.
     pub(super) fn new(
         policy: &RetryPolicy,
-        idempotent: bool,
-        priority: Priority,
-        deadline: Option<Instant>,
-        now: Instant,
+        request: Option<&RequestHead<'_>>,
+        began: Instant,
     ) -> Self {
-        let total = policy.total_deadline.map(|time| after(now, time));
+        let extensions = request.map(|request| request.extensions);
+        let own = extensions.and_then(|extensions| extensions.get::<Deadline>());
+        let total = policy.total_deadline.map(|time| after(began, time));
         Self {
             attempts: 1,
-            idempotent,
-            priority,
-            deadline: total.into_iter().chain(deadline).min(),
+            priority: extensions
+                .and_then(|extensions| extensions.get().copied())
+                .unwrap_or_default(),
+            deadline: total.into_iter().chain(own.map(|own| own.0)).min(),
             own_wait: Duration::ZERO,
-            latest: now,
+            latest: began,
         }
     }
 
@@ -123,7 +129,13 @@ impl State {
         // A clock that steps back has no effect.
         self.latest = self.latest.max(now);
         let failure = failed.failure;
-        if !failure.retry_same || failure.kind == FailureKind::Refused {
+        let is_wanted = match failed.verdict {
+            _ if failure.kind == FailureKind::Refused => false,
+            Verdict::AsUsual => failure.retry_same,
+            Verdict::Retry => true,
+            Verdict::Return => false,
+        };
+        if !is_wanted {
             return Decision::Return;
         }
         match self.wait(policy, failed, random) {
@@ -152,8 +164,8 @@ impl State {
         if !failed.replayable {
             return Err(Reason::NotReplayable);
         }
-        let may_repeat = self.idempotent || policy.retry_non_idempotent;
-        if !may_repeat && !failed.is_unprocessed() {
+        let may_repeat = failed.idempotent || policy.retry_non_idempotent;
+        if !may_repeat && failed.verdict != Verdict::Retry && !failed.is_unprocessed() {
             return Err(Reason::NotIdempotent);
         }
         let wait = match failure.hint() {

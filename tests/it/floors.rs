@@ -42,7 +42,7 @@ fn floor(file: &str) -> Option<u8> {
         ("", "guide" | "lib") => 7,
         (layer, room) if LAYERS.contains(&layer) => match room {
             "config" | "state" | "status" => 0,
-            "backoff" | "budget" | "order" | "window" => 0,
+            "backoff" | "budget" | "key" | "order" | "verdict" | "window" => 0,
             // One request's way along a chain.
             "performance" | "plan" | "preferences" | "walk" | "wheel" => 0,
             // What a limiter's state is made of.
@@ -54,10 +54,10 @@ fn floor(file: &str) -> Option<u8> {
             "edit" | "estimate" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
             "settings" | "cause" => 1,
-            "admission" | "course" | "forecast" | "handle" | "router" => 2,
+            "admission" | "course" | "shared" | "forecast" | "handle" | "router" => 2,
             "asking" | "entrance" | "limiters" | "news" | "outlook" | "permit" | "storage"
             | "waiter" => 2,
-            "future" | "body" | "peek" => 3,
+            "future" | "body" | "drain" | "peek" => 3,
             "service" => 4,
             "layer" => 5,
             "mod" => 6,

@@ -5,4 +5,6 @@ mod attempts_pay;
 mod conformance;
 mod floors;
 mod ledger;
+mod outages;
 mod stack;
+mod uploads;

@@ -14,6 +14,7 @@ use tower_service::Service;
 
 use super::cause::Cause;
 use crate::{
+    body::Replay,
     classify,
     clock::TokioClock,
     error::{BoxError, Error},
@@ -62,6 +63,7 @@ where
     E: Into<BoxError>,
     T: Service<Request<B>, Response = Response<L>>,
     T::Error: Into<BoxError>,
+    B: Replay,
 {
     type Output = Result<Response<Either<R, L>>, Error>;
 
@@ -74,7 +76,11 @@ where
                     // The time is only asked for what a date in a header means.
                     let failure = classify::failure(&result, &TokioClock);
                     let failure = failure.filter(falls_back_by_default);
-                    let (Some(failure), Some((backup, mut request))) = (failure, backup.take())
+                    let mut backup = backup.take();
+                    let can_claim = |(_, request): &mut (T, Request<B>)| request.body_mut().claim();
+                    let is_whole = failure.is_some() && backup.as_mut().is_some_and(can_claim);
+                    let (Some(failure), Some((backup, mut request)), true) =
+                        (failure, backup, is_whole)
                     else {
                         return Poll::Ready(result.map(|response| response.map(Either::Left)));
                     };

@@ -8,7 +8,7 @@ use tower_service::Service;
 
 use super::future::ResponseFuture;
 use crate::{
-    body::{Replay, replay_request},
+    body::{Replay, RequestCopy},
     error::{BoxError, Error},
 };
 
@@ -48,7 +48,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let copy = replay_request(&request);
+        let copy = RequestCopy::of(&request).map(RequestCopy::into_request);
         let backup = copy.map(|request| (self.backup.clone(), request));
         ResponseFuture::new(self.inner.call(request), backup)
     }

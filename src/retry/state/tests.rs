@@ -14,6 +14,7 @@ use FailureKind::{
 struct Bench {
     policy: RetryPolicy,
     state: State,
+    idempotent: bool,
     start: Instant,
     random: fastrand::Rng,
 }
@@ -35,19 +36,25 @@ impl Bench {
     ) -> Self {
         policy.check().unwrap();
         let start = TokioClock.now();
-        let deadline = deadline.map(|deadline| start + deadline);
-        let state = State::new(&policy, idempotent, priority, deadline, start);
+        let mut request = http::Request::new(());
+        request.extensions_mut().insert(priority);
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(Deadline(start + deadline));
+        }
+        let state = State::new(&policy, Some(&RequestHead::of(&request)), start);
         let random = fastrand::Rng::with_seed(7);
         Self {
             policy,
             state,
+            idempotent,
             start,
             random,
         }
     }
 
-    fn decide(&mut self, failed: Failed<'_>, at: u64) -> Decision {
+    fn decide(&mut self, mut failed: Failed<'_>, at: u64) -> Decision {
         let now = self.start + ms(at);
+        failed.idempotent = self.idempotent;
         self.state
             .decide(&self.policy, &failed, &mut self.random, now)
     }
@@ -76,6 +83,8 @@ fn failed(failure: &Failure) -> Failed<'_> {
     Failed {
         failure,
         unsent: false,
+        idempotent: true,
+        verdict: Verdict::AsUsual,
         replayable: true,
         ledger_allows: true,
         has_alternatives: false,
@@ -110,7 +119,7 @@ fn what_another_attempt_can_cure_is_retried_and_nothing_else() {
     }
 }
 
-/// openai-python#1671: an empty account was retried to exhaustion. python-genai#2044: a quota per day came with a
+/// PITFALLS 22, 23. openai-python#1671: an empty account was retried to exhaustion. python-genai#2044: a quota per day came with a
 /// `retryDelay` of 47 s, and the delay was believed.
 #[test]
 fn a_quota_that_waiting_cannot_bring_back_is_not_retried_whatever_its_hint() {
@@ -123,7 +132,7 @@ fn a_quota_that_waiting_cannot_bring_back_is_not_retried_whatever_its_hint() {
     }
 }
 
-/// tensorzero#3554.
+/// PITFALLS 29. tensorzero#3554.
 #[test]
 fn our_own_refusal_is_not_retried_even_if_it_says_when_to_come_back() {
     let mut refusal = asking(Refused, ms(10));
@@ -142,7 +151,7 @@ fn the_upstreams_word_on_retrying_wins_over_the_kind() {
     assert!(retries(Bench::new(policy()).verdict(failed(&yes))));
 }
 
-/// litellm#20722: the hint of the first failure, 9 s, was slept again where 107 s were asked.
+/// PITFALLS 20. litellm#20722: the hint of the first failure, 9 s, was slept again where 107 s were asked.
 #[test]
 fn the_hint_of_the_latest_failure_counts() {
     let mut bench = Bench::new(policy().max_hint_wait(ms(200_000)));
@@ -162,6 +171,7 @@ fn a_hint_shorter_than_the_backoff_is_believed_and_one_of_zero_is_not() {
 }
 
 /// async-openai slept through any hint.
+/// PITFALLS 62: a hint was cut to a cap, and the request sent again before the time that was asked.
 #[test]
 fn a_hint_above_the_bound_is_passed_on_and_one_at_the_bound_is_waited_for() {
     let hint = |wait| asking(RateLimited, wait);
@@ -172,7 +182,7 @@ fn a_hint_above_the_bound_is_passed_on_and_one_at_the_bound_is_waited_for() {
     }
 }
 
-/// superagent#1145 slept through a hint of minutes while another provider stood idle; timbal#117 gave an upstream up for a
+/// PITFALLS 21, 30. superagent#1145 slept through a hint of minutes while another provider stood idle; timbal#117 gave an upstream up for a
 /// hint of one second. litellm#34399: a hint was ignored because the siblings looked healthy.
 #[test]
 fn with_alternatives_a_short_hint_is_waited_for_and_a_longer_one_is_passed_on() {
@@ -221,7 +231,7 @@ fn a_kind_can_have_a_schedule_of_its_own() {
     assert_eq!(decision, Decision::GiveUp(Reason::AttemptsUsedUp));
 }
 
-/// caura PR #859: 2 providers × 2 attempts × 3 tries of the client came to 12 requests.
+/// PITFALLS 28. caura PR #859: 2 providers × 2 attempts × 3 tries of the client came to 12 requests.
 #[test]
 fn the_ledgers_cap_holds_beside_the_policys() {
     let failure = Failure::new(ServerError);

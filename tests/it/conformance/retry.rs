@@ -150,7 +150,7 @@ fn request(case: &Value) -> Request<Body> {
 }
 
 /// The result as the cases write it: a status, or `error:kind`.
-fn tell(result: Result<Response<()>, Error>) -> Value {
+fn tell(result: Result<Response<String>, Error>) -> Value {
     let kind = match result {
         Ok(response) => return response.status().as_u16().into(),
         Err(Error::RateLimited(_)) => "rate_limited_locally".to_owned(),
@@ -233,9 +233,9 @@ fn is_between(wait: Duration, min: Duration, max: Duration) -> bool {
 }
 
 impl Service<Request<Body>> for Script {
-    type Response = Response<()>;
+    type Response = Response<String>;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<()>, BoxError>>;
+    type Future = BoxFuture<'static, Result<Response<String>, BoxError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
@@ -278,7 +278,7 @@ impl Drop for Call {
     }
 }
 
-async fn act(attempt: &Value) -> Result<Response<()>, BoxError> {
+async fn act(attempt: &Value) -> Result<Response<String>, BoxError> {
     if attempt["never"] == Value::Bool(true) {
         pending::<()>().await;
     }
@@ -294,7 +294,7 @@ async fn act(attempt: &Value) -> Result<Response<()>, BoxError> {
     for (name, value) in attempt["headers"].as_object().into_iter().flatten() {
         response = response.header(name, value.as_str().expect("a header"));
     }
-    Ok(response.body(()).expect("a response"))
+    Ok(response.body(String::new()).expect("a response"))
 }
 
 fn error(kind: &str) -> BoxError {

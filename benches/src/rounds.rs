@@ -17,6 +17,8 @@ struct Row {
     base: Option<&'static str>,
     /// Nanoseconds added, at most.
     goal: Option<f64>,
+    /// The row that it should not add more than.
+    peer: Option<&'static str>,
     run: Box<dyn FnMut(u32)>,
 }
 
@@ -31,7 +33,18 @@ impl<'a> Rounds<'a> {
 
     /// A row of its own.
     pub fn base<R: FnMut() + 'static>(&mut self, name: &'static str, make: impl FnOnce() -> R) {
-        self.push(name, None, None, make);
+        self.push(name, None, None, None, make);
+    }
+
+    /// A row that should add no more to the base than another.
+    pub fn row_against<R: FnMut() + 'static>(
+        &mut self,
+        name: &'static str,
+        base: &'static str,
+        peer: &'static str,
+        make: impl FnOnce() -> R,
+    ) {
+        self.push(name, Some(base), None, Some(peer), make);
     }
 
     /// A row of which only matters what it adds to the base.
@@ -42,7 +55,7 @@ impl<'a> Rounds<'a> {
         goal: impl Into<Option<f64>>,
         make: impl FnOnce() -> R,
     ) {
-        self.push(name, Some(base), goal.into(), make);
+        self.push(name, Some(base), goal.into(), None, make);
     }
 
     fn push<R: FnMut() + 'static>(
@@ -50,6 +63,7 @@ impl<'a> Rounds<'a> {
         name: &'static str,
         base: Option<&'static str>,
         goal: Option<f64>,
+        peer: Option<&'static str>,
         make: impl FnOnce() -> R,
     ) {
         // What a row is made of must not be counted with another: governor's clock is tuned when it is first made.
@@ -61,6 +75,7 @@ impl<'a> Rounds<'a> {
             name,
             base,
             goal,
+            peer,
             run: Box::new(move |runs| (0..runs).for_each(|_| run())),
         });
     }
@@ -95,9 +110,14 @@ impl<'a> Rounds<'a> {
     }
 
     fn print_row(&mut self, at: usize, nanos: &[Vec<f64>]) {
-        let base = self.rows[at].base;
-        let base = base.and_then(|base| self.rows.iter().position(|row| row.name == base));
+        let position = |name| self.rows.iter().position(|row| Some(row.name) == name);
+        let (base, peer) = (position(self.rows[at].base), position(self.rows[at].peer));
+        let peer = base.zip(peer).map(|(base, peer)| {
+            let added = nanos[peer].iter().zip(&nanos[base]);
+            Spread::of(added.map(|(nanos, base)| nanos - base)).median
+        });
         let row = &mut self.rows[at];
+        let goal = row.goal.or(peer);
         let added = nanos[at].iter().zip(&nanos[base.unwrap_or(at)]);
         let added = match base {
             Some(_) => Spread::of(added.map(|(nanos, base)| nanos - base)),
@@ -112,11 +132,10 @@ impl<'a> Rounds<'a> {
             Spread::of(nanos[at].iter().copied()).median,
             base.map_or(String::new(), |_| format!("{:.1}", added.median)),
             format!("{:.1} – {:.1}", added.low, added.high),
-            row.goal
-                .map_or(String::new(), |goal| format!("≤ {goal:.0}")),
+            goal.map_or(String::new(), |goal| format!("≤ {goal:.0}")),
             per_run(count, allocations::count()),
             per_run(bytes, allocations::bytes()),
-            verdict(row.goal.is_none_or(|goal| added.median <= goal)),
+            verdict(goal.is_none_or(|goal| added.median <= goal)),
         );
     }
 }

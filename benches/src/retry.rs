@@ -1,0 +1,286 @@
+//! What the retry layer costs a call that is not retried, beside its peers in the same process.
+//!
+//! The request is made once and sent again and again. `light` is a GET without header fields, `real` a POST with five of them
+//! and a body of 1 KiB. The peers are [tower](https://docs.rs/tower)'s own layer, with a policy as its docs show it and with its
+//! budget besides, and
+//! [tower-resilience](https://docs.rs/tower-resilience-retry). `calls` counts allocations too.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    future::{self, Future},
+    hint::black_box,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use tower::retry::{
+    Policy,
+    budget::{Budget, TpsBudget},
+};
+use tower_layer::Layer;
+use tower_resilience_retry::RetryLayer as ResilienceLayer;
+use tower_service::Service;
+use tower_upstream::{RetryLayer, RetryPolicy, body::Once};
+
+use crate::{
+    harness::Bench,
+    instructions::{self, ANY, Rows},
+    rounds::Rounds,
+};
+
+type Body = Full<Bytes>;
+type Answer = Response<Body>;
+
+/// Runs one part, or all.
+pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
+    match part {
+        "" | "calls" => calls(bench),
+        "instructions" => instructions::run(bench, "retry", ROWS)?,
+        part => return Err(format!("retry has no part {part}")),
+    }
+    Ok(())
+}
+
+fn calls(bench: &Bench) {
+    for (title, names, make) in [
+        ("a light request", &LIGHT, light as fn() -> Request<Body>),
+        ("a real request", &REAL, real),
+    ] {
+        let [
+            bare,
+            copied,
+            ours,
+            poor,
+            every,
+            last,
+            once,
+            tower,
+            budgeted,
+            resilience,
+        ] = *names;
+        let mut rounds = Rounds::new(bench, title);
+        rounds.base(bare, || sends(Inner, make()));
+        rounds.row(copied, bare, None, || sends(Copying, make()));
+        rounds.row_against(ours, bare, budgeted, || {
+            sends(RetryLayer::default().layer(Inner), make())
+        });
+        rounds.row_against(poor, bare, tower, || {
+            let policy = RetryPolicy::default().without_budget();
+            sends(layer(policy).layer(Inner), make())
+        });
+        rounds.row(every, bare, None, || {
+            let policy = RetryPolicy::llm()
+                .without_budget()
+                .total_deadline(Duration::from_secs(60));
+            sends(layer(policy).layer(Inner), make())
+        });
+        rounds.row(last, bare, None, || {
+            let policy = RetryPolicy::default().max_attempts(1);
+            sends(layer(policy).layer(Inner), make())
+        });
+        rounds.row(once, bare, None, || {
+            sends(RetryLayer::default().layer(Inner), make().map(Once::new))
+        });
+        rounds.row(tower, bare, None, || {
+            let policy = Attempts(2, None);
+            sends(tower::retry::Retry::new(policy, Inner), make())
+        });
+        rounds.row(budgeted, bare, None, || {
+            let policy = Attempts(2, Some(Arc::default()));
+            sends(tower::retry::Retry::new(policy, Inner), make())
+        });
+        rounds.row(resilience, bare, None, || {
+            let layer = ResilienceLayer::<Request<Body>, Answer, Infallible>::builder();
+            sends(layer.max_attempts(3).build().layer(Inner), make())
+        });
+        rounds.print();
+    }
+}
+
+fn layer(policy: RetryPolicy) -> RetryLayer {
+    RetryLayer::new(policy).expect("a policy")
+}
+
+fn light() -> Request<Body> {
+    let request = Request::get("http://api.example.com/v1/models");
+    request.body(Body::default()).expect("a request")
+}
+
+fn real() -> Request<Body> {
+    Request::post("https://api.example.com/v1/chat/completions")
+        .header("host", "api.example.com")
+        .header("content-type", "application/json")
+        .header("accept", "application/json")
+        .header("user-agent", "bench/1.0")
+        .header("authorization", "Bearer sk-0123456789abcdef")
+        .body(Body::from(vec![b'x'; 1_024]))
+        .expect("a request")
+}
+
+/// Answers at once, and puts the request aside for the next call.
+#[derive(Clone)]
+struct Inner;
+
+thread_local! {
+    static LIGHT_OR_REAL: Cell<Option<Request<Body>>> = const { Cell::new(None) };
+}
+
+/// Bodies that are put aside as what they are made of.
+trait Aside {
+    fn put(request: Request<Self>)
+    where
+        Self: Sized;
+
+    fn take() -> Option<Request<Self>>
+    where
+        Self: Sized;
+}
+
+impl Aside for Body {
+    fn put(request: Request<Self>) {
+        LIGHT_OR_REAL.set(Some(request));
+    }
+
+    fn take() -> Option<Request<Self>> {
+        LIGHT_OR_REAL.take()
+    }
+}
+
+impl Aside for Once<Body> {
+    fn put(request: Request<Self>) {
+        LIGHT_OR_REAL.set(Some(request.map(Once::into_inner)));
+    }
+
+    fn take() -> Option<Request<Self>> {
+        Some(LIGHT_OR_REAL.take()?.map(Once::new))
+    }
+}
+
+impl<B: Aside> Service<Request<B>> for Inner {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = future::Ready<Result<Answer, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        B::put(request);
+        future::ready(Ok(Response::default()))
+    }
+}
+
+/// Copies the request and does no more: what every layer has to pay that may send it again.
+struct Copying;
+
+impl Service<Request<Body>> for Copying {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = future::Ready<Result<Answer, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        drop(black_box(request.clone()));
+        Inner.call(request)
+    }
+}
+
+/// tower's policy: so many more attempts after a server error, as far as a budget allows.
+#[derive(Clone)]
+struct Attempts(usize, Option<Arc<TpsBudget>>);
+
+impl Policy<Request<Body>, Answer, Infallible> for Attempts {
+    type Future = future::Ready<()>;
+
+    fn retry(
+        &mut self,
+        _: &mut Request<Body>,
+        result: &mut Result<Answer, Infallible>,
+    ) -> Option<Self::Future> {
+        let has_failed = result
+            .as_ref()
+            .is_ok_and(|answer| answer.status().is_server_error());
+        let is_paid = match &self.1 {
+            Some(budget) if has_failed => budget.withdraw(),
+            Some(budget) => {
+                budget.deposit();
+                false
+            }
+            None => true,
+        };
+        self.0 = self.0.checked_sub(usize::from(has_failed))?;
+        (has_failed && is_paid).then(|| future::ready(()))
+    }
+
+    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
+        Some(request.clone())
+    }
+}
+
+fn sends<S, B>(mut service: S, request: Request<B>) -> impl FnMut()
+where
+    S: Service<Request<B>>,
+    B: Aside,
+{
+    let mut request = Some(request);
+    let mut context = Context::from_waker(Waker::noop());
+    move || {
+        assert!(service.poll_ready(&mut context).is_ready());
+        let sent = request.take().expect("it comes back");
+        let future = pin!(service.call(black_box(sent)));
+        match future.poll(&mut context) {
+            Poll::Ready(result) => drop(black_box(result)),
+            Poll::Pending => panic!("the call waits"),
+        }
+        request = B::take();
+    }
+}
+
+const LIGHT: [&str; 10] = [
+    "bare, light",
+    "light, copied and no more",
+    "light, ours by default",
+    "light, ours without a budget",
+    "light, ours with a deadline",
+    "light, ours with one attempt",
+    "light, ours with Once",
+    "light, tower's own",
+    "light, tower's with its budget",
+    "light, tower-resilience",
+];
+
+const REAL: [&str; 10] = [
+    "bare, real",
+    "real, copied and no more",
+    "real, ours by default",
+    "real, ours without a budget",
+    "real, ours with a deadline",
+    "real, ours with one attempt",
+    "real, ours with Once",
+    "real, tower's own",
+    "real, tower's with its budget",
+    "real, tower-resilience",
+];
+
+const ROWS: &Rows = &[(LIGHT[0], &rows(LIGHT)), (REAL[0], &rows(REAL))];
+
+/// All but the first, which the others are compared with.
+const fn rows(names: [&'static str; 10]) -> [(&'static str, f64); 9] {
+    let mut rows = [("", ANY); 9];
+    let mut index = 0;
+    while index < rows.len() {
+        rows[index].0 = names[index + 1];
+        index += 1;
+    }
+    rows
+}
