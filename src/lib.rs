@@ -93,6 +93,7 @@ pub mod rate_limit;
 pub mod request;
 pub mod retry;
 pub mod signal;
+pub mod stack;
 pub mod upstream;
 
 mod classify;
@@ -102,6 +103,7 @@ mod instant;
 mod keyed;
 mod keys;
 mod money;
+mod period;
 mod plain_words;
 mod sync;
 
@@ -122,6 +124,7 @@ pub use provider::ProviderLayer;
 pub use rate_limit::{Limit, Quota, RateLimitLayer, RateLimiter};
 pub use request::{Attempts, Cost, Deadline, Price, Priority, RequestHead, Scope};
 pub use retry::{Jitter, RetryBudget, RetryLayer, RetryPolicy, Schedule};
+pub use stack::Stack;
 pub use upstream::{Provider, ServedBy, Upstream};
 
 #[cfg(doctest)]

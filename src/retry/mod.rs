@@ -80,6 +80,7 @@ mod future;
 mod layer;
 mod service;
 mod state;
+mod words;
 
 pub use backoff::{Jitter, Schedule};
 pub use budget::RetryBudget;
