@@ -20,7 +20,7 @@ impl Chain {
             ));
         }
         for kind in &self.opted_in {
-            lines.push(format!("turns to the next on {kind} too"));
+            lines.push(format!("turns to the next when {kind}, too"));
         }
         lines.push(match self.when_exhausted {
             WhenExhausted::Fail => "fails at once when all are cooling down".into(),

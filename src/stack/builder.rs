@@ -38,7 +38,7 @@ pub struct StackBuilder {
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
     /// The variables that the keys of providers were read from.
-    pub(super) keys: BTreeMap<Arc<str>, String>,
+    keys: BTreeMap<Arc<str>, String>,
 }
 
 enum Breaker {
@@ -74,6 +74,12 @@ impl Stack {
 }
 
 impl StackBuilder {
+    /// Says which variable a provider's key was read from.
+    pub(super) fn key_from(mut self, provider: Arc<str>, variable: String) -> Self {
+        self.keys.insert(provider, variable);
+        self
+    }
+
     /// Adds an upstream, to be asked after those that were added before.
     ///
     /// Where it is a model that [`presets`] knows, under the base URL that they know, and has no price or size of context of
