@@ -50,7 +50,7 @@ fn every_mistake_is_told_with_its_place_what_was_found_and_what_was_expected() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let least = if cfg!(feature = "toml") { 100 } else { 10 };
+    let least = if cfg!(feature = "toml") { 100 } else { 8 };
     assert!(told >= least, "{told}");
 }
 
