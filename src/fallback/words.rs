@@ -14,6 +14,12 @@ impl Chain {
                 in_words(self.cooldown)
             ),
         });
+        if !self.consulted.is_empty() {
+            lines.push(format!(
+                "who would wait in line for more than {} is served by the next, where that is sooner",
+                in_words(self.max_wait)
+            ));
+        }
         if let Some(attempts) = self.max_attempts {
             lines.push(format!(
                 "at most {attempts} attempts for a request, retries included"

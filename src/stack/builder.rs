@@ -90,7 +90,7 @@ impl StackBuilder {
     }
 
     /// Changes the [`Chain`] that the upstreams make up: its order, its cooldown, its cap on attempts. Default: as
-    /// [`Chain::new`] makes it.
+    /// [`Chain::new`] makes it. The limiters of the stack are [consulted](Chain::consult) in any case.
     ///
     /// ```
     /// use tower_upstream::{Provider, Stack};
@@ -202,6 +202,9 @@ impl StackBuilder {
             .fold(Chain::new(upstreams), |chain, change| change(chain));
         let breaker = breaker.build(&clock, observer.as_ref())?;
         let limiters = build_limiters(limiters, &clock, observer.as_ref())?;
+        let chain = limiters
+            .iter()
+            .fold(chain, |chain, limiter| chain.consult(limiter.clone()));
         let cooldowns = cooldowns.unwrap_or_else(|| {
             let cooldowns = Cooldowns::new().clock(clock.clone());
             match &observer {
@@ -219,12 +222,14 @@ impl StackBuilder {
         };
         let explanation = explain(&parts).into();
         let upstreams = chain.listed().into();
+        let fallback = match chain.listed() {
+            [] => None,
+            _ => Some(FallbackLayer::new(chain)?.cooldowns(cooldowns.clone())),
+        };
+        let router = fallback.as_ref().map(FallbackLayer::router);
         let layer = StackLayer {
             intake,
-            fallback: match chain.listed() {
-                [] => None,
-                _ => Some(FallbackLayer::new(chain)?.cooldowns(cooldowns.clone())),
-            },
+            fallback,
             retry: {
                 let layer = RetryLayer::new(retry)?.clock(clock.clone());
                 match &observer {
@@ -245,6 +250,7 @@ impl StackBuilder {
             upstreams,
             limiters: limiters.into(),
             breaker,
+            router,
             cooldowns,
             budget,
             clock,

@@ -66,6 +66,9 @@ fn facts(upstream: &Upstream, keys: &BTreeMap<Arc<str>, String>) -> impl Iterato
         upstream
             .context()
             .map(|tokens| format!("context: {tokens} tokens")),
+        Some(upstream.share())
+            .filter(|share| *share != 1)
+            .map(|share| format!("weight: {share}")),
         retired(upstream),
     ]
     .into_iter()

@@ -4,8 +4,12 @@ use std::{fmt, sync::Arc};
 
 use super::layer::StackLayer;
 use crate::{
-    circuit_breaker::CircuitBreaker, clock::Clock, fallback::Cooldowns, rate_limit::RateLimiter,
-    retry::RetryBudget, upstream::Upstream,
+    circuit_breaker::CircuitBreaker,
+    clock::Clock,
+    fallback::{Cooldowns, Router},
+    rate_limit::RateLimiter,
+    retry::RetryBudget,
+    upstream::Upstream,
 };
 
 /// All six layers, and the state that they share. Cheap to clone; clones share it. See the [module docs](super).
@@ -16,6 +20,7 @@ pub struct Stack {
     pub(super) upstreams: Arc<[Upstream]>,
     /// At least one.
     pub(super) limiters: Arc<[RateLimiter]>,
+    pub(super) router: Option<Router>,
     pub(super) breaker: CircuitBreaker,
     pub(super) cooldowns: Cooldowns,
     pub(super) budget: Option<RetryBudget>,
@@ -32,7 +37,7 @@ impl Stack {
         self.layer.clone()
     }
 
-    /// The upstreams, in the order in which they were listed.
+    /// The upstreams that it was built with, in the order in which they were listed.
     pub fn upstreams(&self) -> &[Upstream] {
         &self.upstreams
     }
@@ -45,6 +50,11 @@ impl Stack {
     /// All limiters, in the order in which they were added.
     pub fn limiters(&self) -> &[RateLimiter] {
         &self.limiters
+    }
+
+    /// The chain in use: to change it, and to ask it for advice. `None` where there are no upstreams.
+    pub fn router(&self) -> Option<&Router> {
+        self.router.as_ref()
     }
 
     /// The circuits.

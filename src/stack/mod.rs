@@ -54,7 +54,8 @@
 //!    setters. What is not named keeps its default; `retry = "off"` and `circuit_breaker = "off"` switch a layer off.
 //! 5. `rate_limit` is the limiter of each upstream, `[[rate_limit.and]]` adds more: by `scope` for all requests together, for
 //!    each provider, host, value of a `header`, or [`Caller`], with `quotas` for single keys.
-//! 6. `strategy` says whom to ask first: `quality-first` (in the order of the list), `local-first`, `cost-optimized`.
+//! 6. `strategy` says whom to ask first: `quality-first` (in the order of the list), `local-first`, `cost-optimized` (the cheapest), `fastest`,
+//!    `headroom` (most room left), `weighted`, `learned` (most answers).
 //!
 //! Everything that is wrong is told at once, each with line, column and key path, what was expected, what was found, and the name
 //! that may have been meant: see [`Mistakes`]. [`Stack::explain`] tells what was understood. `examples/configs` in the repository

@@ -3,10 +3,14 @@
 use crate::fallback::Order;
 
 /// The names, and the order of each.
-const STRATEGIES: [(&str, Order); 3] = [
+const STRATEGIES: [(&str, Order); 7] = [
     ("quality-first", Order::Listed),
     ("local-first", Order::LocalFirst),
-    ("cost-optimized", Order::LocalFirst),
+    ("cost-optimized", Order::Cheapest),
+    ("fastest", Order::Fastest),
+    ("headroom", Order::Headroom),
+    ("weighted", Order::Weighted),
+    ("learned", Order::Learned),
 ];
 
 pub(super) fn names() -> Vec<&'static str> {

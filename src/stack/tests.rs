@@ -286,6 +286,7 @@ upstreams:
 fallback:
   asked as they are listed
   cools down for as long as an upstream asks, else 5 minutes
+  who would wait in line for more than 2s is served by the next, where that is sooner
   fails at once when all are cooling down
 retry:
   3 attempts, after waits of 1s, each 2 times the last, up to 30s, with full jitter

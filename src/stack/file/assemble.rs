@@ -85,6 +85,9 @@ fn upstreams(
         if let Some(price) = draft.price {
             upstream = upstream.price(price.build());
         }
+        if let Some(weight) = draft.weight {
+            upstream = upstream.weight(weight);
+        }
         if let Some(tokens) = draft.context_tokens {
             upstream = upstream.context_tokens(tokens);
         }

@@ -19,14 +19,17 @@ fn everything() -> Value {
     serde_json::from_str(EVERYTHING).expect("JSON")
 }
 
-/// To write it anew: `UPDATE=1 cargo test --test it config::schema`.
 #[test]
 fn the_schema_in_the_repository_is_the_one_of_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/configs/schema.json");
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, Stack::json_schema()).unwrap();
     }
-    assert_eq!(fs::read_to_string(&path).unwrap(), Stack::json_schema());
+    let is_same = fs::read_to_string(&path).unwrap() == Stack::json_schema();
+    assert!(
+        is_same,
+        "write it anew: UPDATE=1 cargo test --test it config::schema"
+    );
 }
 
 #[test]

@@ -31,13 +31,13 @@ pub(super) const EVERYTHING: &str = r#"{
         "keep_estimates": true, "steady": true, "margin": "50ms"
       },
       "price": { "input": 0.15, "cached_input": "0.075", "output": 0.6 },
-      "context_tokens": 64000
+      "context_tokens": 64000, "weight": 9
     },
     { "provider": "azure", "models": ["deployed"] },
     { "provider": "gateway", "models": ["one", "two"] }
   ],
   "fallback": {
-    "cooldown": "2m", "max_attempts": 5, "when_exhausted": { "wait": "10s" }, "fall_back_on": ["auth"]
+    "cooldown": "2m", "max_wait": "3s", "max_attempts": 5, "when_exhausted": { "wait": "10s" }, "fall_back_on": ["auth"]
   },
   "retry": {
     "max_attempts": 4, "first_wait": "500ms", "longest_wait": "20s", "multiplier": 3, "jitter": "equal",
@@ -84,6 +84,7 @@ upstreams:
 at most 16000 tokens in a request, estimates are kept, no other rate is held down
      price: 0.15 a million tokens in (0.075 out of a cache), 0.60 out
      context: 64000 tokens
+     weight: 9
   2. azure/deployed, at https://x.openai.azure.com/
      key: from AZURE_OPENAI_API_KEY
   3. gateway/one, at https://gateway.example.com/v1
@@ -93,6 +94,7 @@ at most 16000 tokens in a request, estimates are kept, no other rate is held dow
 fallback:
   those on own hardware first, then as they are listed
   cools down for as long as an upstream asks, else 2 minutes
+  who would wait in line for more than 3s is served by the next, where that is sooner
   at most 5 attempts for a request, retries included
   turns to the next when not authorized, too
   waits up to 10s when all are cooling down

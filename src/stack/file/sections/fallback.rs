@@ -15,6 +15,7 @@ use crate::{
 pub(crate) struct FallbackDraft {
     cooldown: Option<Duration>,
     max_attempts: Option<u32>,
+    max_wait: Option<Duration>,
     when_exhausted: Option<WhenExhausted>,
     fall_back_on: Vec<FailureKind>,
 }
@@ -37,6 +38,13 @@ pub(super) const FALLBACK: Table<FallbackDraft> = Table(
             "The most attempts for one request, retries included. Default: no cap.",
             &[Form::Count(1, u32::MAX as u64, |fallback, count| {
                 fallback.max_attempts = u32::try_from(count).ok();
+            })],
+        ),
+        Field::new(
+            "max_wait",
+            "The longest that a request waits in line at one upstream while another would take it sooner. Default: \"2s\".",
+            &[Form::Time(Duration::ZERO, |fallback, time| {
+                fallback.max_wait = Some(time);
             })],
         ),
         Field::new(
@@ -87,6 +95,9 @@ impl FallbackDraft {
         }
         if let Some(attempts) = self.max_attempts {
             chain = chain.max_attempts(attempts);
+        }
+        if let Some(wait) = self.max_wait {
+            chain = chain.max_wait(wait);
         }
         if let Some(choice) = self.when_exhausted {
             chain = chain.when_exhausted(choice);

@@ -36,6 +36,7 @@ pub(crate) struct UpstreamDraft {
     pub(crate) quota: Option<QuotaDraft>,
     pub(crate) price: Option<PriceDraft>,
     pub(crate) context_tokens: Option<u64>,
+    pub(crate) weight: Option<u32>,
     pub(crate) spot: Spot,
 }
 
@@ -147,6 +148,13 @@ pub(crate) const UPSTREAM: Table<UpstreamDraft> = Table(
             &[Form::Table(&Part(PRICE, |upstream: &mut UpstreamDraft| {
                 upstream.price.get_or_insert_default()
             }))],
+        ),
+        Field::new(
+            "weight",
+            "With the strategy \"weighted\": the share of each of these models. Default: 1.",
+            &[Form::Count(0, 1_000_000, |upstream, count| {
+                upstream.weight = u32::try_from(count).ok();
+            })],
         ),
         Field::new(
             "context_tokens",
