@@ -10,6 +10,8 @@
 //! Two more know how providers of language models speak: [`IntakeLayer`] takes the request's body in and estimates what it
 //! costs, [`ProviderLayer`] writes URL, key and model, and reads what the answer means and used.
 //!
+//! [`Stack`] puts all six together, from a builder, a file or the environment.
+//!
 //! # Order
 //!
 //! Outermost first: intake, fallback, retry, circuit breaker, rate limit, provider, client. Each attempt of the retry

@@ -2,6 +2,7 @@
 
 mod bad;
 mod mutated;
+mod readme;
 mod schema;
 mod understood;
 
