@@ -25,7 +25,7 @@
 //!
 //! # From a file
 //!
-//! With the feature `toml`, [`Stack::from_toml`]; [`Stack::from_json`] reads the same from JSON.
+//! With the feature `toml`, `Stack::from_toml`; [`Stack::from_json`] reads the same from JSON.
 //!
 //! ```toml
 //! strategy = "local-first"
@@ -61,7 +61,7 @@
 //! that may have been meant: see [`Mistakes`]. [`Stack::explain`] tells what was understood. `examples/configs` in the repository
 //! has five whole files, and `schema.json`, the JSON schema of the format for editors ([`Stack::json_schema`]).
 //!
-//! For a clock, an observer or handles of yours, begin with [`StackBuilder::from_toml`] or [`StackBuilder::from_json`]:
+//! For a clock, an observer or handles of yours, begin with `StackBuilder::from_toml` or [`StackBuilder::from_json`]:
 //!
 //! ```
 //! use tower_upstream::{observe::Event, stack::StackBuilder};

@@ -61,7 +61,6 @@ mod tests {
         }
         for text in [
             "",
-            "utc",
             "UTC8",
             "UTC+",
             "UTC+19",
