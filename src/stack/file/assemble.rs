@@ -77,7 +77,6 @@ fn upstreams(
         reading.wrong_at(&at_models, problem);
     }
     let upstreams = models.into_iter().filter_map(|model| {
-        let known = made.preset.and_then(|preset| preset.model(&model));
         let mut upstream = made.provider.model(model);
         if let Some(quota) = &quota {
             upstream = upstream.quota(quota.clone()).ok()?;
@@ -91,10 +90,7 @@ fn upstreams(
         if let Some(tokens) = draft.context_tokens {
             upstream = upstream.context_tokens(tokens);
         }
-        Some(match known {
-            Some(known) => known.complete(upstream),
-            None => upstream,
-        })
+        Some(upstream)
     });
     upstreams.collect()
 }

@@ -98,7 +98,7 @@ impl ModelPreset {
     }
 
     /// The upstream with what is known of it; what it has of its own stays.
-    pub(crate) fn complete(&self, mut upstream: Upstream) -> Upstream {
+    pub(super) fn complete(&self, mut upstream: Upstream) -> Upstream {
         if let (None, Some(price)) = (upstream.own_price(), self.price()) {
             upstream = upstream.price(price);
         }

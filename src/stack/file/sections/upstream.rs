@@ -144,7 +144,7 @@ pub(crate) const UPSTREAM: Table<UpstreamDraft> = Table(
         ),
         Field::new(
             "price",
-            "What a million tokens of these models cost. Default: what the preset knows.",
+            "What a million tokens of these models cost. Default: what is known of them, at the provider's own URL.",
             &[Form::Table(&Part(PRICE, |upstream: &mut UpstreamDraft| {
                 upstream.price.get_or_insert_default()
             }))],
@@ -158,7 +158,7 @@ pub(crate) const UPSTREAM: Table<UpstreamDraft> = Table(
         ),
         Field::new(
             "context_tokens",
-            "The size of their context, input and output together. Default: what the preset knows.",
+            "The size of their context, input and output together. Default: what is known of them, at the provider's own URL.",
             &[Form::Count(1, u64::MAX, |upstream, count| {
                 upstream.context_tokens = Some(count);
             })],
