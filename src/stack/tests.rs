@@ -206,6 +206,23 @@ async fn limits_and_cooldowns_survive_a_restart_by_the_wall_clock() {
 }
 
 #[test]
+fn a_wall_clock_that_has_gone_back_makes_no_cooldown_longer() {
+    let folder = Folder::new();
+    let file = folder.0.join("state.json");
+    let clock = ManualClock::new();
+    let before = restarted(&clock, &["a", "b"]);
+    let failure = Failure::new(FailureKind::Overloaded).with_retry_after(Duration::from_secs(60));
+    let upstream = Provider::ollama().model("a");
+    before.cooldowns().cool(&upstream, &failure);
+    before.save(&file).unwrap();
+    let earlier = ManualClock::starting_at(clock.wall() - Duration::from_secs(3_600));
+    let after = restarted(&earlier, &["a", "b"]);
+    after.load(&file).unwrap();
+    let left = after.cooldowns().remaining(&upstream);
+    assert_eq!(left, Some(Duration::from_secs(60)));
+}
+
+#[test]
 fn a_file_that_cannot_be_right_changes_nothing_and_the_error_names_the_place() {
     let folder = Folder::new();
     let file = folder.0.join("state.json");
