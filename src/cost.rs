@@ -118,6 +118,18 @@ impl Price {
         self
     }
 
+    /// `0.15 a million tokens in (0.075 out of a cache), 0.60 out`.
+    pub(crate) fn in_words(&self) -> String {
+        let cached = match self.cached_input {
+            Some(cached) => format!(" ({cached} out of a cache)"),
+            None => String::new(),
+        };
+        format!(
+            "{} a million tokens in{cached}, {} out",
+            self.input, self.output
+        )
+    }
+
     /// What a request of this cost comes to, rounded up to a billionth, with nothing out of a cache.
     pub fn of(&self, cost: Cost) -> Money {
         let parts = [

@@ -10,6 +10,8 @@
 //! Two more know how providers of language models speak: [`IntakeLayer`] takes the request's body in and estimates what it
 //! costs, [`ProviderLayer`] writes URL, key and model, and reads what the answer means and used.
 //!
+//! [`Stack`] puts all six together, from a builder, a file or the environment.
+//!
 //! # Order
 //!
 //! Outermost first: intake, fallback, retry, circuit breaker, rate limit, provider, client. Each attempt of the retry
@@ -93,6 +95,7 @@ pub mod rate_limit;
 pub mod request;
 pub mod retry;
 pub mod signal;
+pub mod stack;
 pub mod upstream;
 
 mod binding;
@@ -103,6 +106,7 @@ mod instant;
 mod keyed;
 mod keys;
 mod money;
+mod period;
 mod plain_words;
 mod sync;
 
@@ -123,6 +127,7 @@ pub use provider::ProviderLayer;
 pub use rate_limit::{Limit, Quota, RateLimitLayer, RateLimiter};
 pub use request::{Attempts, Cost, Deadline, Price, Priority, RequestHead, Scope};
 pub use retry::{Jitter, RetryBudget, RetryLayer, RetryPolicy, Schedule};
+pub use stack::Stack;
 pub use upstream::{Provider, ServedBy, Upstream};
 
 #[cfg(doctest)]

@@ -190,6 +190,26 @@ impl FailureKind {
             Self::Refused => "refused",
         }
     }
+
+    /// The kind of this name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    pub(crate) const ALL: [Self; 12] = [
+        Self::RateLimited,
+        Self::QuotaExhausted,
+        Self::Overloaded,
+        Self::ServerError,
+        Self::RequestTooLarge,
+        Self::Auth,
+        Self::InvalidRequest,
+        Self::ContentFiltered,
+        Self::NotFound,
+        Self::Timeout,
+        Self::Transport,
+        Self::Refused,
+    ];
 }
 
 impl fmt::Display for FailureKind {

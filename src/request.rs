@@ -162,6 +162,17 @@ impl Scope {
         }
     }
 
+    /// Who has a state of his own.
+    pub(crate) fn in_words(&self) -> &'static str {
+        match self {
+            Self::All => "all requests together",
+            Self::Upstream => "each upstream",
+            Self::Host => "each upstream or host",
+            Self::Provider => "each provider",
+            Self::By(_) => "each key of its own",
+        }
+    }
+
     /// The name in snake case.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {

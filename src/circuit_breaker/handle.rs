@@ -186,7 +186,7 @@ impl CircuitBreaker {
         self.circuit(&self.shared.scope.key(head))
     }
 
-    pub(super) fn policy(&self) -> &CircuitBreakerPolicy {
+    pub(crate) fn policy(&self) -> &CircuitBreakerPolicy {
         &self.shared.policy
     }
 

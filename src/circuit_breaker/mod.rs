@@ -82,6 +82,7 @@ mod layer;
 mod service;
 mod state;
 mod window;
+mod words;
 
 #[cfg(test)]
 mod tests;

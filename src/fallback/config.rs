@@ -35,10 +35,10 @@ pub struct Chain {
     pub(super) when_exhausted: WhenExhausted,
     pub(super) order: Order,
     pub(super) max_wait: Duration,
-    consulted: Vec<Arc<dyn Forecast>>,
-    cooldown: Duration,
-    max_attempts: Option<u32>,
-    opted_in: Vec<FailureKind>,
+    pub(super) consulted: Vec<Arc<dyn Forecast>>,
+    pub(super) cooldown: Duration,
+    pub(super) max_attempts: Option<u32>,
+    pub(super) opted_in: Vec<FailureKind>,
 }
 
 /// What becomes of a request that finds every upstream of its chain cooling down.
@@ -179,6 +179,11 @@ impl Chain {
     pub(super) fn index(&self, id: &str) -> Option<usize> {
         let mut upstreams = self.upstreams.iter();
         upstreams.position(|upstream| upstream.id() == id)
+    }
+
+    /// The upstreams, as they stand.
+    pub(crate) fn listed(&self) -> &[Upstream] {
+        &self.upstreams
     }
 
     /// The only upstream, where there is nobody to turn to.

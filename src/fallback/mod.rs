@@ -107,6 +107,7 @@ mod service;
 mod state;
 mod walk;
 mod wheel;
+mod words;
 
 pub use config::{Chain, WhenExhausted};
 pub use future::ResponseFuture;

@@ -36,6 +36,19 @@ pub enum Order {
 }
 
 impl Order {
+    /// Whom it asks first.
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::Listed => "asked as they are listed",
+            Self::LocalFirst => "those on own hardware first, then as they are listed",
+            Self::Cheapest => "the cheapest first",
+            Self::Headroom => "the one with the most room left first",
+            Self::Fastest => "the fastest first",
+            Self::Weighted => "shared out by weight",
+            Self::Learned => "the one that answers the largest share of its calls first",
+        }
+    }
+
     /// Whether it goes by what has happened.
     pub(super) fn learns(self) -> bool {
         matches!(self, Self::Fastest | Self::Learned)

@@ -108,13 +108,14 @@ mod queue;
 mod saved;
 mod service;
 mod settings;
-mod snapshot;
+pub(crate) mod snapshot;
 mod state;
 mod status;
-mod storage;
+pub(crate) mod storage;
 mod typical;
 mod waiter;
 mod window;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     money::Money,
+    period::in_words,
     request::{Cost, Priority},
 };
 
@@ -57,6 +58,21 @@ impl RateLimiter {
     pub fn risk(&self, key: &str, cost: Cost) -> f64 {
         let cost = self.reckoned(cost);
         self.look(key, |state, now| state.risk(cost, now))
+    }
+
+    /// Its quota, scope and longest wait, in words.
+    pub(crate) fn in_words(&self) -> String {
+        let settings = self.settings();
+        let scope = settings.scope.in_words();
+        let quota = match settings.quota.in_words() {
+            quota if quota.is_empty() => "no limits of its own".into(),
+            quota => quota,
+        };
+        let wait = match settings.max_wait {
+            Some(wait) => format!("waits of up to {}", in_words(wait)),
+            None => "waits of any length".into(),
+        };
+        format!("{scope}: {quota}; {wait}")
     }
 
     /// The keys that have been seen and are not idle.

@@ -1,6 +1,6 @@
 //! What a limiter knows, to be kept over a restart: as a value, and as JSON.
 
-mod fields;
+pub(crate) mod fields;
 mod form;
 mod problem;
 
@@ -20,7 +20,7 @@ use fields::{count, expected, time};
 use super::{epoch::WallNanos, saved::SavedKey};
 
 pub use problem::SnapshotError;
-pub(super) use problem::{Problem, Wrong};
+pub(crate) use problem::{Problem, Wrong};
 
 /// What a [`RateLimiter`](crate::RateLimiter) knew at one time, by the wall clock: see
 /// [`snapshot`](crate::RateLimiter::snapshot).
@@ -169,7 +169,7 @@ fn keys(parts: &mut BTreeMap<String, &RawValue>) -> Result<Vec<SavedKey>, Wrong>
     }
 }
 
-fn part<T>(
+pub(crate) fn part<T>(
     parts: &mut BTreeMap<String, &RawValue>,
     name: &str,
     read: impl FnOnce(Value) -> Result<T, Wrong>,
@@ -180,7 +180,7 @@ fn part<T>(
 }
 
 /// What stands here: its grammar is checked, but not what it means, such as a number too large for any type.
-fn value(raw: &RawValue) -> Result<Value, Wrong> {
+pub(crate) fn value(raw: &RawValue) -> Result<Value, Wrong> {
     serde_json::from_str(raw.get()).map_err(|error| Wrong::new(error.to_string()))
 }
 

@@ -54,11 +54,8 @@ impl RateLimiter {
     /// When the keys of that limiter were of another [scope](Self::scope): they would mean something else here. Then nothing
     /// has changed.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+        self.check_scope(snapshot)?;
         let settings = self.settings();
-        if *snapshot.scope != *settings.scope.as_str() {
-            let (saved, own) = (snapshot.scope.clone(), settings.scope.as_str());
-            return Err(Problem::OtherScope { saved, own }.into());
-        }
         let here = self.anchor();
         let anchor = Anchor {
             wall: here.wall.max(snapshot.saved_at),
@@ -138,6 +135,16 @@ impl RateLimiter {
         read().map_err(|error| error.at(path))
     }
 
+    /// Whether a snapshot's keys mean here what they meant there.
+    pub(crate) fn check_scope(&self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+        let own = self.settings().scope.as_str();
+        if *snapshot.scope == *own {
+            return Ok(());
+        }
+        let saved = snapshot.scope.clone();
+        Err(Problem::OtherScope { saved, own }.into())
+    }
+
     /// Now, by both clocks.
     fn anchor(&self) -> Anchor {
         Anchor {
@@ -147,7 +154,7 @@ impl RateLimiter {
     }
 }
 
-fn read(path: &Path) -> Result<String, SnapshotError> {
+pub(crate) fn read(path: &Path) -> Result<String, SnapshotError> {
     let failed = |source| Problem::Io {
         done: "read",
         source,
@@ -169,7 +176,7 @@ fn read(path: &Path) -> Result<String, SnapshotError> {
 }
 
 /// Replaces a file whole. Where that fails, the old one stays, and nothing lies beside it.
-fn write(path: &Path, text: &str) -> Result<(), Problem> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Problem> {
     if text.len() as u64 > MOST_BYTES {
         return Err(Problem::TooLarge { most: MOST_BYTES });
     }

@@ -10,11 +10,11 @@ use crate::config_error::ConfigError;
 /// [`RetryPolicy::schedule`](super::RetryPolicy::schedule).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
-    max_attempts: u32,
-    base: Duration,
-    max: Duration,
-    multiplier: f64,
-    jitter: Jitter,
+    pub(super) max_attempts: u32,
+    pub(super) base: Duration,
+    pub(super) max: Duration,
+    pub(super) multiplier: f64,
+    pub(super) jitter: Jitter,
 }
 
 /// How the layer's own waits are spread, so that clients that failed together do not come back together.

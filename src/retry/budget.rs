@@ -122,6 +122,21 @@ impl RetryBudget {
         self.shared.available.store(self.full(), Relaxed);
     }
 
+    /// `500 tokens, 5 a retry, 10 after a timeout`.
+    pub(crate) fn in_words(&self) -> String {
+        let prices = &self.shared.prices;
+        let (tokens, retry, timeout) = (prices.tokens, prices.retry, prices.timeout);
+        match prices.request_deposit > 0.0 {
+            true => {
+                let percent = prices.request_deposit * 100.0;
+                format!("{percent} % more than the callers send, and {tokens} in reserve")
+            }
+            false => {
+                format!("{tokens} tokens for retries, {retry} each, {timeout} after a timeout")
+            }
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let prices = &self.shared.prices;
         for (setting, cost) in [

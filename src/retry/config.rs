@@ -27,8 +27,8 @@ use crate::{config_error::ConfigError, outcome::FailureKind, request::RequestHea
 /// ```
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
-    schedule: Schedule,
-    schedules: Vec<(FailureKind, Schedule)>,
+    pub(super) schedule: Schedule,
+    pub(super) schedules: Vec<(FailureKind, Schedule)>,
     pub(super) max_hint_wait: Duration,
     pub(super) max_hint_wait_with_alternatives: Duration,
     pub(super) total_deadline: Option<Duration>,
@@ -199,6 +199,11 @@ impl RetryPolicy {
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
+    }
+
+    /// The budget, where there is one.
+    pub(crate) fn shared_budget(&self) -> Option<&RetryBudget> {
+        self.budget.as_ref()
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {

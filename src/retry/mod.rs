@@ -96,6 +96,7 @@ mod service;
 mod shared;
 mod state;
 mod verdict;
+mod words;
 
 pub use backoff::{Jitter, Schedule};
 pub use budget::RetryBudget;

@@ -83,6 +83,11 @@ impl Dialect {
             .map(|(_, dialect)| *dialect)
     }
 
+    /// Every name of every dialect.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(name, _)| *name)
+    }
+
     /// The dialect that the headers give away, if any does.
     ///
     /// Only headers that nobody else sends count: `x-ratelimit-*` is spoken by all.

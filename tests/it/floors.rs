@@ -34,14 +34,14 @@ fn floor(file: &str) -> Option<u8> {
         (
             "",
             "binding" | "config_error" | "cost" | "forecast" | "instant" | "money" | "outcome"
-            | "plain_words" | "request" | "sync" | "upstream",
+            | "period" | "plain_words" | "request" | "sync" | "upstream",
         ) => 0,
         ("signal" | "upstream", _) => 0,
         ("", "classify" | "clock" | "error" | "keyed" | "keys") => 1,
         ("body" | "keys" | "observe", _) => 1,
-        ("", "guide" | "lib") => 7,
+        ("", "guide" | "lib") | ("stack", _) => 7,
         (layer, room) if LAYERS.contains(&layer) => match room {
-            "config" | "state" | "status" => 0,
+            "config" | "state" | "status" | "words" => 0,
             "backoff" | "budget" | "key" | "order" | "verdict" | "window" => 0,
             // One request's way along a chain.
             "performance" | "plan" | "preferences" | "walk" | "wheel" => 0,
@@ -136,7 +136,7 @@ fn enters_a_layer(import: &Import) -> bool {
     let folder = top_folder(&import.to);
     LAYERS.contains(&folder)
         && folder != top_folder(&import.from)
-        && import.from != "lib.rs"
+        && floor(&import.from) != Some(7)
         && !SHARED.contains(&(&import.from, &import.to))
 }
 

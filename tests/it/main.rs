@@ -2,6 +2,7 @@
 
 mod attempt_timeout;
 mod attempts_pay;
+mod config;
 mod conformance;
 mod floors;
 mod ledger;

@@ -6,11 +6,11 @@ use super::problem::Wrong;
 use crate::rate_limit::epoch::WallNanos;
 
 /// The fields of an object that have not been read yet.
-pub(super) struct Fields(Map<String, Value>);
+pub(crate) struct Fields(Map<String, Value>);
 
 impl Fields {
     /// Reads an object with `read`, which must read every field that there is.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         value: Value,
         read: impl FnOnce(&mut Self) -> Result<T, Wrong>,
     ) -> Result<T, Wrong> {
@@ -25,7 +25,7 @@ impl Fields {
         }
     }
 
-    pub(super) fn required<T>(
+    pub(crate) fn required<T>(
         &mut self,
         name: &str,
         read: impl FnOnce(Value) -> Result<T, Wrong>,
@@ -34,7 +34,7 @@ impl Fields {
         value.ok_or_else(|| Wrong::new("is missing").within(name))
     }
 
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         name: &str,
         read: impl FnOnce(Value) -> Result<T, Wrong>,
@@ -44,7 +44,7 @@ impl Fields {
     }
 
     /// A list; none where there is no such field.
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         name: &str,
         read: impl Fn(Value) -> Result<T, Wrong>,
@@ -63,7 +63,7 @@ impl Fields {
     }
 
     /// A flag; `false` where there is no such field.
-    pub(super) fn flag(&mut self, name: &str) -> Result<bool, Wrong> {
+    pub(crate) fn flag(&mut self, name: &str) -> Result<bool, Wrong> {
         let flag = |value: Value| {
             value
                 .as_bool()
@@ -73,24 +73,24 @@ impl Fields {
     }
 }
 
-pub(super) fn count(value: Value) -> Result<u64, Wrong> {
+pub(crate) fn count(value: Value) -> Result<u64, Wrong> {
     let count = value.as_u64();
     count.ok_or_else(|| expected("a whole number from 0 to 18446744073709551615", &value))
 }
 
-pub(super) fn time(value: Value) -> Result<WallNanos, Wrong> {
+pub(crate) fn time(value: Value) -> Result<WallNanos, Wrong> {
     let time = value.as_i64();
     time.ok_or_else(|| expected("a time in nanoseconds since 1970", &value))
 }
 
-pub(super) fn text(value: Value) -> Result<String, Wrong> {
+pub(crate) fn text(value: Value) -> Result<String, Wrong> {
     match value {
         Value::String(text) => Ok(text),
         _ => Err(expected("text", &value)),
     }
 }
 
-pub(super) fn expected(wanted: &str, found: &Value) -> Wrong {
+pub(crate) fn expected(wanted: &str, found: &Value) -> Wrong {
     let found = match found {
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),

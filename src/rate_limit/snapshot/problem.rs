@@ -68,7 +68,7 @@ impl SnapshotError {
 }
 
 impl Wrong {
-    pub(super) fn new(problem: impl Into<String>) -> Self {
+    pub(crate) fn new(problem: impl Into<String>) -> Self {
         Self {
             place: String::new(),
             problem: problem.into(),
@@ -76,7 +76,7 @@ impl Wrong {
     }
 
     /// The same, seen from further outside.
-    pub(super) fn within(self, outer: impl fmt::Display) -> Self {
+    pub(crate) fn within(self, outer: impl fmt::Display) -> Self {
         let place = match self.place.is_empty() {
             true => outer.to_string(),
             false => format!("{outer}.{}", self.place),

@@ -4,7 +4,7 @@
 //! here, because sockets take part; what is asserted of it is that nothing came too early.
 
 mod account;
-mod harness;
+pub(crate) mod harness;
 
 mod circuit;
 mod credentials;

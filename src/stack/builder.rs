@@ -1,0 +1,319 @@
+//! What a stack is built of.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use super::{
+    explain::{Parts, explain},
+    handle::Stack,
+    layer::StackLayer,
+    presets,
+};
+use crate::{
+    circuit_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy},
+    clock::{Clock, TokioClock},
+    config_error::ConfigError,
+    fallback::{Chain, Cooldowns, FallbackLayer},
+    intake::IntakeLayer,
+    observe::Observer,
+    provider::ProviderLayer,
+    rate_limit::{Quota, RateLimitLayer, RateLimiter},
+    retry::{RetryLayer, RetryPolicy},
+    upstream::Upstream,
+};
+
+/// What a [`Stack`] is built of. Everything has a default; without upstreams, requests go where they say.
+///
+/// Settings are given the stack's clock and observer. A handle that you made goes by those that it has: clock and observer of
+/// a handle are a part of it.
+#[must_use = "a stack is made by `build`"]
+pub struct StackBuilder {
+    upstreams: Vec<Upstream>,
+    fallback: Vec<Box<dyn FnOnce(Chain) -> Chain + Send>>,
+    retry: RetryPolicy,
+    breaker: Breaker,
+    limiters: Vec<Limiter>,
+    cooldowns: Option<Cooldowns>,
+    intake: IntakeLayer,
+    provider: ProviderLayer,
+    clock: Arc<dyn Clock>,
+    observer: Option<Arc<dyn Observer>>,
+    /// The variables that the keys of providers were read from.
+    keys: BTreeMap<Arc<str>, String>,
+}
+
+enum Breaker {
+    Policy(CircuitBreakerPolicy),
+    Handle(CircuitBreaker),
+}
+
+/// A limiter, and whether somebody else holds it already.
+struct Limiter {
+    limiter: RateLimiter,
+    is_shared: bool,
+    /// Quotas of single keys.
+    quotas: Vec<(String, Quota)>,
+}
+
+impl Stack {
+    /// A stack with defaults and without upstreams; add some.
+    pub fn builder() -> StackBuilder {
+        StackBuilder {
+            upstreams: Vec::new(),
+            fallback: Vec::new(),
+            retry: RetryPolicy::llm(),
+            breaker: Breaker::Policy(CircuitBreakerPolicy::default()),
+            limiters: Vec::new(),
+            cooldowns: None,
+            intake: IntakeLayer::new(),
+            provider: ProviderLayer::new(),
+            clock: Arc::new(TokioClock),
+            observer: None,
+            keys: BTreeMap::new(),
+        }
+    }
+}
+
+impl StackBuilder {
+    /// Says which variable a provider's key was read from.
+    pub(super) fn key_from(mut self, provider: Arc<str>, variable: String) -> Self {
+        self.keys.insert(provider, variable);
+        self
+    }
+
+    /// Adds an upstream, to be asked after those that were added before.
+    ///
+    /// Where it is a model that [`presets`] knows, under the base URL that they know, and has no price or size of context of
+    /// its own, it has those of the preset.
+    pub fn upstream(mut self, upstream: impl Into<Upstream>) -> Self {
+        self.upstreams.push(upstream.into());
+        self
+    }
+
+    /// Changes the [`Chain`] that the upstreams make up: its order, its cooldown, its cap on attempts. Default: as
+    /// [`Chain::new`] makes it. The limiters of the stack are [consulted](Chain::consult) in any case.
+    ///
+    /// ```
+    /// use tower_upstream::{Provider, Stack};
+    ///
+    /// # fn main() -> Result<(), tower_upstream::ConfigError> {
+    /// let stack = Stack::builder()
+    ///     .upstream(Provider::openai().model("gpt-4o-mini"))
+    ///     .upstream(Provider::ollama().model("llama3.2"))
+    ///     .fallback(|chain| chain.max_attempts(4))
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn fallback(mut self, change: impl FnOnce(Chain) -> Chain + Send + 'static) -> Self {
+        self.fallback.push(Box::new(change));
+        self
+    }
+
+    /// Sets what is repeated, how often and after which waits. Default: [`RetryPolicy::llm`].
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// Sets when the circuit of an upstream opens, and for how long. Default: [`CircuitBreakerPolicy::default`].
+    pub fn circuit_breaker(mut self, policy: CircuitBreakerPolicy) -> Self {
+        self.breaker = Breaker::Policy(policy);
+        self
+    }
+
+    /// Sets the breaker, to share its circuits with another stack. Default: one of its own.
+    pub fn breaker(mut self, breaker: CircuitBreaker) -> Self {
+        self.breaker = Breaker::Handle(breaker);
+        self
+    }
+
+    /// Adds a limiter: a request is admitted by all of them at once or by none. The first one is [`Stack::limiter`]. Default:
+    /// one without limits of its own, [`RateLimiter::default`].
+    pub fn limiter(self, limiter: RateLimiter) -> Self {
+        self.add_limiter(limiter, true, Vec::new())
+    }
+
+    /// Adds a limiter that nobody else holds yet: it goes by the stack's clock and observer.
+    pub(super) fn add_limiter(
+        mut self,
+        limiter: RateLimiter,
+        is_shared: bool,
+        quotas: Vec<(String, Quota)>,
+    ) -> Self {
+        self.limiters.push(Limiter {
+            limiter,
+            is_shared,
+            quotas,
+        });
+        self
+    }
+
+    /// Sets the cooldowns, to share them with another stack. Default: ones of its own.
+    pub fn cooldowns(mut self, cooldowns: Cooldowns) -> Self {
+        self.cooldowns = Some(cooldowns);
+        self
+    }
+
+    /// Sets how requests are taken in. Default: [`IntakeLayer::new`].
+    pub fn intake(mut self, layer: IntakeLayer) -> Self {
+        self.intake = layer;
+        self
+    }
+
+    /// Sets how providers are spoken to. It goes by the stack's clock. Default: [`ProviderLayer::new`].
+    pub fn provider(mut self, layer: ProviderLayer) -> Self {
+        self.provider = layer;
+        self
+    }
+
+    /// Sets the clock. Default: [`TokioClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Sets who is told every decision. Default: nobody.
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Makes the stack.
+    ///
+    /// # Errors
+    ///
+    /// When a setting cannot work; the error names it.
+    pub fn build(self) -> Result<Stack, ConfigError> {
+        let Self {
+            upstreams,
+            fallback,
+            retry,
+            breaker,
+            limiters,
+            cooldowns,
+            intake,
+            provider,
+            clock,
+            observer,
+            keys,
+        } = self;
+        let upstreams: Vec<Upstream> = upstreams.into_iter().map(presets::complete).collect();
+        let chain = fallback
+            .into_iter()
+            .fold(Chain::new(upstreams), |chain, change| change(chain));
+        let breaker = breaker.build(&clock, observer.as_ref())?;
+        let limiters = build_limiters(limiters, &clock, observer.as_ref())?;
+        let chain = limiters
+            .iter()
+            .fold(chain, |chain, limiter| chain.consult(limiter.clone()));
+        let cooldowns = cooldowns.unwrap_or_else(|| {
+            let cooldowns = Cooldowns::new().clock(clock.clone());
+            match &observer {
+                Some(observer) => cooldowns.observe(observer.clone()),
+                None => cooldowns,
+            }
+        });
+        let budget = retry.shared_budget().cloned();
+        let parts = Parts {
+            chain: &chain,
+            retry: &retry,
+            breaker: &breaker,
+            limiters: &limiters,
+            keys: &keys,
+        };
+        let explanation = explain(&parts).into();
+        let upstreams = chain.listed().into();
+        let fallback = match chain.listed() {
+            [] => None,
+            _ => Some(FallbackLayer::new(chain)?.cooldowns(cooldowns.clone())),
+        };
+        let router = fallback.as_ref().map(FallbackLayer::router);
+        let layer = StackLayer {
+            intake,
+            fallback,
+            retry: {
+                let layer = RetryLayer::new(retry)?.clock(clock.clone());
+                match &observer {
+                    Some(observer) => layer.observe(observer.clone()),
+                    None => layer,
+                }
+            },
+            circuit_breaker: CircuitBreakerLayer::new(breaker.clone()),
+            rate_limit: limiters[1..]
+                .iter()
+                .fold(RateLimitLayer::new(limiters[0].clone()), |layer, more| {
+                    layer.and(more.clone())
+                }),
+            provider: provider.clock(clock.clone()),
+        };
+        Ok(Stack {
+            layer,
+            upstreams,
+            limiters: limiters.into(),
+            breaker,
+            router,
+            cooldowns,
+            budget,
+            clock,
+            explanation,
+        })
+    }
+}
+
+impl Breaker {
+    fn build(
+        self,
+        clock: &Arc<dyn Clock>,
+        observer: Option<&Arc<dyn Observer>>,
+    ) -> Result<CircuitBreaker, ConfigError> {
+        let policy = match self {
+            Self::Handle(breaker) => return Ok(breaker),
+            Self::Policy(policy) => policy,
+        };
+        let breaker = CircuitBreaker::new(policy)?.clock(clock.clone());
+        Ok(match observer {
+            Some(observer) => breaker.observe(observer.clone()),
+            None => breaker,
+        })
+    }
+}
+
+/// At least one.
+fn build_limiters(
+    limiters: Vec<Limiter>,
+    clock: &Arc<dyn Clock>,
+    observer: Option<&Arc<dyn Observer>>,
+) -> Result<Vec<RateLimiter>, ConfigError> {
+    let with_clock = |limiter: RateLimiter| {
+        let limiter = limiter.clock(clock.clone());
+        match observer {
+            Some(observer) => limiter.observe(observer.clone()),
+            None => limiter,
+        }
+    };
+    if limiters.is_empty() {
+        return Ok(vec![with_clock(RateLimiter::default())]);
+    }
+    let built = limiters.into_iter().map(|entry| {
+        let limiter = match entry.is_shared {
+            true => entry.limiter,
+            false => with_clock(entry.limiter),
+        };
+        for (key, quota) in entry.quotas {
+            limiter.set_quota(&key, quota)?;
+        }
+        Ok(limiter)
+    });
+    built.collect()
+}
+
+impl fmt::Debug for StackBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StackBuilder")
+            .field("upstreams", &self.upstreams)
+            .field("retry", &self.retry)
+            .field("intake", &self.intake)
+            .field("provider", &self.provider)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}

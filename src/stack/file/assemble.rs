@@ -1,0 +1,96 @@
+//! A builder out of what the file says: models of its providers as upstreams, and the policies.
+
+use super::{
+    providers::{Providers, Variables},
+    reading::Reading,
+    sections::{StackDraft, UpstreamDraft},
+};
+use crate::{
+    stack::{builder::StackBuilder, handle::Stack, strategy},
+    upstream::Upstream,
+};
+
+pub(super) fn assemble(
+    draft: StackDraft,
+    variables: Variables<'_>,
+    reading: &mut Reading<'_>,
+) -> StackBuilder {
+    let mut providers = Providers::new(&draft.providers, variables);
+    // Those of which no upstream is listed are looked at as well: what is wrong with them is told before they are used.
+    for (name, provider) in &draft.providers {
+        providers.find(name, &provider.spot, reading);
+    }
+    let mut builder = Stack::builder();
+    for upstream in &draft.upstreams {
+        let upstreams = upstreams(upstream, &mut providers, reading);
+        builder = upstreams.into_iter().fold(builder, StackBuilder::upstream);
+    }
+    for (provider, variable) in providers.variables_used() {
+        builder = builder.key_from(provider.as_str().into(), variable);
+    }
+    let order = draft.strategy.and_then(strategy::named);
+    let fallback = draft.fallback.clone();
+    builder = builder
+        .fallback(move |chain| {
+            let chain = fallback.apply(chain);
+            order
+                .into_iter()
+                .fold(chain, |chain, order| chain.order(order))
+        })
+        .retry(draft.retry.build(reading))
+        .circuit_breaker(draft.circuit_breaker.build(reading))
+        .intake(draft.intake.build())
+        .provider(draft.answers.build());
+    let limiters = draft.rate_limit.iter().flat_map(|first| {
+        let more = first.and.iter();
+        [first].into_iter().chain(more)
+    });
+    for limiter in limiters {
+        if let Some((limiter, quotas)) = limiter.build(reading) {
+            builder = builder.add_limiter(limiter, false, quotas);
+        }
+    }
+    builder
+}
+
+/// The models of one entry.
+fn upstreams(
+    draft: &UpstreamDraft,
+    providers: &mut Providers<'_>,
+    reading: &mut Reading<'_>,
+) -> Vec<Upstream> {
+    let quota = draft.quota.as_ref().map(|quota| quota.build(reading));
+    let Some((name, spot)) = &draft.provider else {
+        return Vec::new();
+    };
+    let Some(made) = providers.find(name, spot, reading) else {
+        return Vec::new();
+    };
+    let models: Vec<String> = match (&draft.models, made.preset) {
+        (Some(models), _) => models.clone(),
+        (None, Some(preset)) => preset.models().map(|model| model.name.to_owned()).collect(),
+        (None, None) => Vec::new(),
+    };
+    let at_models = draft.spot.key("models");
+    if models.is_empty() && !reading.has(&at_models) {
+        let problem = "is missing; no model of this provider is known: expected a list of models";
+        reading.wrong_at(&at_models, problem);
+    }
+    let upstreams = models.into_iter().filter_map(|model| {
+        let mut upstream = made.provider.model(model);
+        if let Some(quota) = &quota {
+            upstream = upstream.quota(quota.clone()).ok()?;
+        }
+        if let Some(price) = draft.price {
+            upstream = upstream.price(price.build());
+        }
+        if let Some(weight) = draft.weight {
+            upstream = upstream.weight(weight);
+        }
+        if let Some(tokens) = draft.context_tokens {
+            upstream = upstream.context_tokens(tokens);
+        }
+        Some(upstream)
+    });
+    upstreams.collect()
+}

@@ -1,0 +1,92 @@
+//! [`Stack`]: the layers, and the handles of their state.
+
+use std::{fmt, sync::Arc};
+
+use super::layer::StackLayer;
+use crate::{
+    circuit_breaker::CircuitBreaker,
+    clock::Clock,
+    fallback::{Cooldowns, Router},
+    rate_limit::RateLimiter,
+    retry::RetryBudget,
+    upstream::Upstream,
+};
+
+/// All six layers, and the state that they share. Cheap to clone; clones share it. See the [module docs](super).
+#[derive(Clone)]
+pub struct Stack {
+    pub(super) layer: StackLayer,
+    /// In the order of the chain.
+    pub(super) upstreams: Arc<[Upstream]>,
+    /// At least one.
+    pub(super) limiters: Arc<[RateLimiter]>,
+    pub(super) router: Option<Router>,
+    pub(super) breaker: CircuitBreaker,
+    pub(super) cooldowns: Cooldowns,
+    pub(super) budget: Option<RetryBudget>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) explanation: Arc<str>,
+}
+
+impl Stack {
+    /// One [`Layer`](tower_layer::Layer) for all six: intake, fallback, retry, circuit breaker, rate limit, provider. It goes
+    /// around any client over `http::Request<Full<Bytes>>`, and takes requests with any body.
+    ///
+    /// Every layer of a stack, and every service that they make, has the same state.
+    pub fn layer(&self) -> StackLayer {
+        self.layer.clone()
+    }
+
+    /// The upstreams that it was built with, in the order in which they were listed.
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
+    /// The first of the limiters: by default each upstream's windows, under the upstream's id.
+    pub fn limiter(&self) -> &RateLimiter {
+        &self.limiters[0]
+    }
+
+    /// All limiters, in the order in which they were added.
+    pub fn limiters(&self) -> &[RateLimiter] {
+        &self.limiters
+    }
+
+    /// The chain in use: to change it, and to ask it for advice. `None` where there are no upstreams.
+    pub fn router(&self) -> Option<&Router> {
+        self.router.as_ref()
+    }
+
+    /// The circuits.
+    pub fn breaker(&self) -> &CircuitBreaker {
+        &self.breaker
+    }
+
+    /// Who is left alone, until when and why.
+    pub fn cooldowns(&self) -> &Cooldowns {
+        &self.cooldowns
+    }
+
+    /// What retries may still be made; `None` where the policy has no budget.
+    pub fn budget(&self) -> Option<&RetryBudget> {
+        self.budget.as_ref()
+    }
+
+    /// What was understood, in plain words: the upstreams in their order with quota, price, context and where their keys come
+    /// from, and the policies. No key is in it.
+    pub fn explain(&self) -> &str {
+        &self.explanation
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack")
+            .field("upstreams", &self.upstreams)
+            .field("limiters", &self.limiters)
+            .field("breaker", &self.breaker)
+            .field("cooldowns", &self.cooldowns)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! What is known of one provider, and of one model.
+
+use crate::{
+    cost::Price,
+    money::Money,
+    signal::Dialect,
+    upstream::{Provider, Upstream},
+};
+
+/// A provider, as it is known.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ProviderPreset {
+    /// Its name, in upstreams and in configuration files.
+    pub name: &'static str,
+    /// The environment variable that commonly holds its key; `None` where it wants none.
+    pub key_variable: Option<&'static str>,
+    pub(super) service: Service,
+    pub(super) models: &'static [ModelPreset],
+}
+
+/// A model of a provider, as it is known.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ModelPreset {
+    /// Its name, as requests carry it.
+    pub name: &'static str,
+    /// The size of its context in tokens, input and output together.
+    pub context_tokens: Option<u64>,
+    /// A date on which it was no longer served.
+    pub retired: Option<&'static str>,
+    pub(super) listed: Option<Listed>,
+}
+
+/// A price, in millionths of a US dollar for a million tokens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed {
+    pub(super) input: u64,
+    pub(super) cached_input: Option<u64>,
+    pub(super) output: u64,
+    /// The date on which it was looked up.
+    pub(super) on: &'static str,
+}
+
+/// How its [`Provider`] is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Service {
+    /// One that this crate has.
+    Own(fn() -> Provider),
+    /// One that speaks the OpenAI format below this URL.
+    At(&'static str, Dialect),
+    /// One that has another URL for each customer.
+    PerCustomer,
+}
+
+impl ProviderPreset {
+    /// The provider, without a key. `None` for Azure, where each customer has a URL of his own: see [`Provider::azure`].
+    pub fn provider(&self) -> Option<Provider> {
+        match self.service {
+            Service::Own(make) => Some(make()),
+            Service::At(url, dialect) => {
+                let provider = Provider::new(self.name, url).ok()?;
+                Some(provider.dialect(dialect))
+            }
+            Service::PerCustomer => None,
+        }
+    }
+
+    /// The models that are served, in the order in which to fall back: the most able first.
+    pub fn models(&self) -> impl Iterator<Item = &'static ModelPreset> {
+        let served = |model: &&ModelPreset| model.retired.is_none();
+        self.models.iter().filter(served)
+    }
+
+    /// The model of this name, retired ones too.
+    pub fn model(&self, name: &str) -> Option<&'static ModelPreset> {
+        self.models.iter().find(|model| model.name == name)
+    }
+}
+
+impl ModelPreset {
+    /// What its tokens cost, in US dollars.
+    pub fn price(&self) -> Option<Price> {
+        let listed = self.listed?;
+        let dollars = |millionths: u64| Money::from_nanos(millionths * 1_000);
+        let price = Price::default()
+            .input(dollars(listed.input))
+            .output(dollars(listed.output));
+        Some(match listed.cached_input {
+            Some(cached) => price.cached_input(dollars(cached)),
+            None => price,
+        })
+    }
+
+    /// The date on which the price was looked up.
+    pub fn priced_on(&self) -> Option<&'static str> {
+        Some(self.listed?.on)
+    }
+
+    /// The upstream with what is known of it; what it has of its own stays.
+    pub(super) fn complete(&self, mut upstream: Upstream) -> Upstream {
+        if let (None, Some(price)) = (upstream.own_price(), self.price()) {
+            upstream = upstream.price(price);
+        }
+        if let (None, Some(tokens)) = (upstream.context(), self.context_tokens) {
+            upstream = upstream.context_tokens(tokens);
+        }
+        upstream
+    }
+}

@@ -1,0 +1,283 @@
+//! The data: the only file to change when a provider changes its models or prices.
+//!
+//! A model stands where it is to be asked in its provider's fallback order. One that is retired stays, so that a file that
+//! still names it can be told so. `price` takes millionths of a US dollar for a million tokens.
+
+use super::preset::{Listed, ModelPreset, ProviderPreset, Service};
+use crate::{signal::Dialect, upstream::Provider};
+
+/// Whom to turn to, by who is asked first.
+pub(super) const FALLBACK_ORDERS: [[&str; 3]; 3] = [
+    ["groq", "openai", "anthropic"],
+    ["openai", "anthropic", "groq"],
+    ["anthropic", "openai", "groq"],
+];
+
+/// Base URLs and names of variables: as the providers' documentation had them in October 2025, and not looked up since.
+pub(super) const PROVIDERS: &[ProviderPreset] = &[
+    own("openai", Provider::openai, Some("OPENAI_API_KEY"), OPENAI),
+    own("groq", Provider::groq, Some("GROQ_API_KEY"), GROQ),
+    own(
+        "anthropic",
+        Provider::anthropic,
+        Some("ANTHROPIC_API_KEY"),
+        ANTHROPIC,
+    ),
+    own("gemini", Provider::gemini, Some("GEMINI_API_KEY"), GEMINI),
+    own("ollama", Provider::ollama, None, &[]),
+    own("vllm", Provider::vllm, None, &[]),
+    ProviderPreset {
+        name: "azure",
+        key_variable: Some("AZURE_OPENAI_API_KEY"),
+        service: Service::PerCustomer,
+        models: &[],
+    },
+    at(
+        "cerebras",
+        "https://api.cerebras.ai/v1",
+        Dialect::Cerebras,
+        "CEREBRAS_API_KEY",
+    ),
+    at(
+        "cohere",
+        "https://api.cohere.ai/compatibility/v1",
+        Dialect::Cohere,
+        "COHERE_API_KEY",
+    ),
+    at(
+        "dashscope",
+        "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        Dialect::DashScope,
+        "DASHSCOPE_API_KEY",
+    ),
+    at(
+        "deepseek",
+        "https://api.deepseek.com/v1",
+        Dialect::DeepSeek,
+        "DEEPSEEK_API_KEY",
+    ),
+    at(
+        "fireworks",
+        "https://api.fireworks.ai/inference/v1",
+        Dialect::Fireworks,
+        "FIREWORKS_API_KEY",
+    ),
+    at(
+        "github",
+        "https://models.github.ai/inference",
+        Dialect::GitHub,
+        "GITHUB_TOKEN",
+    ),
+    at(
+        "huggingface",
+        "https://router.huggingface.co/v1",
+        Dialect::HuggingFace,
+        "HF_TOKEN",
+    ),
+    at(
+        "minimax",
+        "https://api.minimax.io/v1",
+        Dialect::MiniMax,
+        "MINIMAX_API_KEY",
+    ),
+    at(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        Dialect::Mistral,
+        "MISTRAL_API_KEY",
+    ),
+    at(
+        "moonshot",
+        "https://api.moonshot.ai/v1",
+        Dialect::Moonshot,
+        "MOONSHOT_API_KEY",
+    ),
+    at(
+        "nvidia",
+        "https://integrate.api.nvidia.com/v1",
+        Dialect::Nvidia,
+        "NVIDIA_API_KEY",
+    ),
+    at(
+        "openrouter",
+        "https://openrouter.ai/api/v1",
+        Dialect::OpenRouter,
+        "OPENROUTER_API_KEY",
+    ),
+    at(
+        "perplexity",
+        "https://api.perplexity.ai",
+        Dialect::Perplexity,
+        "PERPLEXITY_API_KEY",
+    ),
+    at(
+        "together",
+        "https://api.together.xyz/v1",
+        Dialect::Together,
+        "TOGETHER_API_KEY",
+    ),
+    at("xai", "https://api.x.ai/v1", Dialect::XAi, "XAI_API_KEY"),
+    at(
+        "zhipu",
+        "https://open.bigmodel.cn/api/paas/v4",
+        Dialect::Zhipu,
+        "ZHIPUAI_API_KEY",
+    ),
+];
+
+/// Served models: <https://console.groq.com/docs/models>. Retired ones: <https://console.groq.com/docs/deprecations>.
+const GROQ: &[ModelPreset] = &[
+    model("openai/gpt-oss-120b").context(131_072).costs(
+        150_000,
+        Some(75_000),
+        600_000,
+        "2026-05-27",
+    ),
+    model("openai/gpt-oss-20b")
+        .context(131_072)
+        .costs(75_000, Some(37_500), 300_000, "2026-05-27"),
+    model("llama-3.3-70b-versatile")
+        .context(131_072)
+        .retired("2026-08-16"),
+    model("llama-3.1-70b-versatile").retired("2025-02-12"),
+    model("llama-3.1-8b-instant")
+        .context(131_072)
+        .retired("2026-08-16"),
+    model("mixtral-8x7b-32768")
+        .context(32_768)
+        .retired("2025-03-20"),
+    model("gemma2-9b-it").context(8_192).retired("2026-03-24"),
+];
+
+/// <https://developers.openai.com/api/docs/pricing> and <https://developers.openai.com/api/docs/deprecations>. `gpt-4o` and
+/// `gpt-4o-mini` are to be shut down on 2027-01-14. Prompts above 272,000 tokens cost more from `gpt-5.6` on.
+const OPENAI: &[ModelPreset] = &[
+    model("gpt-6-sol").costs(2_000_000, Some(200_000), 10_000_000, "2026-09-22"),
+    model("gpt-5.6-terra").context(1_050_000).costs(
+        2_000_000,
+        Some(200_000),
+        12_000_000,
+        "2026-08-01",
+    ),
+    model("gpt-6-luna").costs(100_000, Some(10_000), 500_000, "2026-09-22"),
+    model("gpt-5.6-luna")
+        .context(1_050_000)
+        .costs(200_000, Some(20_000), 1_200_000, "2026-08-01"),
+    model("gpt-4o")
+        .context(128_000)
+        .costs(2_500_000, None, 10_000_000, "2026-05-31"),
+    model("gpt-4o-mini")
+        .context(128_000)
+        .costs(150_000, None, 600_000, "2026-05-31"),
+    model("gpt-4-turbo").context(128_000).retired("2026-10-23"),
+    model("gpt-3.5-turbo").context(16_385).retired("2026-10-23"),
+];
+
+/// <https://platform.claude.com/docs/en/about-claude/pricing> and
+/// <https://platform.claude.com/docs/en/about-claude/model-deprecations>.
+const ANTHROPIC: &[ModelPreset] = &[
+    model("claude-opus-5-5")
+        .context(1_000_000)
+        .costs(4_000_000, None, 20_000_000, "2026-10-03"),
+    model("claude-sonnet-5-5").context(1_000_000).costs(
+        2_000_000,
+        Some(100_000),
+        10_000_000,
+        "2026-10-24",
+    ),
+    model("claude-haiku-4-5").context(200_000).costs(
+        1_000_000,
+        Some(100_000),
+        5_000_000,
+        "2026-10-03",
+    ),
+    model("claude-3-5-sonnet-20241022")
+        .context(200_000)
+        .retired("2025-10-28"),
+    model("claude-3-5-haiku-20241022")
+        .context(200_000)
+        .retired("2026-02-19"),
+    model("claude-3-haiku-20240307")
+        .context(200_000)
+        .retired("2026-04-20"),
+];
+
+/// <https://ai.google.dev/gemini-api/docs/pricing>: an introductory price, which is to double on 2027-01-01.
+const GEMINI: &[ModelPreset] = &[model("gemini-3.8-flash").context(1_048_576).costs(
+    750_000,
+    Some(75_000),
+    3_750_000,
+    "2026-09-02",
+)];
+
+const fn own(
+    name: &'static str,
+    make: fn() -> Provider,
+    key_variable: Option<&'static str>,
+    models: &'static [ModelPreset],
+) -> ProviderPreset {
+    ProviderPreset {
+        name,
+        key_variable,
+        service: Service::Own(make),
+        models,
+    }
+}
+
+const fn at(
+    name: &'static str,
+    base_url: &'static str,
+    dialect: Dialect,
+    key_variable: &'static str,
+) -> ProviderPreset {
+    let service = Service::At(base_url, dialect);
+    ProviderPreset {
+        name,
+        key_variable: Some(key_variable),
+        service,
+        models: &[],
+    }
+}
+
+const fn model(name: &'static str) -> ModelPreset {
+    ModelPreset {
+        name,
+        context_tokens: None,
+        retired: None,
+        listed: None,
+    }
+}
+
+impl ModelPreset {
+    const fn context(self, tokens: u64) -> Self {
+        Self {
+            context_tokens: Some(tokens),
+            ..self
+        }
+    }
+
+    const fn costs(
+        self,
+        input: u64,
+        cached_input: Option<u64>,
+        output: u64,
+        on: &'static str,
+    ) -> Self {
+        Self {
+            listed: Some(Listed {
+                input,
+                cached_input,
+                output,
+                on,
+            }),
+            ..self
+        }
+    }
+
+    const fn retired(self, on: &'static str) -> Self {
+        Self {
+            retired: Some(on),
+            ..self
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! A stack as its users see it, over a client that is a closure.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+use tower::{Service, ServiceExt, service_fn};
+use tower_layer::Layer;
+
+use super::Stack;
+use crate::{
+    clock::{Clock, ManualClock},
+    error::{BoxError, Error},
+    observe::Event,
+    outcome::{Failure, FailureKind},
+    rate_limit::{Limit, Quota, RateLimiter},
+    request::Scope,
+    upstream::Provider,
+};
+
+type Answer = Response<Full<Bytes>>;
+
+fn client(
+    seen: Arc<Mutex<Vec<Uri>>>,
+    status: u16,
+) -> impl Service<
+    Request<Full<Bytes>>,
+    Response = Answer,
+    Error = BoxError,
+    Future = impl Future<Output = Result<Answer, BoxError>> + Send,
+> + Clone {
+    service_fn(move |request: Request<Full<Bytes>>| {
+        seen.lock().unwrap().push(request.uri().clone());
+        let answer = Response::builder().status(status).body(Full::default());
+        async move { Ok(answer?) }
+    })
+}
+
+fn request() -> Request<String> {
+    let request = Request::post("http://api.example.com/v1/chat/completions");
+    request.body(r#"{"messages":[]}"#.into()).unwrap()
+}
+
+fn limiter(requests: u64) -> RateLimiter {
+    RateLimiter::new(Quota::new().limit(Limit::requests(requests).per_minute())).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_its_layers_make_shares_one_state() {
+    let seen = Arc::<Mutex<Vec<Uri>>>::default();
+    let stack = Stack::builder()
+        .upstream(Provider::ollama().model("a"))
+        .limiter(limiter(5))
+        .build()
+        .unwrap();
+    for _ in 0..2 {
+        let layer = stack.layer();
+        for _ in 0..2 {
+            let service = layer.layer(client(Arc::clone(&seen), 200));
+            assert_eq!(service.oneshot(request()).await.unwrap().status(), 200);
+        }
+    }
+    assert_eq!(stack.limiter().status("ollama/a").limits[0].used, 4);
+    assert_eq!(stack.breaker().metrics("ollama/a").unwrap().calls, 4);
+    assert_eq!(seen.lock().unwrap().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_upstreams_are_asked_in_their_order_and_without_any_a_request_goes_where_it_says() {
+    let seen = Arc::<Mutex<Vec<Uri>>>::default();
+    let stack = Stack::builder()
+        .upstream(Provider::ollama().model("a"))
+        .upstream(Provider::vllm().model("b"))
+        .retry(crate::RetryPolicy::llm().max_attempts(1))
+        .build()
+        .unwrap();
+    let error = stack
+        .layer()
+        .layer(client(Arc::clone(&seen), 503))
+        .oneshot(request())
+        .await;
+    assert!(matches!(error, Err(Error::Exhausted(_))), "{error:?}");
+    let nobody = Stack::builder().build().unwrap();
+    let answer = nobody
+        .layer()
+        .layer(client(Arc::clone(&seen), 200))
+        .oneshot(request())
+        .await;
+    assert_eq!(answer.unwrap().status(), 200);
+    let hosts: Vec<String> = seen.lock().unwrap().iter().map(Uri::to_string).collect();
+    assert_eq!(
+        hosts,
+        [
+            "http://localhost:11434/v1/chat/completions",
+            "http://localhost:8000/v1/chat/completions",
+            "http://api.example.com/v1/chat/completions"
+        ]
+    );
+    assert_eq!(stack.cooldowns().list().len(), 2);
+}
+
+#[tokio::test]
+async fn one_clock_and_one_observer_serve_all_layers() {
+    let (clock, told) = (ManualClock::new(), Arc::new(AtomicU32::new(0)));
+    let counter = told.clone();
+    let stack = Stack::builder()
+        .upstream(Provider::ollama().model("a"))
+        .upstream(Provider::vllm().model("b"))
+        .clock(clock.clone())
+        .observe(move |_: &Event<'_>| {
+            counter.fetch_add(1, Relaxed);
+        })
+        .build()
+        .unwrap();
+    let upstream = Provider::ollama().model("a");
+    let failure = Failure::new(FailureKind::RateLimited).with_retry_after(Duration::from_secs(9));
+    stack.cooldowns().cool(&upstream, &failure);
+    stack.limiter().pause("ollama/a", Duration::from_secs(9));
+    stack.breaker().force_open("ollama/a");
+    clock.advance(Duration::from_secs(4));
+    let left = Some(Duration::from_secs(5));
+    assert_eq!(stack.cooldowns().remaining(&upstream), left);
+    assert_eq!(stack.limiter().status("ollama/a").paused, left);
+    assert!(told.load(Relaxed) >= 2);
+}
+
+/// A folder of its own, gone when the test has ended.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let name = format!("tower-upstream-stack-{:016x}", fastrand::u64(..));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn restarted(clock: &ManualClock, models: &[&str]) -> Stack {
+    let builder = Stack::builder().clock(clock.clone());
+    let limiters = [limiter(10), limiter(3).scope(Scope::All)];
+    let builder = limiters.into_iter().fold(builder, |builder, limiter| {
+        builder.limiter(limiter.clock(clock.clone()))
+    });
+    let upstreams = models.iter().map(|model| Provider::ollama().model(*model));
+    let builder = upstreams.fold(builder, |builder, upstream| builder.upstream(upstream));
+    builder.build().unwrap()
+}
+
+#[tokio::test]
+async fn limits_and_cooldowns_survive_a_restart_by_the_wall_clock() {
+    let folder = Folder::new();
+    let file = folder.0.join("state.json");
+    let clock = ManualClock::new();
+    let before = restarted(&clock, &["a", "b", "gone"]);
+    assert!(before.load(&file).unwrap_err().is_not_found());
+    let seen = Arc::<Mutex<Vec<Uri>>>::default();
+    let service = before.layer().layer(client(Arc::clone(&seen), 200));
+    service.oneshot(request()).await.unwrap();
+    for (model, account_wide) in [("a", false), ("gone", false), ("b", true)] {
+        let seconds = if account_wide { 30 } else { 60 };
+        let mut failure = Failure::new(FailureKind::Overloaded);
+        failure = failure.with_retry_after(Duration::from_secs(seconds));
+        failure.account_wide = account_wide;
+        before
+            .cooldowns()
+            .cool(&Provider::ollama().model(model), &failure);
+    }
+    before.save(&file).unwrap();
+
+    let later = ManualClock::starting_at(clock.wall() + Duration::from_secs(20));
+    let after = restarted(&later, &["a", "b"]);
+    after.load(&file).unwrap();
+    assert_eq!(after.limiter().status("ollama/a").limits[0].used, 1);
+    assert_eq!(after.limiters()[1].status("").limits[0].used, 1);
+    let list = after.cooldowns().list();
+    let list: Vec<_> = list
+        .iter()
+        .map(|entry| {
+            (
+                &*entry.key,
+                entry.account_wide,
+                entry.kind,
+                entry.remaining.as_secs(),
+            )
+        })
+        .collect();
+    let kind = FailureKind::Overloaded;
+    assert_eq!(
+        list,
+        [("ollama", true, kind, 10), ("ollama/a", false, kind, 40)]
+    );
+}
+
+#[test]
+fn a_wall_clock_that_has_gone_back_makes_no_cooldown_longer() {
+    let folder = Folder::new();
+    let file = folder.0.join("state.json");
+    let clock = ManualClock::new();
+    let before = restarted(&clock, &["a", "b"]);
+    let failure = Failure::new(FailureKind::Overloaded).with_retry_after(Duration::from_secs(60));
+    let upstream = Provider::ollama().model("a");
+    before.cooldowns().cool(&upstream, &failure);
+    before.save(&file).unwrap();
+    let earlier = ManualClock::starting_at(clock.wall() - Duration::from_secs(3_600));
+    let after = restarted(&earlier, &["a", "b"]);
+    after.load(&file).unwrap();
+    let left = after.cooldowns().remaining(&upstream);
+    assert_eq!(left, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn a_file_that_cannot_be_right_changes_nothing_and_the_error_names_the_place() {
+    let folder = Folder::new();
+    let file = folder.0.join("state.json");
+    let clock = ManualClock::new();
+    let stack = restarted(&clock, &["a"]);
+    stack.limiter().pause("ollama/a", Duration::from_secs(50));
+    stack.save(&file).unwrap();
+    let good = std::fs::read_to_string(&file).unwrap();
+    for (from, to, wanted) in [
+        ("tower-upstream stack", "another", "expected the format"),
+        (
+            r#""version":1,"saved"#,
+            r#""version":7,"saved"#,
+            "version 7 is newer than this crate reads (1)",
+        ),
+        (
+            r#""cooldowns":[]"#,
+            r#""cooldowns":[{"key":"a","kind":"bored","until":1}]"#,
+            "cooldowns[0].kind: expected a kind of failure, such as \"rate_limited\", found \"bored\"",
+        ),
+        (
+            r#""scope":"all""#,
+            r#""scope":"host""#,
+            "scope: its keys are by \"host\", this limiter's by \"all\"",
+        ),
+        (
+            "\"keys\":[
+]",
+            "\"keys\":[7]",
+            "limiters[1]: keys[0]: expected an object, found 7",
+        ),
+        (r#""limiters":["#, r#""limiter":["#, "limiters: is missing"),
+    ] {
+        assert!(good.contains(from), "{from} in {good}");
+        std::fs::write(&file, good.replacen(from, to, 1)).unwrap();
+        let fresh = restarted(&clock, &["a"]);
+        let error = fresh.load(&file).unwrap_err().to_string();
+        assert!(
+            error.contains(wanted) && error.contains("state.json"),
+            "{error}"
+        );
+        assert_eq!(fresh.limiter().keys().len(), 0, "{wanted}");
+    }
+    std::fs::write(&file, &good).unwrap();
+    let one = Stack::builder().limiter(limiter(1)).build().unwrap();
+    let error = one.load(&file).unwrap_err().to_string();
+    assert!(
+        error.contains("limiters: expected those of 1 limiters, found 2"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_was_understood_is_told_in_words_and_without_keys() {
+    let groq = Provider::groq().key("gsk_not_to_be_told").unwrap();
+    let quota = Quota::new().limit(Limit::tokens(6_000).per_minute());
+    let stack = Stack::builder()
+        .upstream(groq.model("openai/gpt-oss-20b").quota(quota).unwrap())
+        .upstream(groq.model("mixtral-8x7b-32768"))
+        .upstream(Provider::ollama().model("llama3.2"))
+        .build()
+        .unwrap();
+    assert_eq!(
+        stack.explain(),
+        "\
+upstreams:
+  1. groq/openai/gpt-oss-20b, at https://api.groq.com/openai/v1
+     key: set in the program
+     quota: 6000 tokens per minute
+     price: 0.075 a million tokens in (0.0375 out of a cache), 0.30 out, as listed on 2026-05-27
+     context: 131072 tokens
+  2. groq/mixtral-8x7b-32768, at https://api.groq.com/openai/v1
+     key: set in the program
+     context: 32768 tokens
+     beware: the provider served this model no longer on 2025-03-20
+  3. ollama/llama3.2, at http://localhost:11434/v1
+     key: none
+fallback:
+  asked as they are listed
+  cools down for as long as an upstream asks, else 5 minutes
+  who would wait in line for more than 2s is served by the next, where that is sooner
+  fails at once when all are cooling down
+retry:
+  3 attempts, after waits of 1s, each 2 times the last, up to 30s, with full jitter
+  an upstream's own wait is heeded up to 1 minute, or 2s while others could be asked
+  a POST is repeated like any other request
+  all requests share 500 tokens for retries, 5 each, 10 after a timeout
+circuit breaker:
+  opens after 5 failures in a row, or 50 % failures over the last 1 minute, of at least 10 calls
+  for 1 minute, 2 times as long after each failed probe, up to 10 minutes
+  closes after 3 good probes, 3 at a time
+rate limit:
+  each upstream: no limits of its own; waits of up to 90s
+"
+    );
+    let off = Stack::builder()
+        .retry(crate::RetryPolicy::llm().max_attempts(1))
+        .circuit_breaker(crate::CircuitBreakerPolicy::never())
+        .build()
+        .unwrap();
+    assert!(
+        off.explain()
+            .starts_with("upstreams: none; requests go where they say\nretry:\n  off")
+    );
+    assert!(off.explain().contains("circuit breaker:\n  off"));
+}
+
+#[test]
+fn a_setting_that_cannot_work_is_named() {
+    let error = Stack::builder()
+        .retry(crate::RetryPolicy::llm().max_attempts(0))
+        .build();
+    assert_eq!(error.unwrap_err().setting(), "max_attempts");
+    let [one, other] = ["k1", "k2"].map(|key| Provider::groq().key(key).unwrap());
+    let twice = Stack::builder()
+        .upstream(one.model("a"))
+        .upstream(other.model("a"));
+    assert_eq!(twice.build().unwrap_err().setting(), "chain");
+}
