@@ -1,6 +1,7 @@
 //! State by key, for a million of them: made when a key is first seen, gone when it is idle.
 
 mod holds;
+mod spot;
 
 use std::{
     hash::BuildHasher,
@@ -11,8 +12,9 @@ use std::{
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::sync::{AtomicUsize, Mutex, MutexGuard};
-pub(crate) use holds::Hold;
 use holds::Holds;
+use spot::SHARDS;
+pub(crate) use {holds::Hold, spot::Spot};
 
 /// One `T` for each key.
 ///
@@ -36,10 +38,6 @@ pub(crate) struct Keys<T> {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Apart<T>(T);
-
-/// Where the state of a key stands. In one number, for it is carried along with every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spot(u32);
 
 /// The state of a key, for as long as its lock is held.
 #[derive(Debug)]
@@ -70,9 +68,6 @@ struct Entry<T> {
 
 /// The key under which those share one state that are beyond the bound.
 pub(crate) const OTHERS: &str = "(others)";
-
-/// So many that threads seldom meet in one, so few that an empty limiter is small. In models they are to meet.
-const SHARDS: usize = if cfg!(all(test, shuttle)) { 2 } else { 32 };
 
 /// The entry of a key that has none.
 const NOWHERE: u32 = u32::MAX;
@@ -239,20 +234,6 @@ impl<T> Keys<T> {
     /// Whether a new key finds room only where another is idle.
     pub(crate) fn is_full(&self) -> bool {
         self.len() >= self.max
-    }
-}
-
-impl Spot {
-    fn new(shard: usize, entry: u32) -> Self {
-        Self(entry * SHARDS as u32 + shard as u32)
-    }
-
-    fn shard(self) -> usize {
-        self.0 as usize % SHARDS
-    }
-
-    fn entry(self) -> u32 {
-        self.0 / SHARDS as u32
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{OnceLock, atomic::Ordering};
 
-use super::{SHARDS, Spot};
+use super::spot::{SHARDS, Spot};
 use crate::sync::AtomicU32;
 
 /// For each spot, how often it was ever held, and how many of those holds have ended, both modulo 2^31.
