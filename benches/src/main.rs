@@ -12,13 +12,18 @@
 //! ```
 //!
 //! A row of `signal` is the median over batches, and the range from the fastest to the slowest; the last column counts
-//! allocations. Rows of `rate_limit` are timed in turn and say what they measure. Set-up is not timed. The machine should
 //! be idle.
 
 mod allocations;
 mod answers;
+mod footprint;
 mod harness;
+mod instructions;
+mod process;
+mod race;
 mod rate_limit;
+mod requests;
+mod rounds;
 mod signal;
 
 use std::process::ExitCode;

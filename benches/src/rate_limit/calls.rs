@@ -11,15 +11,15 @@ use tower_resilience_ratelimiter::WindowType;
 use tower_service::Service;
 use tower_upstream::{Limit, Quota, Scope};
 
-use super::{
-    peers::{
-        KeyedGovernor, PLENTY, by_tenant, governed, governor, governor_of, limited, limiter, ours,
-        resilience, tower,
-    },
+use super::peers::{
+    KeyedGovernor, PLENTY, by_tenant, governed, governor, governor_of, limited, limiter, ours,
+    resilience, tower,
+};
+use crate::{
+    harness::Bench,
     requests::{Inner, Requests, call},
     rounds::Rounds,
 };
-use crate::harness::Bench;
 
 pub fn run(bench: &Bench) {
     unkeyed(bench);

@@ -1,52 +1,15 @@
-//! Instructions a call, which do not depend on how busy the machine is. Those of governor swing by a hundred or two, for its
-//! clock tunes itself for as long as it takes.
+//! Instructions a call. Those of governor swing by a hundred or two, for its clock tunes itself for as long as it takes.
 
-use std::process::Command;
+use crate::{
+    harness::Bench,
+    instructions::{self, Rows},
+};
 
-use super::process;
-use crate::harness::Bench;
-
-/// Runs each row under valgrind, few times and many times: the difference is what the calls took.
 pub fn run(bench: &Bench) -> Result<(), String> {
-    println!(
-        "\n{:<48}{:>14}{:>8}",
-        "instructions a call", "instructions", "added"
-    );
-    for (base, rows) in ROWS {
-        let bare = count(base)?;
-        println!("{base:<48}{bare:>14.0}");
-        for row in rows.iter().filter(|row| bench.wants(row)) {
-            let all = count(row)?;
-            println!("{row:<48}{all:>14.0}{:>8.0}", all - bare);
-        }
-    }
-    Ok(())
+    instructions::run(bench, "rate_limit", ROWS)
 }
 
-fn count(row: &str) -> Result<f64, String> {
-    let (few, many) = (2_000, 52_000);
-    let difference = collected(row, many)?.saturating_sub(collected(row, few)?);
-    Ok(difference as f64 / f64::from(many - few))
-}
-
-fn collected(row: &str, runs: u32) -> Result<u64, String> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(process::program()?)
-        .args(["rate_limit", "calls", row, &runs.to_string()])
-        .output()
-        .map_err(|error| format!("valgrind: {error}"))?;
-    let report = String::from_utf8_lossy(&output.stderr);
-    let collected = report
-        .lines()
-        .find_map(|line| line.split("Collected : ").nth(1));
-    collected
-        .and_then(|count| count.trim().parse().ok())
-        .ok_or_else(|| format!("valgrind says:\n{report}"))
-}
-
-/// Rows of `calls`, each below the one whose count is subtracted.
-const ROWS: [(&str, &[&str]); 5] = [
+const ROWS: &Rows = &[
     (
         "bare, plain",
         &[

@@ -9,10 +9,7 @@ mod calls;
 mod instructions;
 mod memory;
 mod peers;
-mod process;
 mod queue;
-mod requests;
-mod rounds;
 mod threads;
 mod waiting;
 

@@ -19,7 +19,7 @@ use tower_resilience_ratelimiter::{RateLimiter as Resilience, RateLimiterLayer, 
 use tower_service::Service;
 use tower_upstream::{Limit, Quota, RateLimitLayer, RateLimiter, Scope, rate_limit::RateLimit};
 
-use super::requests::{Inner, Tenant};
+use crate::requests::{Inner, Tenant};
 
 /// More than any of these benches sends.
 pub const PLENTY: u64 = 1_000_000_000_000;

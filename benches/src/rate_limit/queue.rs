@@ -21,11 +21,11 @@ use tower_upstream::{
     rate_limit::RateLimit,
 };
 
-use super::{
-    peers::limited,
+use super::peers::limited;
+use crate::{
+    harness::Bench,
     rounds::{Spread, verdict},
 };
-use crate::harness::Bench;
 
 pub fn run(bench: &Bench) {
     let window = || Limit::tokens(UNDER_WAY as u64).per_minute();

@@ -19,12 +19,8 @@ use tower::{ServiceExt, buffer::Buffer};
 use tower_service::Service;
 use tower_upstream::Limit;
 
-use super::{
-    peers::{WaitingGovernor, limited, ours, resilience_bucket, tower},
-    process,
-    rounds::verdict,
-};
-use crate::harness::Bench;
+use super::peers::{WaitingGovernor, limited, ours, resilience_bucket, tower};
+use crate::{harness::Bench, process, rounds::verdict};
 
 pub fn run(bench: &Bench, runtime: &Runtime) {
     for (callers, rate) in [(1_000, 100), (10_000, 1_000)] {
