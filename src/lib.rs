@@ -99,7 +99,6 @@ mod classify;
 mod config_error;
 mod cost;
 mod instant;
-mod keyed;
 mod keys;
 mod money;
 mod plain_words;
