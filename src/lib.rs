@@ -103,7 +103,6 @@ mod classify;
 mod config_error;
 mod cost;
 mod instant;
-mod keyed;
 mod keys;
 mod money;
 mod period;

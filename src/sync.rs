@@ -7,10 +7,40 @@
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicU32, AtomicUsize},
+    atomic::{AtomicU32, AtomicU64, AtomicUsize},
 };
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicU32, AtomicUsize},
+    atomic::{AtomicU32, AtomicU64, AtomicUsize},
 };
+
+/// The number of this thread, for what each thread has of its own: those that are made one after the other have different
+/// ones.
+#[cfg(not(all(test, shuttle)))]
+#[inline(always)]
+pub(crate) fn thread_number() -> usize {
+    use std::{cell::Cell, sync::atomic::Ordering};
+
+    thread_local! {
+        // Zero until the thread is first asked.
+        static NUMBER: Cell<usize> = const { Cell::new(0) };
+    }
+    #[cold]
+    fn number() -> usize {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        NUMBER.set(number);
+        number
+    }
+    match NUMBER.get() {
+        0 => number(),
+        number => number,
+    }
+}
+
+/// In models each run numbers its threads anew.
+#[cfg(all(test, shuttle))]
+pub(crate) fn thread_number() -> usize {
+    shuttle::thread::current().id().into()
+}

@@ -11,14 +11,16 @@
 //! cargo run --release -p bench -- rate_limit instructions         # instructions a call, counted by valgrind
 //! cargo run --release -p bench -- retry                           # retry, of a call that is not retried, beside its peers
 //! cargo run --release -p bench -- retry instructions              # the same, counted by valgrind
+//! cargo run --release -p bench -- circuit_breaker                 # the breaker beside its peers: calls, threads, memory
 //! ```
 //!
 //! A row of `signal` is the median over batches, and the range from the fastest to the slowest; the last column counts
-//! allocations. Rows of `rate_limit` and `retry` are timed in turn and say what they measure. Set-up is not timed. The machine should
+//! allocations. Rows of `rate_limit`, `retry` and `circuit_breaker` are timed in turn and say what they measure. Set-up is not timed. The machine should
 //! be idle.
 
 mod allocations;
 mod answers;
+mod circuit_breaker;
 mod footprint;
 mod harness;
 mod instructions;
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
             signal::run(&bench(rows));
             Ok(())
         }
+        ["circuit_breaker"] => circuit_breaker::run("", &bench(&[])),
+        ["circuit_breaker", part, ref rows @ ..] => circuit_breaker::run(part, &bench(rows)),
         ["rate_limit"] => rate_limit::run("", &bench(&[])),
         ["rate_limit", part, ref rows @ ..] => rate_limit::run(part, &bench(rows)),
         ["retry"] => retry::run("", &bench(&[])),
@@ -64,5 +68,6 @@ fn bench(rows: &[&str]) -> Bench {
 }
 
 const USAGE: &str = "usage: bench signal [part of a name] [runs]
+       bench circuit_breaker [part] [part of a name] [runs]
        bench rate_limit [part] [part of a name] [runs]
        bench retry [part] [part of a name] [runs]";

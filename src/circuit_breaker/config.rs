@@ -1,12 +1,15 @@
 //! When a circuit opens, for how long, and what closes it again.
 
+mod check;
+
 use std::time::Duration;
 
-use crate::config_error::ConfigError;
+use super::decision::Verdict;
 
 /// When a circuit opens, for how long, and what closes it again.
 ///
-/// Any of the rules that are set opens the circuit.
+/// Any of the rules that are set opens the circuit: [failures in a row](Self::consecutive_failures), the
+/// [share of failures](Self::failure_rate), the [share of slow calls](Self::slow_call_rate).
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,31 +25,38 @@ use crate::config_error::ConfigError;
 #[derive(Clone, Debug, PartialEq)]
 pub struct CircuitBreakerPolicy {
     pub(super) consecutive_failures: Option<u32>,
-    pub(super) failure_rate: Option<FailureRate>,
+    pub(super) failure_rate: Option<f64>,
+    pub(super) slow_calls: Option<SlowCalls>,
+    pub(super) window: Over,
+    pub(super) minimum_calls: u32,
+    pub(super) rate_limited: Verdict,
+    pub(super) dropped_after: Option<Duration>,
     pub(super) open_for: Duration,
     pub(super) open_growth: f64,
     pub(super) open_max: Duration,
     pub(super) jitter: f64,
     pub(super) probes: u32,
     pub(super) successes: u32,
+    pub(super) probe_failure_rate: Option<f64>,
     pub(super) probe_timeout: Option<Duration>,
+    pub(super) ramp: Duration,
     pub(super) seed: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct FailureRate {
+pub(super) struct SlowCalls {
     pub(super) rate: f64,
-    pub(super) minimum_calls: u32,
-    pub(super) over: Over,
+    pub(super) longer_than: Duration,
 }
 
-/// What a failure rate looks back over.
+/// What the rates look back over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Over {
-    /// The last so many calls, at most [`MAX_CALLS`].
+    /// The last so many calls, 1 to [`MAX_CALLS`].
     Calls(u32),
-    /// The calls of the last while, counted in tenths of it.
+    /// The calls of the last while, longer than zero, counted in tenths of it: none counts for longer than that, and each for
+    /// at least nine tenths of it.
     Time(Duration),
 }
 
@@ -59,13 +69,20 @@ impl CircuitBreakerPolicy {
         Self {
             consecutive_failures: None,
             failure_rate: None,
+            slow_calls: None,
+            window: Over::Time(Duration::from_secs(60)),
+            minimum_calls: 10,
+            rate_limited: Verdict::Ignore,
+            dropped_after: None,
             open_for: Duration::from_secs(60),
             open_growth: 2.0,
             open_max: Duration::from_secs(600),
             jitter: 0.1,
             probes: 3,
             successes: 3,
+            probe_failure_rate: None,
             probe_timeout: None,
+            ramp: Duration::ZERO,
             seed: None,
         }
     }
@@ -77,27 +94,53 @@ impl CircuitBreakerPolicy {
         self
     }
 
-    /// Opens when the share of failures reaches `rate`, above 0.0 and at most 1.0, looking back over the last calls or
-    /// the last while. See [`minimum_calls`](Self::minimum_calls). Default: 0.5 over 60 s.
+    /// Opens when the share of failures reaches `rate`, above 0.0 and at most 1.0, among the calls of the
+    /// [window](Self::window). Default: 0.5.
     #[must_use]
-    pub fn failure_rate(mut self, rate: f64, over: Over) -> Self {
-        let minimum_calls = self
-            .failure_rate
-            .map_or(MINIMUM_CALLS, |rule| rule.minimum_calls);
-        self.failure_rate = Some(FailureRate {
-            rate,
-            minimum_calls,
-            over,
-        });
+    pub fn failure_rate(mut self, rate: f64) -> Self {
+        self.failure_rate = Some(rate);
         self
     }
 
-    /// Looks at the failure rate only once the window holds this many calls, at least 1. Default: 10.
+    /// Opens when the share of slow calls reaches `rate`, above 0.0 and at most 1.0, among the calls of the
+    /// [window](Self::window). A call is slow when the head of its response, or its error, took longer than `longer_than`: how
+    /// long a body takes depends on who reads it. A probe that is slow has failed. Default: none.
+    #[must_use]
+    pub fn slow_call_rate(mut self, rate: f64, longer_than: Duration) -> Self {
+        self.slow_calls = Some(SlowCalls { rate, longer_than });
+        self
+    }
+
+    /// What the rates look back over. Default: 60 s.
+    #[must_use]
+    pub fn window(mut self, window: Over) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// Looks at the rates only once the window holds this many calls, at least 1. Default: 10.
     #[must_use]
     pub fn minimum_calls(mut self, calls: u32) -> Self {
-        if let Some(rule) = &mut self.failure_rate {
-            rule.minimum_calls = calls;
-        }
+        self.minimum_calls = calls;
+        self
+    }
+
+    /// What a rate limit of the upstream (429) counts as. [`Verdict::Degraded`] is the way of
+    /// [Linkerd](https://linkerd.io/2-edge/reference/circuit-breaking/). Default: [`Verdict::Ignore`], for it is the rate
+    /// limiter's business.
+    #[must_use]
+    pub fn rate_limited(mut self, verdict: Verdict) -> Self {
+        self.rate_limited = verdict;
+        self
+    }
+
+    /// Counts a call as a failure that its caller dropped before the head of its response came, when it had been under way
+    /// for so long; zero for each that was polled. Set it below a timeout that stands outside. One that
+    /// [`RetryPolicy::attempt_timeout`](crate::RetryPolicy::attempt_timeout) cuts off is a failure anyway. Default: never,
+    /// for a caller who goes says nothing of the upstream.
+    #[must_use]
+    pub fn dropped_after(mut self, time: Duration) -> Self {
+        self.dropped_after = Some(time);
         self
     }
 
@@ -109,7 +152,7 @@ impl CircuitBreakerPolicy {
         self
     }
 
-    /// Multiplies the open time by `factor`, at least 1.0, for each time that a probe failed, up to `max`. The growth ends
+    /// Multiplies the open time by `factor`, at least 1.0, each time that probes have failed, up to `max`. The growth ends
     /// when the circuit closes. Default: 2.0, up to 10 min.
     #[must_use]
     pub fn open_growth(mut self, factor: f64, max: Duration) -> Self {
@@ -140,92 +183,70 @@ impl CircuitBreakerPolicy {
         self
     }
 
-    /// When probes have held every slot for so long without a verdict, new ones may pass. Default: the open time.
+    /// Judges probes together, as [resilience4j](https://resilience4j.readme.io/docs/circuitbreaker) does: once as many as
+    /// [`successes`](Self::successes) have ended, the circuit opens again when the share of failures among them reaches
+    /// `rate`, above 0.0 and at most 1.0, and closes otherwise. Default: the first probe that fails opens it again, which is
+    /// the least load on an upstream that is not well.
+    #[must_use]
+    pub fn probe_failure_rate(mut self, rate: f64) -> Self {
+        self.probe_failure_rate = Some(rate);
+        self
+    }
+
+    /// When probes have held every place for so long without a verdict, new ones may pass; longer than zero. Default: the
+    /// open time.
     #[must_use]
     pub fn probe_timeout(mut self, timeout: Duration) -> Self {
         self.probe_timeout = Some(timeout);
         self
     }
 
-    /// Makes the jitter repeatable.
+    /// Lets traffic back over this time when probes have closed the circuit: after a time `t` of it, the share
+    /// `max(0.1, t / time)` of the calls passes, evenly spread, as in
+    /// [Envoy](https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/load_balancing/slow_start)'s slow
+    /// start. Default: zero, so that all pass at once.
+    #[must_use]
+    pub fn ramp(mut self, time: Duration) -> Self {
+        self.ramp = time;
+        self
+    }
+
+    /// Makes the jitter repeatable, for keys that are first seen in the same order.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let at_least_one = |setting, value: u32| match value {
-            0 => Err(ConfigError::new(setting, value, "at least 1")),
-            _ => Ok(()),
-        };
-        let longer_than_zero = |setting, value: Duration| match value {
-            Duration::ZERO => Err(ConfigError::new(setting, "0s", "longer than zero")),
-            _ => Ok(()),
-        };
-        if let Some(failures) = self.consecutive_failures {
-            at_least_one("consecutive_failures", failures)?;
-        }
-        if let Some(rule) = self.failure_rate {
-            at_least_one("minimum_calls", rule.minimum_calls)?;
-            if !(rule.rate > 0.0 && rule.rate <= 1.0) {
-                return Err(ConfigError::new(
-                    "failure_rate",
-                    rule.rate,
-                    "above 0.0 and at most 1.0",
-                ));
-            }
-            match rule.over {
-                Over::Time(time) => longer_than_zero("failure_rate over time", time)?,
-                Over::Calls(calls) if calls == 0 || calls > MAX_CALLS => {
-                    return Err(ConfigError::new(
-                        "failure_rate over calls",
-                        calls,
-                        "1 to 65536",
-                    ));
-                }
-                Over::Calls(calls) if calls < rule.minimum_calls => {
-                    return Err(ConfigError::new(
-                        "minimum_calls",
-                        rule.minimum_calls,
-                        "no more than the calls that the window holds",
-                    ));
-                }
-                Over::Calls(_) => {}
-            }
-        }
-        longer_than_zero("open_for", self.open_for)?;
-        if !(self.open_growth >= 1.0 && self.open_growth.is_finite()) {
-            return Err(ConfigError::new(
-                "open_growth",
-                self.open_growth,
-                "at least 1.0",
-            ));
-        }
-        if self.open_max < self.open_for {
-            return Err(ConfigError::new(
-                "open_growth",
-                format!("{:?}", self.open_max),
-                "a maximum that is not below `open_for`",
-            ));
-        }
-        if !(0.0..=1.0).contains(&self.jitter) {
-            return Err(ConfigError::new("jitter", self.jitter, "0.0 to 1.0"));
-        }
-        at_least_one("probes", self.probes)?;
-        at_least_one("successes", self.successes)?;
-        longer_than_zero("probe_timeout", self.probe_timeout.unwrap_or(self.open_for))
+    /// Whether a rule looks back over the window.
+    pub(super) fn has_rates(&self) -> bool {
+        self.failure_rate.is_some() || self.slow_calls.is_some()
+    }
+
+    /// Whether the end of every call, also of a good one, is to be told with its time.
+    pub(super) fn is_timed(&self) -> bool {
+        self.has_rates() && matches!(self.window, Over::Time(_))
+    }
+
+    /// Whether it matters how long a call has been under way.
+    pub(super) fn asks_how_long(&self) -> bool {
+        self.slow_calls.is_some() || self.dropped_after.is_some()
     }
 
     /// How long what a call told is of use.
     pub(super) fn memory(&self) -> Duration {
-        match self.failure_rate.map(|rule| rule.over) {
-            Some(Over::Time(time)) => time.max(self.open_max),
-            Some(Over::Calls(_)) | None => self.open_max,
+        match self.window {
+            Over::Time(time) if self.has_rates() => time.max(self.open_max),
+            _ => self.open_max,
         }
     }
 
-    /// The open time of an episode in which so many probes have failed, drawn with jitter.
+    /// The time that probes have until others may pass beside them.
+    pub(super) fn probe_time(&self) -> Duration {
+        self.probe_timeout.unwrap_or(self.open_for)
+    }
+
+    /// The open time of an episode in which so many rounds of probes have failed, drawn with jitter.
     pub(super) fn open_time(&self, failed_episodes: u32, random: &mut fastrand::Rng) -> Duration {
         let exponent = i32::try_from(failed_episodes).unwrap_or(i32::MAX);
         let grown = self.open_for.as_secs_f64() * self.open_growth.powi(exponent);
@@ -238,93 +259,6 @@ impl CircuitBreakerPolicy {
 /// Opens on 5 failures in a row, or on half of at least 10 calls within 60 s.
 impl Default for CircuitBreakerPolicy {
     fn default() -> Self {
-        Self::never()
-            .consecutive_failures(5)
-            .failure_rate(0.5, Over::Time(Duration::from_secs(60)))
-    }
-}
-
-const MINIMUM_CALLS: u32 = 10;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_that_cannot_work_are_named_with_their_value() {
-        let policy = CircuitBreakerPolicy::default;
-        let second = Duration::from_secs(1);
-        for (bad, setting, value) in [
-            (
-                policy().consecutive_failures(0),
-                "consecutive_failures",
-                "0",
-            ),
-            (
-                policy().failure_rate(0.0, Over::Calls(10)),
-                "failure_rate",
-                "0",
-            ),
-            (
-                policy().failure_rate(f64::NAN, Over::Calls(10)),
-                "failure_rate",
-                "NaN",
-            ),
-            (
-                policy().failure_rate(50.0, Over::Calls(10)),
-                "failure_rate",
-                "50",
-            ),
-            (
-                policy().failure_rate(0.5, Over::Calls(0)),
-                "failure_rate over calls",
-                "0",
-            ),
-            (
-                policy().failure_rate(0.5, Over::Calls(5)),
-                "minimum_calls",
-                "10",
-            ),
-            (
-                policy().failure_rate(0.5, Over::Time(Duration::ZERO)),
-                "failure_rate over time",
-                "0s",
-            ),
-            (policy().minimum_calls(0), "minimum_calls", "0"),
-            (policy().open_for(Duration::ZERO), "open_for", "0s"),
-            (policy().open_growth(0.5, second), "open_growth", "0.5"),
-            (policy().open_growth(2.0, second), "open_growth", "1s"),
-            (policy().jitter(-0.1), "jitter", "-0.1"),
-            (policy().probes(0), "probes", "0"),
-            (policy().successes(0), "successes", "0"),
-            (
-                policy().probe_timeout(Duration::ZERO),
-                "probe_timeout",
-                "0s",
-            ),
-        ] {
-            let error = bad.check().unwrap_err();
-            assert_eq!((error.setting(), error.value()), (setting, value));
-        }
-        assert_eq!(policy().check(), Ok(()));
-    }
-
-    #[test]
-    fn the_open_time_grows_to_its_maximum_and_not_past_it() {
-        let policy = CircuitBreakerPolicy::default();
-        let mut random = fastrand::Rng::with_seed(7);
-        for (episodes, base) in [(0, 60.0), (1, 120.0), (3, 480.0)] {
-            let time = policy.open_time(episodes, &mut random).as_secs_f64();
-            assert!(
-                (base..=base * 1.1).contains(&time),
-                "{time} after {episodes}"
-            );
-        }
-        for episodes in [4, 40, u32::MAX] {
-            assert_eq!(
-                policy.open_time(episodes, &mut random),
-                Duration::from_secs(600)
-            );
-        }
+        Self::never().consecutive_failures(5).failure_rate(0.5)
     }
 }

@@ -14,27 +14,48 @@ pub enum CircuitState {
     HalfOpen,
     /// Calls are refused until the circuit is reset.
     ForcedOpen,
-    /// Calls pass and nothing is counted.
+    /// Calls pass and are counted, and nothing opens the circuit until it is reset.
+    ForcedClosed,
+    /// Calls pass and nothing is counted until the circuit is reset.
     Disabled,
 }
 
-/// What a call tells about the health of its upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+/// What a call tells of the health of its upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The upstream is well.
     Success,
+    /// It is not.
     Failure,
+    /// It works but is full. Counts as a failure in the rate and fails a probe, but neither adds to the failures in a row
+    /// nor ends them.
+    Degraded,
+    /// Nothing: the call counts nowhere, and a probe gives its place back.
     Ignore,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    pub(super) verdict: Verdict,
+    /// Whether it was slower than the policy allows.
+    pub(super) is_slow: bool,
+    /// How long the upstream asked to be left alone.
+    pub(super) hint: Option<Duration>,
 }
 
 /// The right to make one call, and to tell its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
-    pub(super) epoch: u64,
-    /// The round whose slot a probe holds; zero for others.
-    pub(super) round: u64,
+    /// The state that admitted the call, by its number. Results of another change nothing; the number comes again after four
+    /// billion changes of state, when no call is left that is so old.
+    pub(super) epoch: u32,
+    /// The round whose place a probe holds; zero for others.
+    pub(super) round: u32,
 }
 
-/// A refusal: what opened the circuit, and when to come back.
+/// A refusal: what the reason is, and when to come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) reason: &'static str,
@@ -48,6 +69,11 @@ pub(super) enum Transition {
         wait: Option<Duration>,
         reason: &'static str,
     },
-    HalfOpened,
-    Closed,
+    HalfOpened {
+        reason: &'static str,
+    },
+    Closed {
+        reason: &'static str,
+    },
+    Disabled,
 }

@@ -10,7 +10,7 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::admission::{Admission, GoodHead};
+use super::admission::{Admission, GoodHead, Unwound};
 use crate::{
     body::Tracked,
     error::{BoxError, Error},
@@ -21,38 +21,27 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
-        step: Step<F>,
-    }
-}
-
-pin_project! {
-    #[project = StepProjection]
-    #[derive(Debug)]
-    enum Step<F> {
-        Admitted {
-            #[pin]
-            call: F,
-            admission: Option<Admission>,
-        },
-        Refused {
-            error: Option<Error>,
-        },
+        call: Option<F>,
+        admission: Option<Admission>,
+        refusal: Option<Error>,
     }
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn admitted(call: F, admission: Admission) -> Self {
+    #[inline(always)]
+    pub(super) fn admitted(call: F, admission: Option<Admission>) -> Self {
         Self {
-            step: Step::Admitted {
-                call,
-                admission: Some(admission),
-            },
+            call: Some(call),
+            admission,
+            refusal: None,
         }
     }
 
-    pub(super) fn refused(error: Error) -> Self {
+    pub(super) fn refused(refusal: Error) -> Self {
         Self {
-            step: Step::Refused { error: Some(error) },
+            call: None,
+            admission: None,
+            refusal: Some(refusal),
         }
     }
 }
@@ -66,18 +55,29 @@ where
     type Output = Result<Response<Tracked<B, GoodHead>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().step.project() {
-            StepProjection::Admitted { call, admission } => {
-                let watched = admission.as_mut().expect(POLLED);
-                let result = ready!(watched.watch(|| call.poll(cx))).map_err(Error::from_service);
-                let mut guard = admission
-                    .take()
-                    .and_then(|admission| admission.judge(&result));
-                Poll::Ready(
-                    result.map(|response| response.map(|body| Tracked::guarded(body, &mut guard))),
-                )
+        let this = self.project();
+        let (Some(call), admission) = (this.call.as_pin_mut(), this.admission) else {
+            return Poll::Ready(Err(this.refusal.take().expect(POLLED)));
+        };
+        admission.as_mut().expect(POLLED).poll();
+        let unwound = Unwound(admission.as_mut().expect(POLLED));
+        let result = call.poll(cx);
+        unwound.forget();
+        match ready!(result) {
+            Ok(response) => {
+                admission.as_mut().expect(POLLED).judge(&response);
+                let mut guard = Admission::good_head(admission);
+                *admission = None;
+                let (head, body) = response.into_parts();
+                let body = Tracked::guarded(body, &mut guard);
+                Poll::Ready(Ok(Response::from_parts(head, body)))
             }
-            StepProjection::Refused { error } => Poll::Ready(Err(error.take().expect(POLLED))),
+            Err(error) => {
+                let error = Error::from_service(error);
+                admission.as_mut().expect(POLLED).judge_error(&error);
+                *admission = None;
+                Poll::Ready(Err(error))
+            }
         }
     }
 }

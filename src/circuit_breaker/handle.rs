@@ -2,24 +2,30 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
+    admission::Admission,
+    circuits::{Asked, Circuits},
     config::CircuitBreakerPolicy,
-    decision::{CircuitState, Transition},
+    decision::{CircuitState, Verdict},
+    judge::{Answer, Judge},
+    passes::{Found, Passes},
+    settings::Settings,
     state::State,
 };
 use crate::{
-    clock::{Clock, TokioClock},
+    clock::Clock,
     config_error::ConfigError,
-    keyed::Keyed,
-    observe::{Event, Events, Observer},
-    request::{RequestHead, Scope},
+    error::Error,
+    observe::{Events, Observer},
+    request::{Key, RequestHead, Scope},
 };
 
-/// The circuits of all keys. Cheap to clone; clones share them.
+/// The circuits of all keys. Cheap to clone; clones share them. Its setters make a new breaker, without state: call them first,
+/// and clone afterwards.
 ///
 /// ```
 /// use tower_upstream::{CircuitBreaker, CircuitState};
@@ -35,32 +41,38 @@ pub struct CircuitBreaker {
     shared: Arc<Shared>,
 }
 
+/// Passes hold on to the circuits, so the circuits cannot hold on to them.
 struct Shared {
-    policy: CircuitBreakerPolicy,
-    scope: Scope,
-    clock: Arc<dyn Clock>,
-    events: Events,
-    circuits: Keyed<Circuit>,
-}
-
-/// The circuit of one key.
-pub(super) struct Circuit {
-    pub(super) key: Arc<str>,
-    state: Mutex<State>,
+    circuits: Arc<Circuits>,
+    passes: Passes,
 }
 
 /// What a circuit has counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CircuitMetrics {
     /// Where it stands.
     pub state: CircuitState,
-    /// The calls in its window.
+    /// For how long it has stood there.
+    pub since: Duration,
+    /// How long until an open circuit lets a probe through; `None` in other states.
+    pub retry_after: Option<Duration>,
+    /// The calls in its window; none where the policy has no rate, and the window begins anew with each change of state.
     pub calls: u32,
     /// The failures among them.
     pub failures: u32,
-    /// How long until an open circuit lets a probe through.
-    pub retry_after: Option<Duration>,
+    /// The slow calls among them.
+    pub slow: u32,
+    /// The share of failures, 0.0 to 1.0; 0.0 where there are no calls.
+    pub failure_rate: f64,
+    /// The share of slow calls, 0.0 to 1.0; 0.0 where there are no calls.
+    pub slow_call_rate: f64,
+    /// The failures in a row of a closed circuit.
+    pub consecutive_failures: u32,
+    /// How often it has opened by itself since the key was first seen.
+    pub opened: u32,
+    /// How many calls it has refused since then.
+    pub refused: u64,
 }
 
 impl CircuitBreaker {
@@ -71,206 +83,215 @@ impl CircuitBreaker {
     /// When a setting of the policy cannot work; the error names it.
     pub fn new(policy: CircuitBreakerPolicy) -> Result<Self, ConfigError> {
         policy.check()?;
-        Ok(Self::assemble(
-            policy,
-            Scope::Host,
-            Arc::new(TokioClock),
-            Events::default(),
-        ))
+        Ok(Self::from(Settings::new(policy)))
     }
 
     /// A breaker with the same settings, no state, and a circuit for each key of this scope. Default: [`Scope::Host`].
     #[must_use]
     pub fn scope(self, scope: Scope) -> Self {
-        let shared = &self.shared;
-        Self::assemble(
-            shared.policy.clone(),
-            scope,
-            shared.clock.clone(),
-            shared.events.clone(),
-        )
+        self.with(|settings| settings.scope = scope)
     }
 
-    /// A breaker with the same settings, no state, and this clock. Default: [`TokioClock`].
+    /// A breaker with the same settings, no state, and this judge of what comes back: it may know better which answers speak
+    /// against the upstream. Default: [`Answer::verdict`].
+    ///
+    /// Where it says [`Verdict::Success`] to a response, the end of the body decides. It is asked outside of every lock; a call
+    /// of which it panics counts nowhere.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use tower_upstream::{CircuitBreaker, circuit_breaker::Verdict};
+    ///
+    /// // A model that is not there is an upstream that is not well.
+    /// let breaker = CircuitBreaker::default().judge(|answer| match answer.status {
+    ///     Some(StatusCode::NOT_FOUND) => Verdict::Failure,
+    ///     _ => answer.verdict,
+    /// });
+    /// ```
+    #[must_use]
+    pub fn judge(self, judge: impl Fn(&Answer<'_>) -> Verdict + Send + Sync + 'static) -> Self {
+        self.with(|settings| settings.judge = Some(Judge::new(judge)))
+    }
+
+    /// A breaker with the same settings, no state, and at most so many keys that are not idle, at least 1. A key beyond them
+    /// shares one circuit with all others beyond, whose key is `(others)`. Default: 1,000,000.
+    #[must_use]
+    pub fn max_keys(self, keys: usize) -> Self {
+        self.with(|settings| settings.max_keys = keys.max(1))
+    }
+
+    /// A breaker with the same settings, no state, and this clock. Default: [`TokioClock`](crate::clock::TokioClock).
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        let shared = &self.shared;
-        Self::assemble(
-            shared.policy.clone(),
-            shared.scope.clone(),
-            Arc::new(clock),
-            shared.events.clone(),
-        )
+        self.with(|settings| settings.clock = Arc::new(clock))
     }
 
     /// A breaker with the same settings, no state, and this observer. Default: none.
     #[must_use]
     pub fn observe(self, observer: impl Observer) -> Self {
-        let shared = &self.shared;
-        Self::assemble(
-            shared.policy.clone(),
-            shared.scope.clone(),
-            shared.clock.clone(),
-            Events::to(observer),
-        )
+        self.with(|settings| settings.events = Events::to(observer))
     }
 
-    /// Where the circuit of this key stands; closed where nothing is known of the key.
+    /// Where the circuit of this key stands; closed where nothing is known of the key. One whose open time is over is open
+    /// until a call comes to probe.
     pub fn state(&self, key: &str) -> CircuitState {
-        let circuit = self.shared.circuits.get(key);
-        circuit.map_or(CircuitState::Closed, |circuit| {
-            circuit.lock().circuit_state()
-        })
+        let state = self.circuits().glance(key, State::circuit_state);
+        state.unwrap_or(CircuitState::Closed)
     }
 
     /// What the circuit of this key has counted; `None` where nothing is known of the key.
     pub fn metrics(&self, key: &str) -> Option<CircuitMetrics> {
-        let circuit = self.shared.circuits.get(key)?;
-        let now = self.shared.clock.now();
-        let mut state = circuit.lock();
-        let tally = state.tally(now);
-        Some(CircuitMetrics {
-            state: state.circuit_state(),
-            calls: tally.calls,
-            failures: tally.failures,
-            retry_after: state
-                .open_until()
-                .map(|until| until.saturating_duration_since(now)),
+        self.circuits().look(key, |state, now| {
+            let counted = state.counted(now);
+            let tally = counted.tally;
+            let share = |count| match tally.calls {
+                0 => 0.0,
+                calls => f64::from(count) / f64::from(calls),
+            };
+            let open_until = counted.open_until;
+            CircuitMetrics {
+                state: state.circuit_state(),
+                since: now.saturating_duration_since(counted.since),
+                retry_after: open_until.map(|until| until.saturating_duration_since(now)),
+                calls: tally.calls,
+                failures: tally.failures,
+                slow: tally.slow,
+                failure_rate: share(tally.failures),
+                slow_call_rate: share(tally.slow),
+                consecutive_failures: counted.consecutive,
+                opened: counted.opened,
+                refused: counted.refused,
+            }
         })
     }
 
     /// The keys that have a circuit.
     pub fn keys(&self) -> Vec<Arc<str>> {
-        self.shared
-            .circuits
-            .all()
-            .iter()
-            .map(|circuit| circuit.key.clone())
-            .collect()
+        self.circuits().keys()
     }
 
     /// Refuses every call of this key until [`reset`](Self::reset).
     pub fn force_open(&self, key: &str) {
-        self.change(&self.circuit(key), |state, _| state.force_open());
+        self.circuits().change(key, State::force_open);
     }
 
-    /// Lets probes of this key through at once.
+    /// Lets every call of this key through, and counts them, whatever comes back, until [`reset`](Self::reset).
+    pub fn force_closed(&self, key: &str) {
+        self.circuits().change(key, State::force_closed);
+    }
+
+    /// Lets probes of this key through at once, which close the circuit or open it.
     pub fn force_half_open(&self, key: &str) {
-        self.change(&self.circuit(key), State::force_half_open);
+        self.circuits().change(key, State::force_half_open);
     }
 
     /// Lets every call of this key through and counts nothing, until [`reset`](Self::reset).
     pub fn disable(&self, key: &str) {
-        self.change(&self.circuit(key), |state, _| {
-            state.disable();
-            None
-        });
+        self.circuits().change(key, State::disable);
     }
 
-    /// Closes the circuit of this key, with nothing counted.
+    /// Closes the circuit of this key, with nothing counted. The calls that are under way will not count either.
     pub fn reset(&self, key: &str) {
-        if let Some(circuit) = self.shared.circuits.get(key) {
-            self.change(&circuit, |state, _| state.reset());
-        }
+        self.circuits().reset(key);
     }
 
     /// Closes every circuit, with nothing counted.
     pub fn reset_all(&self) {
-        for circuit in self.shared.circuits.all() {
-            self.change(&circuit, |state, _| state.reset());
+        for key in self.keys() {
+            self.reset(&key);
         }
     }
 
-    /// The circuit of this request's key.
-    pub(super) fn circuit_of(&self, head: &RequestHead<'_>) -> Arc<Circuit> {
-        self.circuit(&self.shared.scope.key(head))
-    }
-
     pub(crate) fn policy(&self) -> &CircuitBreakerPolicy {
-        &self.shared.policy
+        self.circuits().policy()
     }
 
-    pub(super) fn time(&self) -> &dyn Clock {
-        &*self.shared.clock
+    /// The key that a request falls under.
+    #[inline(always)]
+    pub(super) fn key<'a>(&self, head: &RequestHead<'a>) -> Key<'a> {
+        self.settings().scope.key(head)
     }
 
-    /// Changes a circuit, and tells of it once the lock is free.
-    pub(super) fn change(
+    /// What a look at the circuit of a key tells; `None` where there is none.
+    pub(super) fn outlook<R>(
         &self,
-        circuit: &Circuit,
-        change: impl FnOnce(&mut State, Instant) -> Option<Transition>,
-    ) {
-        let now = self.shared.clock.now();
-        let transition = change(&mut circuit.lock(), now);
-        self.tell(circuit, transition);
+        key: &str,
+        look: impl FnOnce(&State, &CircuitBreakerPolicy, Instant) -> R,
+    ) -> Option<R> {
+        let (circuits, now) = (self.circuits(), self.circuits().now());
+        circuits.glance(key, |state| look(state, circuits.policy(), now))
     }
 
-    pub(super) fn tell(&self, circuit: &Circuit, transition: Option<Transition>) {
-        let key = &*circuit.key;
-        let event = match transition {
-            None => return,
-            Some(Transition::Opened { wait, reason }) => Event::Opened { key, wait, reason },
-            Some(Transition::HalfOpened) => Event::HalfOpened { key },
-            Some(Transition::Closed) => Event::Closed { key },
-        };
-        self.shared.events.tell(&event);
+    /// The way of this thread to the circuit of a key.
+    #[inline(always)]
+    pub(super) fn find(&self, key: &str) -> Found {
+        self.shared.passes.find(key)
     }
 
-    fn assemble(
-        policy: CircuitBreakerPolicy,
-        scope: Scope,
-        clock: Arc<dyn Clock>,
-        events: Events,
-    ) -> Self {
+    /// Asks a circuit for the right to make a call.
+    #[inline(never)]
+    pub(super) fn ask(
+        &self,
+        key: &str,
+        wants_lane: bool,
+        head: &RequestHead<'_>,
+    ) -> Result<Admission, Error> {
+        let circuits = self.circuits();
+        let Asked { result, news } = circuits.ask(key, wants_lane);
+        // In a guard before the event is told, so that an observer that panics leaks nothing.
+        let result = result.map(|granted| {
+            let admission = Admission::by_lock(circuits.clone(), &granted, head);
+            if let Some(lane) = granted.lane {
+                self.shared.passes.keep(circuits, key, lane, granted.spot);
+            }
+            admission
+        });
+        circuits.tell(news);
+        result
+    }
+
+    fn circuits(&self) -> &Arc<Circuits> {
+        &self.shared.circuits
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.shared.circuits.settings
+    }
+
+    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.settings().clone();
+        change(&mut settings);
+        Self::from(settings)
+    }
+}
+
+impl From<Settings> for CircuitBreaker {
+    fn from(settings: Settings) -> Self {
         let shared = Shared {
-            policy,
-            scope,
-            clock,
-            events,
-            circuits: Keyed::new(),
+            circuits: Arc::new(Circuits::new(settings)),
+            passes: Passes::new(),
         };
         Self {
             shared: Arc::new(shared),
         }
-    }
-
-    fn circuit(&self, key: &str) -> Arc<Circuit> {
-        let make = |key| Circuit {
-            key,
-            state: Mutex::new(State::new(&self.shared.policy, self.shared.clock.now())),
-        };
-        let is_idle = |circuit: &Circuit| {
-            let now = self.shared.clock.now();
-            circuit.lock().is_idle(&self.shared.policy, now)
-        };
-        self.shared.circuits.get_or_insert(key, make, is_idle)
-    }
-}
-
-impl Circuit {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The default policy: see [`CircuitBreakerPolicy`].
 impl Default for CircuitBreaker {
     fn default() -> Self {
-        Self::assemble(
-            CircuitBreakerPolicy::default(),
-            Scope::Host,
-            Arc::new(TokioClock),
-            Events::default(),
-        )
+        Self::from(Settings::new(CircuitBreakerPolicy::default()))
     }
 }
 
 impl fmt::Debug for CircuitBreaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = self.settings();
         f.debug_struct("CircuitBreaker")
-            .field("policy", &self.shared.policy)
-            .field("scope", &self.shared.scope)
-            .field("keys", &self.keys())
+            .field("policy", &settings.policy)
+            .field("scope", &settings.scope)
+            .field("max_keys", &settings.max_keys)
+            .field("judge", &settings.judge)
             .finish_non_exhaustive()
     }
 }

@@ -7,9 +7,10 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    admission::{Admission, GoodHead},
+    admission::{Admission, GoodHead, Watched},
     future::ResponseFuture,
     handle::CircuitBreaker,
+    passes::Found,
 };
 use crate::{
     body::Tracked,
@@ -51,12 +52,38 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match Admission::ask(&self.breaker, &RequestHead::of(&request)) {
-            Ok(mut admission) => {
-                let call = admission.watch(|| self.inner.call(request));
-                ResponseFuture::admitted(call, admission)
+        let head = RequestHead::of(&request);
+        let key = self.breaker.key(&head);
+        match self.breaker.find(&key) {
+            Found::Open(pass, ticket) => {
+                let admission = Admission::by_lane(pass, ticket, &head);
+                drop(key);
+                admitted(&mut self.inner, request, admission)
             }
-            Err(refusal) => ResponseFuture::refused(refusal),
+            Found::Ask { wants_lane } => {
+                let asked = self.breaker.ask(&key, wants_lane, &head);
+                drop(key);
+                match asked {
+                    Ok(admission) => admitted(&mut self.inner, request, admission),
+                    Err(refusal) => ResponseFuture::refused(refusal),
+                }
+            }
         }
     }
+}
+
+/// Makes a call. In the place where it was admitted, not where the ways come together: an admission that comes now from here
+/// and now from there is written to memory and moved, which takes longer than all that is decided.
+#[inline(always)]
+fn admitted<S, B>(
+    inner: &mut S,
+    request: Request<B>,
+    admission: Admission,
+) -> ResponseFuture<S::Future>
+where
+    S: Service<Request<B>>,
+{
+    let watched = Watched::new(admission);
+    let call = inner.call(request);
+    ResponseFuture::admitted(call, watched.end())
 }

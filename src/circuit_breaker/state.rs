@@ -1,72 +1,77 @@
 //! The state machine of one circuit. Pure: it is told the time and says what changed.
 //!
-//! | state     | admits            | success               | failure           | no verdict, or dropped |
-//! |-----------|-------------------|-----------------------|-------------------|------------------------|
-//! | closed    | all               | counts                | counts, may open  | nothing                |
-//! | open      | none until its end, then half-open | nothing | nothing         | nothing                |
-//! | half-open | `probes` at a time | counts, may close    | opens             | gives the slot back    |
-//! | forced    | none              | nothing               | nothing           | nothing                |
-//! | disabled  | all               | nothing               | nothing           | nothing                |
+//! | state         | admits             | success            | failure          | degraded        | ignored, dropped     |
+//! |---------------|--------------------|--------------------|------------------|-----------------|----------------------|
+//! | closed        | all; in a ramp some | counts, may open (1) | counts, may open | counts, may open | nothing           |
+//! | open          | none until its end, then half-open | –  | –                | –               | –                    |
+//! | half-open     | `probes` at a time | counts, may close  | opens            | opens           | gives the place back |
+//! | forced open   | none               | –                  | –                | –               | –                    |
+//! | forced closed | all                | counts             | counts           | counts          | nothing              |
+//! | disabled      | all                | nothing            | nothing          | nothing         | nothing              |
+//!
+//! (1) The success with which the window reaches its minimum of calls may show that enough of those before it had failed.
 //!
 //! Every change of state begins a new epoch, and a call's result counts only in the epoch that admitted it. When the probes
-//! that hold every slot of a half-open circuit have run out of time, a new round of slots begins within the epoch: their
-//! results count all the same, however late they come, but they give back no slot of the new round.
+//! that hold every place of a half-open circuit have run out of time, a new round of places begins within the epoch: their
+//! results count all the same, however late they come, but they give back no place of the new round.
+
+mod phase;
+mod rules;
 
 use std::time::{Duration, Instant};
 
 use super::{
     config::CircuitBreakerPolicy,
-    decision::{CircuitState, Refusal, Ticket, Transition, Verdict},
-    window::{Tally, Window},
+    decision::{CircuitState, Ending, Refusal, Ticket, Transition, Verdict},
+    ramp::Ramp,
+    tally::Tally,
+    window::{Until, Window},
 };
 use crate::instant::after;
+use phase::{FORCED, Phase};
 
 #[derive(Debug)]
 pub(super) struct State {
     phase: Phase,
-    epoch: u64,
+    epoch: u32,
     window: Option<Window>,
     /// How often in a row a half-open circuit has opened again.
     failed_episodes: u32,
     random: fastrand::Rng,
+    /// When this phase began.
+    since: Instant,
     /// When a call last came or ended.
     last_call: Instant,
     latest: Instant,
+    opened: u32,
+    refused: u64,
 }
 
+/// What a circuit has counted.
 #[derive(Clone, Copy, Debug)]
-enum Phase {
-    Closed {
-        consecutive: u32,
-    },
-    Open {
-        until: Instant,
-        reason: &'static str,
-    },
-    HalfOpen {
-        round: u64,
-        /// The slots of this round that are taken.
-        running: u32,
-        succeeded: u32,
-        /// When the next round may begin.
-        renew: Instant,
-    },
-    ForcedOpen,
-    Disabled,
+pub(super) struct Counted {
+    pub(super) tally: Tally,
+    pub(super) consecutive: u32,
+    pub(super) opened: u32,
+    pub(super) refused: u64,
+    pub(super) since: Instant,
+    pub(super) open_until: Option<Instant>,
 }
 
 impl State {
-    pub(super) fn new(policy: &CircuitBreakerPolicy, now: Instant) -> Self {
+    /// A closed circuit that has seen nothing. The seed is that of its jitter.
+    pub(super) fn new(policy: &CircuitBreakerPolicy, seed: u64, now: Instant) -> Self {
         Self {
-            phase: Phase::Closed { consecutive: 0 },
+            phase: Phase::CLOSED,
             epoch: 0,
-            window: policy.failure_rate.map(|rule| Window::new(rule.over)),
+            window: policy.has_rates().then(|| Window::new(policy.window)),
             failed_episodes: 0,
-            random: policy
-                .seed
-                .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            random: fastrand::Rng::with_seed(seed),
+            since: now,
             last_call: now,
             latest: now,
+            opened: 0,
+            refused: 0,
         }
     }
 
@@ -78,57 +83,49 @@ impl State {
     ) -> (Result<Ticket, Refusal>, Option<Transition>) {
         let now = self.move_to(now);
         self.last_call = now;
-        let probe_timeout = policy.probe_timeout.unwrap_or(policy.open_for);
         let mut transition = None;
         if matches!(self.phase, Phase::Open { until, .. } if now >= until) {
             self.enter(Phase::half_open(now));
-            transition = Some(Transition::HalfOpened);
+            let reason = "the open time is over";
+            transition = Some(Transition::HalfOpened { reason });
         }
-        let refusal = match &mut self.phase {
-            Phase::Closed { .. } | Phase::Disabled => None,
-            Phase::Open { until, reason } => Some(Refusal {
-                reason,
-                until: *until,
-            }),
-            Phase::HalfOpen { running, renew, .. } if *running < policy.probes => {
-                *running += 1;
-                *renew = after(now, probe_timeout);
-                None
+        let admission = match self.phase.admit(policy, now) {
+            Ok(()) => Ok(self.ticket()),
+            Err(refusal) => {
+                self.refused = self.refused.saturating_add(1);
+                Err(refusal)
             }
-            // Probes that hold every slot and do not end must not lock the circuit.
-            Phase::HalfOpen {
-                round,
-                running,
-                renew,
-                ..
-            } if now >= *renew => {
-                *round += 1;
-                (*running, *renew) = (1, after(now, probe_timeout));
-                None
-            }
-            Phase::HalfOpen { renew, .. } => Some(Refusal {
-                reason: "probes are under way",
-                until: *renew,
-            }),
-            Phase::ForcedOpen => Some(Refusal {
-                reason: FORCED,
-                until: after(now, policy.open_for),
-            }),
-        };
-        let admission = match refusal {
-            None => Ok(self.ticket()),
-            Some(refusal) => Err(refusal),
         };
         (admission, transition)
     }
 
-    /// Counts the result of an admitted call. `hint` is how long the upstream asked to be left alone.
+    /// Admits a call where all are admitted, whatever the time is.
+    pub(super) fn admit_to_closed(&self) -> Option<Ticket> {
+        match self.phase {
+            Phase::Closed { ramp: None, .. } | Phase::ForcedClosed | Phase::Disabled => {
+                Some(self.ticket())
+            }
+            _ => None,
+        }
+    }
+
+    /// How long until a call would not be refused, if one would be now. It takes no place.
+    pub(super) fn outlook(&self, policy: &CircuitBreakerPolicy, now: Instant) -> Option<Duration> {
+        let now = now.max(self.latest);
+        let mut phase = match self.phase {
+            Phase::Open { until, .. } if now >= until => Phase::half_open(now),
+            phase => phase,
+        };
+        let refusal = phase.admit(policy, now).err()?;
+        Some(refusal.until.saturating_duration_since(now))
+    }
+
+    /// Counts the result of an admitted call.
     pub(super) fn record(
         &mut self,
         policy: &CircuitBreakerPolicy,
         ticket: Ticket,
-        verdict: Verdict,
-        hint: Option<Duration>,
+        ending: Ending,
         now: Instant,
     ) -> Option<Transition> {
         let now = self.move_to(now);
@@ -141,53 +138,98 @@ impl State {
         {
             *running = running.saturating_sub(1);
         }
-        match (&mut self.phase, verdict) {
-            (Phase::Closed { consecutive }, Verdict::Success | Verdict::Failure) => {
-                let failed = verdict == Verdict::Failure;
-                *consecutive = if failed {
-                    consecutive.saturating_add(1)
-                } else {
-                    0
+        let Ending { verdict, hint, .. } = ending;
+        if verdict == Verdict::Ignore {
+            return None;
+        }
+        let has_failed = verdict != Verdict::Success;
+        let probe_failed = has_failed || ending.is_slow;
+        match &mut self.phase {
+            Phase::Closed { consecutive, .. } => {
+                *consecutive = match verdict {
+                    Verdict::Failure => consecutive.saturating_add(1),
+                    Verdict::Success => 0,
+                    _ => *consecutive,
                 };
                 let consecutive = *consecutive;
-                let reason = self.reason_to_open(policy, consecutive, failed, now)?;
+                let tally = self.count(has_failed, ending.is_slow, now);
+                let reason = policy.reason_to_open(consecutive, tally)?;
                 Some(self.open(policy, reason, hint, now))
             }
-            (Phase::HalfOpen { succeeded, .. }, Verdict::Success) => {
-                *succeeded += 1;
-                (*succeeded >= policy.successes).then(|| self.close())
+            Phase::HalfOpen {
+                succeeded, failed, ..
+            } => {
+                *succeeded += u32::from(!probe_failed);
+                *failed += u32::from(probe_failed);
+                if policy.probes_have_failed(*succeeded, *failed)? {
+                    self.failed_episodes = self.failed_episodes.saturating_add(1);
+                    Some(self.open(policy, "a probe failed", hint, now))
+                } else {
+                    let ramp = Some(policy.ramp).filter(|length| !length.is_zero());
+                    let ramp = ramp.map(|length| Ramp::new(length, now));
+                    Some(self.close(ramp, "probes succeeded"))
+                }
             }
-            (Phase::HalfOpen { .. }, Verdict::Failure) => {
-                self.failed_episodes = self.failed_episodes.saturating_add(1);
-                Some(self.open(policy, "a probe failed", hint, now))
+            Phase::ForcedClosed => {
+                self.count(has_failed, ending.is_slow, now);
+                None
             }
-            _ => None,
+            Phase::Open { .. } | Phase::ForcedOpen | Phase::Disabled => None,
         }
     }
 
-    pub(super) fn force_open(&mut self) -> Option<Transition> {
-        self.enter(Phase::ForcedOpen);
-        Some(Transition::Opened {
-            wait: None,
-            reason: FORCED,
-        })
+    /// Until when a call may pass, and a good one end, without a word: nothing that the circuit decides would be another
+    /// decision. They are added [later](Self::add_good).
+    pub(super) fn passes_until(&self, policy: &CircuitBreakerPolicy) -> Option<Until> {
+        let Phase::Closed {
+            consecutive: 0,
+            ramp: None,
+        } = self.phase
+        else {
+            return None;
+        };
+        let Some(window) = &self.window else {
+            return Some(Until::Ever);
+        };
+        let no_success_opens = policy.no_success_opens(window.latest_tally());
+        window.until().filter(|_| no_success_opens)
     }
 
-    pub(super) fn force_half_open(&mut self, now: Instant) -> Option<Transition> {
-        let now = self.move_to(now);
-        self.enter(Phase::half_open(now));
-        Some(Transition::HalfOpened)
+    /// Adds good calls that have passed without a word.
+    pub(super) fn add_good(&mut self, calls: u32, now: Instant) {
+        self.last_call = self.move_to(now);
+        if let Some(window) = &mut self.window {
+            window.add_good(calls);
+        }
     }
 
-    pub(super) fn disable(&mut self) {
-        self.enter(Phase::Disabled);
+    pub(super) fn force_open(&mut self, now: Instant) -> Transition {
+        self.force(Phase::ForcedOpen, now);
+        let reason = FORCED;
+        Transition::Opened { wait: None, reason }
+    }
+
+    pub(super) fn force_closed(&mut self, now: Instant) -> Transition {
+        self.force(Phase::ForcedClosed, now);
+        let reason = "forced closed";
+        Transition::Closed { reason }
+    }
+
+    pub(super) fn force_half_open(&mut self, now: Instant) -> Transition {
+        self.force(Phase::half_open(now), now);
+        let reason = "forced half-open";
+        Transition::HalfOpened { reason }
+    }
+
+    pub(super) fn disable(&mut self, now: Instant) -> Transition {
+        self.force(Phase::Disabled, now);
+        Transition::Disabled
     }
 
     /// Closed, with nothing counted.
-    pub(super) fn reset(&mut self) -> Option<Transition> {
-        let was_closed = matches!(self.phase, Phase::Closed { .. });
-        let transition = self.close();
-        (!was_closed).then_some(transition)
+    pub(super) fn reset(&mut self, now: Instant) -> Transition {
+        self.move_to(now);
+        self.close(None, "reset")
     }
 
     /// Where the circuit stands. One whose open time is over is open until a call comes to probe.
@@ -197,36 +239,49 @@ impl State {
             Phase::Open { .. } => CircuitState::Open,
             Phase::HalfOpen { .. } => CircuitState::HalfOpen,
             Phase::ForcedOpen => CircuitState::ForcedOpen,
+            Phase::ForcedClosed => CircuitState::ForcedClosed,
             Phase::Disabled => CircuitState::Disabled,
         }
     }
 
-    pub(super) fn open_until(&self) -> Option<Instant> {
-        match self.phase {
+    pub(super) fn counted(&mut self, now: Instant) -> Counted {
+        let now = self.move_to(now);
+        let consecutive = match self.phase {
+            Phase::Closed { consecutive, .. } => consecutive,
+            _ => 0,
+        };
+        let open_until = match self.phase {
             Phase::Open { until, .. } => Some(until),
             _ => None,
+        };
+        Counted {
+            tally: self.tally(now),
+            consecutive,
+            opened: self.opened,
+            refused: self.refused,
+            since: self.since,
+            open_until,
         }
-    }
-
-    pub(super) fn tally(&mut self, now: Instant) -> Tally {
-        let now = self.move_to(now);
-        self.window
-            .as_mut()
-            .map_or_else(Tally::default, |window| window.tally(now))
     }
 
     /// Whether it may be forgotten: a circuit made anew would behave the same, or nobody has asked for so long that all it
     /// knows is old, because its window and the longest open time have passed. What a person forced stays.
     pub(super) fn is_idle(&mut self, policy: &CircuitBreakerPolicy, now: Instant) -> bool {
+        let now = self.move_to(now);
         let is_empty = self.tally(now) == Tally::default();
-        let now = self.latest;
         let is_old = now >= after(self.last_call, policy.memory());
         match self.phase {
-            Phase::Closed { consecutive } => is_old || (consecutive == 0 && is_empty),
+            Phase::Closed { consecutive, ramp } => {
+                is_old || (consecutive == 0 && ramp.is_none() && is_empty)
+            }
             Phase::HalfOpen { .. } => is_old,
             Phase::Open { until, .. } => is_old && now >= until,
-            Phase::ForcedOpen | Phase::Disabled => false,
+            Phase::ForcedOpen | Phase::ForcedClosed | Phase::Disabled => false,
         }
+    }
+
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     fn ticket(&self) -> Ticket {
@@ -240,26 +295,15 @@ impl State {
         }
     }
 
-    fn reason_to_open(
-        &mut self,
-        policy: &CircuitBreakerPolicy,
-        consecutive: u32,
-        failed: bool,
-        now: Instant,
-    ) -> Option<&'static str> {
-        let tally = self
-            .window
-            .as_mut()
-            .map(|window| window.record(failed, now));
-        if policy
-            .consecutive_failures
-            .is_some_and(|most| consecutive >= most)
-        {
-            return Some("consecutive failures");
-        }
-        let (rule, tally) = (policy.failure_rate?, tally?);
-        let reached = f64::from(tally.failures) >= rule.rate * f64::from(tally.calls);
-        (tally.calls >= rule.minimum_calls && reached).then_some("failure rate")
+    fn count(&mut self, has_failed: bool, is_slow: bool, now: Instant) -> Option<Tally> {
+        let window = self.window.as_mut()?;
+        window.record(has_failed, is_slow, now);
+        Some(window.tally(now))
+    }
+
+    fn tally(&mut self, now: Instant) -> Tally {
+        let window = self.window.as_mut();
+        window.map_or_else(Tally::default, |window| window.tally(now))
     }
 
     fn open(
@@ -271,25 +315,30 @@ impl State {
     ) -> Transition {
         let own = policy.open_time(self.failed_episodes, &mut self.random);
         let wait = own.max(hint.unwrap_or_default());
-        self.enter(Phase::Open {
-            until: after(now, wait),
-            reason,
-        });
-        Transition::Opened {
-            wait: Some(wait),
-            reason,
-        }
+        let until = after(now, wait);
+        self.opened = self.opened.saturating_add(1);
+        self.enter(Phase::Open { until, reason });
+        let wait = Some(wait);
+        Transition::Opened { wait, reason }
     }
 
-    fn close(&mut self) -> Transition {
+    fn close(&mut self, ramp: Option<Ramp>, reason: &'static str) -> Transition {
         self.failed_episodes = 0;
-        self.enter(Phase::Closed { consecutive: 0 });
-        Transition::Closed
+        let consecutive = 0;
+        self.enter(Phase::Closed { consecutive, ramp });
+        Transition::Closed { reason }
     }
 
+    fn force(&mut self, phase: Phase, now: Instant) {
+        self.move_to(now);
+        self.enter(phase);
+    }
+
+    /// A change of state, now.
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.epoch += 1;
+        self.epoch = self.epoch.wrapping_add(1);
+        self.since = self.latest;
         if let Some(window) = &mut self.window {
             window.clear();
         }
@@ -301,19 +350,6 @@ impl State {
         self.latest
     }
 }
-
-impl Phase {
-    fn half_open(now: Instant) -> Self {
-        Self::HalfOpen {
-            round: 0,
-            running: 0,
-            succeeded: 0,
-            renew: now,
-        }
-    }
-}
-
-const FORCED: &str = "forced open";
 
 #[cfg(test)]
 #[path = "state/tests.rs"]

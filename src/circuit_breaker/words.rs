@@ -10,21 +10,29 @@ impl CircuitBreakerPolicy {
         if let Some(failures) = self.consecutive_failures {
             rules.push(format!("{failures} failures in a row"));
         }
-        if let Some(rule) = self.failure_rate {
-            let over = match rule.over {
-                Over::Calls(calls) => format!("the last {calls} calls"),
-                Over::Time(time) => format!("the last {}", in_words(time)),
-            };
-            let (percent, least) = (rule.rate * 100.0, rule.minimum_calls);
-            rules.push(format!(
-                "{percent} % failures over {over}, of at least {least} calls"
-            ));
+        let over = match self.window {
+            Over::Calls(calls) => format!("the last {calls} calls"),
+            Over::Time(time) => format!("the last {}", in_words(time)),
+        };
+        let least = self.minimum_calls;
+        let share = |rate: f64, of: String| {
+            format!(
+                "{} % {of} over {over}, of at least {least} calls",
+                rate * 100.0
+            )
+        };
+        if let Some(rate) = self.failure_rate {
+            rules.push(share(rate, "failures".to_owned()));
+        }
+        if let Some(slow) = self.slow_calls {
+            let of = format!("calls slower than {}", in_words(slow.longer_than));
+            rules.push(share(slow.rate, of));
         }
         if rules.is_empty() {
             return vec!["off: no failure opens a circuit".into()];
         }
         let (time, max) = (in_words(self.open_for), in_words(self.open_max));
-        vec![
+        let mut lines = vec![
             format!("opens after {}", rules.join(", or ")),
             format!(
                 "for {time}, {} times as long after each failed probe, up to {max}",
@@ -34,6 +42,11 @@ impl CircuitBreakerPolicy {
                 "closes after {} good probes, {} at a time",
                 self.successes, self.probes
             ),
-        ]
+        ];
+        if !self.ramp.is_zero() {
+            let ramp = in_words(self.ramp);
+            lines.push(format!("then lets traffic back over {ramp}"));
+        }
+        lines
     }
 }

@@ -100,9 +100,18 @@ pub enum Event<'a> {
     HalfOpened {
         /// The breaker's key.
         key: &'a str,
+        /// Why: its open time is over, or somebody forced it.
+        reason: &'static str,
     },
     /// The circuit breaker closed.
     Closed {
+        /// The breaker's key.
+        key: &'a str,
+        /// Why: probes have succeeded, or somebody reset or forced it.
+        reason: &'static str,
+    },
+    /// Somebody has disabled the circuit breaker: calls pass and nothing is counted.
+    Disabled {
         /// The breaker's key.
         key: &'a str,
     },
@@ -164,8 +173,9 @@ impl Event<'_> {
                 info!(upstream, attempts, failure = %failure.kind, reason, "gave up");
             }
             Self::Opened { key, wait, reason } => warn!(key, ?wait, reason, "circuit opened"),
-            Self::HalfOpened { key } => info!(key, "circuit half-opened"),
-            Self::Closed { key } => info!(key, "circuit closed"),
+            Self::HalfOpened { key, reason } => info!(key, reason, "circuit half-opened"),
+            Self::Closed { key, reason } => info!(key, reason, "circuit closed"),
+            Self::Disabled { key } => info!(key, "circuit disabled"),
             Self::CoolingDown {
                 upstream,
                 wait,

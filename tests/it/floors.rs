@@ -37,7 +37,7 @@ fn floor(file: &str) -> Option<u8> {
             | "period" | "plain_words" | "request" | "sync" | "upstream",
         ) => 0,
         ("signal" | "upstream", _) => 0,
-        ("", "classify" | "clock" | "error" | "keyed" | "keys") => 1,
+        ("", "classify" | "clock" | "error" | "keys") => 1,
         ("body" | "keys" | "observe", _) => 1,
         ("", "guide" | "lib") | ("stack", _) => 7,
         (layer, room) if LAYERS.contains(&layer) => match room {
@@ -51,10 +51,14 @@ fn floor(file: &str) -> Option<u8> {
             | "typical" | "view" => 0,
             // What of it is kept over a restart.
             "saved" | "snapshot" | "fields" | "form" | "problem" => 0,
+            // What a circuit's state is made of.
+            "buckets" | "check" | "circuit" | "lane" | "phase" | "ramp" | "ring" | "rules"
+            | "tally" => 0,
             "edit" | "estimate" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
-            "settings" | "cause" => 1,
-            "admission" | "course" | "shared" | "forecast" | "handle" | "router" => 2,
+            "cause" | "judge" | "settings" => 1,
+            "admission" | "circuits" | "course" | "forecast" | "handle" | "passes" | "router"
+            | "shared" => 2,
             "asking" | "entrance" | "limiters" | "news" | "outlook" | "permit" | "storage"
             | "waiter" => 2,
             "future" | "body" | "drain" | "peek" => 3,

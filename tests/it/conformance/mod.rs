@@ -4,6 +4,7 @@
 //! file of the same name in it is played as well. All times are milliseconds from the beginning of a case; a setting that
 //! a case does not name is off.
 
+mod circuit_breaker;
 mod fallback;
 mod rate_limit;
 mod retry;

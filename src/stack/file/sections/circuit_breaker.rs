@@ -151,7 +151,7 @@ impl CircuitBreakerDraft {
             policy = policy.consecutive_failures(failures);
         }
         if let Some(rate) = self.failure_rate {
-            policy = policy.failure_rate(rate, self.window);
+            policy = policy.failure_rate(rate).window(self.window);
             // A window of few calls can hold no more.
             let most = match self.window {
                 Over::Calls(calls) => calls,
