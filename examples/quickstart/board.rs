@@ -160,7 +160,7 @@ impl Observer for Board {
             Event::Opened { key, reason, .. } => {
                 self.say(&format!("{key}: circuit opened, {reason}"));
             }
-            Event::Closed { key } => self.say(&format!("{key}: circuit closed")),
+            Event::Closed { key, .. } => self.say(&format!("{key}: circuit closed")),
             _ => {}
         }
     }

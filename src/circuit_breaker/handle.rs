@@ -210,8 +210,8 @@ impl CircuitBreaker {
         let event = match transition {
             None => return,
             Some(Transition::Opened { wait, reason }) => Event::Opened { key, wait, reason },
-            Some(Transition::HalfOpened) => Event::HalfOpened { key },
-            Some(Transition::Closed) => Event::Closed { key },
+            Some(Transition::HalfOpened) => Event::HalfOpened { key, reason: "" },
+            Some(Transition::Closed) => Event::Closed { key, reason: "" },
         };
         self.shared.events.tell(&event);
     }

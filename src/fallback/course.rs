@@ -198,6 +198,7 @@ impl Course {
             .filter(|wait| !wait.is_zero());
         self.cooldowns.tell(&Event::Exhausted {
             attempts: self.ledger.count(),
+            is_rate_limited: false,
             retry_after,
         });
         let mut passed_by = self.cooldowns.reasons(&self.plan.chain, now);

@@ -177,7 +177,11 @@ impl News {
                 waiter,
             } => {
                 let (settings, key) = (limiters.all()[limiter].settings(), &keys[limiter]);
-                settings.events.tell(&Event::Queued { key, wait });
+                settings.events.tell(&Event::Queued {
+                    key,
+                    limit: "",
+                    wait,
+                });
                 Entry::Queued(waiter)
             }
             Decision::Refused {

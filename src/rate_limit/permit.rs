@@ -268,10 +268,11 @@ impl Tale {
 
     pub(super) fn tell(&self, waited: Duration) {
         let key = &*self.key;
-        self.limiter
-            .settings()
-            .events
-            .tell(&Event::Admitted { key, waited });
+        self.limiter.settings().events.tell(&Event::Admitted {
+            key,
+            waited,
+            limits: &[],
+        });
         if let Some((limit, wait)) = &self.shadow {
             let wait = *wait;
             self.limiter

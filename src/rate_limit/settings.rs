@@ -49,6 +49,7 @@ impl Settings {
         let event = Event::Refused {
             key: &key,
             reason,
+            limit: &limit,
             wait,
         };
         self.events.tell(&event);

@@ -52,8 +52,8 @@ fn line(event: &Event<'_>) -> Option<String> {
             upstream, reason, ..
         } => format!("gave up {upstream}: {reason}"),
         Event::Opened { key, reason, .. } => format!("opened {key}: {reason}"),
-        Event::HalfOpened { key } => format!("half-opened {key}"),
-        Event::Closed { key } => format!("closed {key}"),
+        Event::HalfOpened { key, .. } => format!("half-opened {key}"),
+        Event::Closed { key, .. } => format!("closed {key}"),
         Event::CoolingDown { upstream, kind, .. } => format!("cooling {upstream}: {kind}"),
         Event::Switched { from, to, .. } => format!("switched from {from} to {to}"),
         Event::Exhausted { attempts, .. } => format!("exhausted after {attempts}"),
