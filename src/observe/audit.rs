@@ -1,5 +1,6 @@
 //! [`AuditLog`]: every decision as a line of JSON in a file.
 
+mod lost;
 mod writer;
 
 use std::{
@@ -7,13 +8,15 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
         mpsc::{self, SyncSender},
     },
     thread::{self, JoinHandle},
 };
 
-use self::writer::{Message, Writer};
+use self::{
+    lost::Lost,
+    writer::{Message, Writer},
+};
 use super::{events::Event, fields::Visit, line::Line, observer::Observer};
 use crate::clock::{Clock, TokioClock};
 
@@ -72,14 +75,6 @@ struct Shared {
     thread: Option<JoinHandle<()>>,
 }
 
-/// How many lines were lost.
-#[derive(Debug, Default)]
-struct Lost {
-    all: AtomicU64,
-    /// Those that the file does not tell of yet.
-    untold: AtomicU64,
-}
-
 /// How an [`AuditLog`] is written; see [`AuditLog::options`].
 #[derive(Clone, Debug)]
 pub struct AuditOptions {
@@ -121,7 +116,7 @@ impl AuditLog {
 
     /// How many lines were lost since the log was opened.
     pub fn lost(&self) -> u64 {
-        self.shared.lost.all.load(Ordering::Relaxed)
+        self.shared.lost.all()
     }
 }
 
@@ -137,23 +132,6 @@ impl Observer for AuditLog {
         if !is_sent {
             self.shared.lost.count(1);
         }
-    }
-}
-
-impl Lost {
-    fn count(&self, lines: u64) {
-        self.all.fetch_add(lines, Ordering::Relaxed);
-        self.untold.fetch_add(lines, Ordering::Relaxed);
-    }
-
-    /// Those that are to be told of now.
-    fn take_untold(&self) -> u64 {
-        self.untold.swap(0, Ordering::Relaxed)
-    }
-
-    /// They could not be told of after all.
-    fn give_back(&self, lines: u64) {
-        self.untold.fetch_add(lines, Ordering::Relaxed);
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) fn with_events(mut show: impl FnMut(&Event<'_>)) {
     )];
     let mut receipt = Receipt::new("groq/m", End::Answered);
     (receipt.provider, receipt.model) = ("groq", "m");
+    (receipt.operation, receipt.is_stream) = ("chat", true);
     receipt.status = Some(200);
     receipt.head_after = Some(Duration::from_millis(100));
     receipt.content_after = Some(Duration::from_millis(150));
@@ -230,19 +231,19 @@ pub(super) fn examples() -> Vec<(&'static str, &'static str)> {
         ("exhausted", r#"{"attempts":0,"is_rate_limited":false}"#),
         (
             "ended",
-            r#"{"upstream":"groq/m","provider":"groq","model":"m","end":"answered","status":200,"head_s":0.1,"content_s":0.15,"took_s":0.9,"input_tokens":7,"cached_tokens":4,"output_tokens":2,"total_tokens":9,"money":0.0000015,"is_truncated":true}"#,
+            r#"{"upstream":"groq/m","provider":"groq","model":"m","operation":"chat","is_stream":true,"end":"answered","status":200,"head_s":0.1,"content_s":0.15,"took_s":0.9,"input_tokens":7,"cached_tokens":4,"output_tokens":2,"total_tokens":9,"money":0.0000015,"is_truncated":true}"#,
         ),
         (
             "ended",
-            r#"{"upstream":"groq/m","provider":"","model":"","end":"failed","failure":"server_error","took_s":0,"is_truncated":false}"#,
+            r#"{"upstream":"groq/m","provider":"","model":"","operation":"","is_stream":false,"end":"failed","failure":"server_error","took_s":0,"is_truncated":false}"#,
         ),
         (
             "ended",
-            r#"{"upstream":"groq/m","provider":"","model":"","end":"broken","took_s":0,"is_truncated":false}"#,
+            r#"{"upstream":"groq/m","provider":"","model":"","operation":"","is_stream":false,"end":"broken","took_s":0,"is_truncated":false}"#,
         ),
         (
             "ended",
-            r#"{"upstream":"groq/m","provider":"","model":"","end":"cancelled","took_s":0,"is_truncated":false}"#,
+            r#"{"upstream":"groq/m","provider":"","model":"","operation":"","is_stream":false,"end":"cancelled","took_s":0,"is_truncated":false}"#,
         ),
     ]
 }

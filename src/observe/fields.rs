@@ -178,6 +178,8 @@ fn visit_receipt(visit: &mut Visit<'_>, receipt: &Receipt<'_>) {
     visit("upstream", Field::Text(receipt.upstream.into()));
     visit("provider", Field::Text(receipt.provider.into()));
     visit("model", Field::Text(receipt.model.into()));
+    visit("operation", Field::Text(receipt.operation.into()));
+    visit("is_stream", Field::Flag(receipt.is_stream));
     visit("end", Field::Text(receipt.end.as_str().into()));
     let failure = receipt.end.failure().map(|kind| kind.as_str().into());
     optional(visit, "failure", failure.map(Field::Text));

@@ -7,6 +7,8 @@ mod fields;
 mod histogram;
 mod limit_use;
 mod line;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod names;
 mod observer;
 mod receipt;
@@ -24,6 +26,8 @@ pub use channel::{Feed, Received, Receiver, channel};
 pub use events::Event;
 pub use fields::Field;
 pub use limit_use::LimitUse;
+#[cfg(feature = "metrics")]
+pub use metrics::Metrics;
 pub(crate) use observer::Events;
 pub use observer::Observer;
 pub use receipt::{End, Receipt};

@@ -20,6 +20,11 @@ pub struct Receipt<'a> {
     pub provider: &'a str,
     /// Its model; empty where the request itself names it.
     pub model: &'a str,
+    /// What was asked for, by the path of the request, as OpenTelemetry's `gen_ai.operation.name` has it: `chat`,
+    /// `text_completion`, `embeddings`, `generate_content`; empty for anything else.
+    pub operation: &'static str,
+    /// Whether the answer was a stream of events.
+    pub is_stream: bool,
     /// How it ended.
     pub end: End,
     /// The status of the answer; `None` where none came.
@@ -47,6 +52,8 @@ impl<'a> Receipt<'a> {
             upstream,
             provider: "",
             model: "",
+            operation: "",
+            is_stream: false,
             end,
             status: None,
             head_after: None,

@@ -145,17 +145,20 @@ impl<F> fmt::Debug for SpannedFuture<F> {
 pub(crate) struct AttemptSpan(Span);
 
 impl AttemptSpan {
-    pub(crate) fn new(upstream: Option<&Upstream>) -> Self {
+    pub(crate) fn new(upstream: Option<&Upstream>, operation: &'static str) -> Self {
         let span = info_span!(
             target: TARGET,
             "attempt",
             upstream = upstream.map(Upstream::id),
+            gen_ai.operation.name = Some(operation).filter(|operation| !operation.is_empty()),
             gen_ai.provider.name = upstream.map(|upstream| gen_ai_provider(upstream.provider().name())),
             gen_ai.request.model = upstream.and_then(Upstream::model),
             end = Empty,
             http.response.status_code = Empty,
             gen_ai.usage.input_tokens = Empty,
             gen_ai.usage.output_tokens = Empty,
+            gen_ai.usage.cache_read.input_tokens = Empty,
+            gen_ai.response.time_to_first_chunk = Empty,
             error.type = Empty,
         );
         Self(span)
@@ -181,6 +184,12 @@ impl AttemptSpan {
         }
         if let Some(output) = usage.output_tokens {
             span.record("gen_ai.usage.output_tokens", output);
+        }
+        if let Some(cached) = usage.cached_tokens {
+            span.record("gen_ai.usage.cache_read.input_tokens", cached);
+        }
+        if let Some(after) = receipt.content_after.filter(|_| receipt.is_stream) {
+            span.record("gen_ai.response.time_to_first_chunk", after.as_secs_f64());
         }
         if let Some(error) = receipt.error_type() {
             span.record("error.type", error);

@@ -20,6 +20,8 @@ macro_rules! ended {
             upstream,
             provider,
             model,
+            operation,
+            is_stream,
             end,
             status,
             head_after,
@@ -34,6 +36,8 @@ macro_rules! ended {
             upstream,
             provider,
             model,
+            operation,
+            is_stream,
             end = end.as_str(),
             failure = end.failure().map(|kind| kind.as_str()),
             status,
@@ -182,3 +186,7 @@ impl Event<'_> {
 fn seconds(time: Duration) -> f64 {
     time.as_secs_f64()
 }
+
+#[cfg(test)]
+#[path = "trace/tests.rs"]
+mod tests;

@@ -61,6 +61,10 @@ pub(super) fn judge<B: Body>(
         ));
     }
     let deadline = crate::instant::after(settings.clock.now(), settings.peek_time);
+    let mut witness = witness;
+    if let Some(witness) = witness.as_mut().filter(|_| ahead == Ahead::Stream) {
+        witness.saw_stream();
+    }
     Err(Box::new(Peek {
         meter: meter(&mut parts, dialect),
         parts: Some(parts),

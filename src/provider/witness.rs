@@ -21,6 +21,8 @@ pub(super) struct Witness {
     upstream: Option<Upstream>,
     /// What the request was expected to cost.
     cost: Cost,
+    operation: &'static str,
+    is_stream: bool,
     span: AttemptSpan,
     began: Instant,
     /// When a layer outside cuts the attempt off, as it told.
@@ -51,7 +53,9 @@ impl Witness {
             settings: settings.clone(),
             upstream: head.upstream().cloned(),
             cost: extensions.get().copied().unwrap_or_default(),
-            span: AttemptSpan::new(head.upstream()),
+            operation: operation(head.uri.path()),
+            is_stream: false,
+            span: AttemptSpan::new(head.upstream(), operation(head.uri.path())),
             began: settings.clock.now(),
             attempt_ends: extensions.get().copied(),
             status: None,
@@ -94,6 +98,11 @@ impl Witness {
         }
     }
 
+    /// The answer is a stream of events.
+    pub(super) fn saw_stream(&mut self) {
+        self.is_stream = true;
+    }
+
     /// Some of the answer itself has come; the first time counts.
     pub(super) fn saw_content(&mut self) {
         if self.content.is_none() {
@@ -130,6 +139,7 @@ impl Drop for Witness {
         let mut receipt = Receipt::new(upstream.map_or("", Upstream::id), end);
         receipt.provider = upstream.map_or("", |upstream| upstream.provider().name());
         receipt.model = upstream.and_then(Upstream::model).unwrap_or_default();
+        (receipt.operation, receipt.is_stream) = (self.operation, self.is_stream);
         receipt.status = self.status;
         receipt.head_after = self.head.map(after);
         receipt.content_after = self.content.map(after);
@@ -141,6 +151,21 @@ impl Drop for Witness {
         let event = Event::Ended(&receipt);
         self.span().in_scope(|| self.settings.events.tell(&event));
     }
+}
+
+/// What is asked for at a path, as OpenTelemetry's `gen_ai.operation.name` has it; empty where it has no name for it.
+fn operation(path: &str) -> &'static str {
+    const OPERATIONS: [(&str, &str); 7] = [
+        ("/chat/completions", "chat"),
+        ("/messages", "chat"),
+        ("/responses", "chat"),
+        ("/completions", "text_completion"),
+        ("/embeddings", "embeddings"),
+        (":generateContent", "generate_content"),
+        (":streamGenerateContent", "generate_content"),
+    ];
+    let known = OPERATIONS.iter().find(|(end, _)| path.ends_with(end));
+    known.map_or("", |(_, operation)| operation)
 }
 
 impl fmt::Debug for Witness {

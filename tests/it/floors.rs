@@ -55,7 +55,8 @@ fn floor(file: &str) -> Option<u8> {
             // What a layer is set to where the clock is a part of it.
             "settings" | "cause" => 1,
             "admission" | "course" | "forecast" | "handle" | "router" => 2,
-            "asking" | "entrance" | "limiters" | "outlook" | "permit" | "storage" | "waiter" => 2,
+            "asking" | "entrance" | "limiters" | "outlook" | "permit" | "storage" | "waiter"
+            | "witness" => 2,
             "future" | "body" | "peek" => 3,
             "service" => 4,
             "layer" => 5,

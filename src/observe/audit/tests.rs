@@ -189,9 +189,9 @@ fn what_a_full_disk_does_not_take_is_counted_and_told_once_it_takes_something_ag
     let full = || Writer::open("/dev/full".into(), 4_096, 2, lost.clone()).unwrap();
     run(writer(&folder, &lost), &[1]);
     run(full(), &[2, 3]);
-    assert_eq!(lost.all.load(Ordering::Relaxed), 2);
+    assert_eq!(lost.all(), 2);
     run(full(), &[4]);
-    let all = lost.all.load(Ordering::Relaxed);
+    let all = lost.all();
     assert_eq!(all, 3, "what tells of losses is no loss itself");
     run(writer(&folder, &lost), &[5]);
     let lines = lines(&folder.log());

@@ -14,7 +14,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::Lost;
+use super::lost::Lost;
 use crate::observe::{fields::Field, line::Line};
 
 /// What goes through the queue.

@@ -218,11 +218,14 @@ async fn a_receipt_is_fit_for_billing() {
             (receipt.upstream, receipt.provider),
             ("groq/llama-test", "groq")
         );
-        assert_eq!(receipt.model, "llama-test");
+        assert_eq!((receipt.model, receipt.operation), ("llama-test", "chat"));
+        assert!(receipt.is_stream);
         *told.lock().unwrap() = Some(Receipt {
             upstream: "",
             provider: "",
             model: "",
+            operation: "",
+            is_stream: false,
             ..**receipt
         });
     };
