@@ -210,8 +210,14 @@ impl CircuitBreaker {
         let event = match transition {
             None => return,
             Some(Transition::Opened { wait, reason }) => Event::Opened { key, wait, reason },
-            Some(Transition::HalfOpened) => Event::HalfOpened { key, reason: "" },
-            Some(Transition::Closed) => Event::Closed { key, reason: "" },
+            Some(Transition::HalfOpened) => Event::HalfOpened {
+                key,
+                reason: "its time is over, or it was forced",
+            },
+            Some(Transition::Closed) => Event::Closed {
+                key,
+                reason: "probes have succeeded, or it was reset",
+            },
         };
         self.shared.events.tell(&event);
     }

@@ -166,10 +166,10 @@ pub enum Event<'a> {
     Exhausted {
         /// How many attempts of this request failed.
         attempts: u32,
-        /// Whether rate limits alone are the reason, refusals of our own among them.
-        is_rate_limited: bool,
         /// How long until the soonest upstream may be asked again.
         retry_after: Option<Duration>,
+        /// Whether rate limits alone are the reason, refusals of our own among them.
+        is_rate_limited: bool,
     },
     /// A request that was sent has ended, with its answer or without: one for each that went through the provider layer.
     Ended(&'a Receipt<'a>),

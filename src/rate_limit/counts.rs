@@ -79,6 +79,24 @@ impl Counts {
         earliest
     }
 
+    /// The limit that holds the cost back the longest now, if any does.
+    pub(super) fn longest<'a>(
+        &'a self,
+        quota: &'a Quota,
+        cost: Cost,
+        now: Nanos,
+    ) -> Option<&'a Limit> {
+        let binding = self.each(quota).filter(|(limit, ..)| !limit.is_shadow);
+        let waits = binding.map(|(limit, window, elsewhere)| {
+            let until = elsewhere.earliest(limit, window, amount(limit, cost), now);
+            (until, limit)
+        });
+        let longest = waits.filter(|(until, _)| *until > now);
+        longest
+            .max_by_key(|(until, _)| *until)
+            .map(|(_, limit)| limit)
+    }
+
     /// The shadow limit that would hold the cost back for the longest now.
     pub(super) fn shadow(&self, quota: &Quota, cost: Cost, now: Nanos) -> Option<Shadow> {
         let shadows = self.each(quota).enumerate();

@@ -2,6 +2,8 @@
 
 use std::{slice, sync::Arc, task::Waker, time::Duration};
 
+use tracing::Level;
+
 use super::{
     asking::{Asking, longest_wait},
     decision::Look,
@@ -29,6 +31,8 @@ enum Decision {
     Admitted,
     Queued {
         limiter: usize,
+        /// What holds it back, in words, where somebody wants to know.
+        limit: String,
         wait: Duration,
         waiter: Box<Waiter>,
     },
@@ -146,8 +150,14 @@ fn hold_back(
         RefusalReason::QueueFull
     } else {
         let waiter = Waiter::join(limiters, found, limiter, asking.clone(), longest);
+        let events = &limiters.all()[limiter].settings().events;
+        let held = &mut found[limiter];
+        let limit = events
+            .are_heard(Level::DEBUG)
+            .then(|| held.state.held_back_by(asking.cost, held.now));
         return Decision::Queued {
             limiter,
+            limit: limit.flatten().unwrap_or_default(),
             wait,
             waiter: Box::new(waiter),
         };
@@ -173,15 +183,13 @@ impl News {
             }
             Decision::Queued {
                 limiter,
+                limit,
                 wait,
                 waiter,
             } => {
                 let (settings, key) = (limiters.all()[limiter].settings(), &keys[limiter]);
-                settings.events.tell(&Event::Queued {
-                    key,
-                    limit: "",
-                    wait,
-                });
+                let limit = &limit;
+                settings.events.tell(&Event::Queued { key, limit, wait });
                 Entry::Queued(waiter)
             }
             Decision::Refused {

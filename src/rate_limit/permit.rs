@@ -22,7 +22,7 @@ use crate::{
     cost::Cost,
     error::Error,
     keys::Spot,
-    observe::Event,
+    observe::{Event, LimitUse},
     outcome::{Failure, FailureKind, UsageCell, Window},
     signal::{self, QuotaReading},
     upstream::Upstream,
@@ -128,12 +128,27 @@ impl Permit {
         let mut state = limiter.lock(taken.spot);
         let now = limiter.epoch().nanos(now);
         let mut eased = false;
+        let is_heard = limiter.settings().events.are_heard(Level::DEBUG);
+        let mut news = Vec::new();
         for told in quotas.iter().filter_map(told) {
+            let before = is_heard.then(|| uses(&mut state, now));
             eased |= state.heed(&taken.mark, told, now, limiter.epoch().wall());
+            let is_new = before.and_then(|before| is_news(&before, &uses(&mut state, now)));
+            news.extend(is_new.map(|is_new| (told, is_new, Box::<str>::from(state.key()))));
         }
         let waker = eased.then(|| state.first_waker()).flatten();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
+        for (told, is_new, key) in news {
+            limiter.settings().events.tell(&Event::Learned {
+                key: &key,
+                dimension: told.dimension,
+                per: told.period,
+                amount: told.limit,
+                remaining: told.remaining,
+                is_new,
+            });
+        }
     }
 
     fn learner(&self) -> (&RateLimiter, &Taken) {
@@ -249,16 +264,21 @@ fn wake(ends: impl Iterator<Item = Option<Waker>>) {
 pub(super) struct Tale {
     limiter: RateLimiter,
     key: Box<str>,
+    /// How much of each limit is taken, for an observer.
+    limits: Vec<LimitUse>,
     /// The shadow limit that would have held the request back, in words, and for how long.
     shadow: Option<(String, Duration)>,
 }
 
 impl Tale {
     #[cold]
-    fn of(found: &Found<'_>, shadow: Option<Shadow>, at: Nanos) -> Self {
+    fn of(found: &mut Found<'_>, shadow: Option<Shadow>, at: Nanos) -> Self {
+        let is_observed = found.limiter.settings().events.are_observed();
+        let limits = is_observed.then(|| uses(found.state, found.now));
         Self {
             limiter: found.limiter.clone(),
             key: found.key.into(),
+            limits: limits.unwrap_or_default(),
             shadow: shadow.and_then(|shadow| {
                 let wait = Duration::from_nanos(shadow.until.saturating_sub(at));
                 Some((found.state.shadowed(shadow)?.to_string(), wait))
@@ -271,7 +291,7 @@ impl Tale {
         self.limiter.settings().events.tell(&Event::Admitted {
             key,
             waited,
-            limits: &[],
+            limits: &self.limits,
         });
         if let Some((limit, wait)) = &self.shadow {
             let wait = *wait;
@@ -281,6 +301,24 @@ impl Tale {
                 .tell(&Event::Shadowed { key, limit, wait });
         }
     }
+}
+
+/// How much of each limit is taken.
+fn uses(state: &mut State, now: Nanos) -> Vec<LimitUse> {
+    let usage = state.usage(now);
+    let uses = usage.map(|(limit, used, _)| {
+        LimitUse::new(limit.dimension, limit.amount, limit.per, used).of_capacity(limit.capacity())
+    });
+    uses.collect()
+}
+
+/// Whether an upstream told of a limit that was not known (true), or that less is left of one than was counted (false).
+fn is_news(before: &[LimitUse], after: &[LimitUse]) -> Option<bool> {
+    let mut pairs = before.iter().zip(after);
+    let has_less = pairs.any(|(before, after)| after.used > before.used);
+    (after.len() > before.len())
+        .then_some(true)
+        .or(has_less.then_some(false))
 }
 
 /// Whether a cache kept the answer, and what it says of quotas is of a time that is past

@@ -20,6 +20,7 @@ use crate::{
     error::{Error, RefusalReason},
     instant::after,
     keys::{Locked, Spot},
+    observe::Event,
 };
 
 /// A request that waits. Dropped, it leaves the queue.
@@ -254,6 +255,12 @@ impl Drop for Waiter {
             self.leave(&mut states, &mut foreign);
             drop(states);
             foreign.settle();
+            let settings = self.limiters.all()[self.line].settings();
+            let now = self.clock().now();
+            settings.events.tell(&Event::Left {
+                key: &self.keys[self.line],
+                waited: now.saturating_duration_since(self.asking.asked),
+            });
         }
     }
 }

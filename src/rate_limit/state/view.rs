@@ -38,6 +38,13 @@ impl State {
         usage.filter(|(limit, ..)| !limit.is_spacing)
     }
 
+    /// The limit that holds a request of this cost back the longest, in words; `None` where it is none of them.
+    pub(crate) fn held_back_by(&mut self, cost: Cost, now: Nanos) -> Option<String> {
+        let now = self.move_to(now);
+        let limit = self.counts.longest(&self.quota, cost, now);
+        limit.map(Limit::to_string)
+    }
+
     /// The limit that a request is too large for, in words.
     pub(crate) fn in_words(&self, limit: Option<usize>) -> Arc<str> {
         match limit {
