@@ -4,6 +4,7 @@
 //! cargo run --release -p bench -- signal          # every row of a table
 //! cargo run --release -p bench -- signal gemini   # those whose name holds a word
 //! cargo run --release -p bench -- signal groq 1   # once, for a profiler that counts instructions
+//! cargo run --release -p bench -- observe         # what it costs to be seen, and not to be
 //! cargo run --release -p bench -- rate_limit                      # the limiter beside its peers
 //! cargo run --release -p bench -- rate_limit calls                # one part: calls, threads, queue, memory, waiting
 //! cargo run --release -p bench -- rate_limit calls keyed          # rows of it
@@ -18,6 +19,7 @@
 mod allocations;
 mod answers;
 mod harness;
+mod observe;
 mod rate_limit;
 mod signal;
 
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
             signal::run(&bench(rows));
             Ok(())
         }
+        ["observe", ref rows @ ..] => observe::run(&bench(rows)),
         ["rate_limit"] => rate_limit::run("", &bench(&[])),
         ["rate_limit", part, ref rows @ ..] => rate_limit::run(part, &bench(rows)),
         _ => Err(USAGE.to_owned()),
@@ -53,4 +56,5 @@ fn bench(rows: &[&str]) -> Bench {
 }
 
 const USAGE: &str = "usage: bench signal [part of a name] [runs]
+       bench observe [part of a name] [runs]
        bench rate_limit [part] [part of a name] [runs]";

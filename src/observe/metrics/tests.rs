@@ -134,10 +134,31 @@ fn every_event_is_counted_under_the_names_of_the_table() {
         ),
         ("tower_upstream.tokens.cached upstream=groq/m", "4"),
     ];
+    let docs = include_str!("../mod.rs");
+    for (name, _) in expected {
+        let mut words = name.split(' ');
+        let metric = words.next().unwrap();
+        let row = docs
+            .lines()
+            .find(|line| line.starts_with(&format!("//! | `{metric}` |")));
+        let row = row.expect(metric);
+        let labels = words.map(|label| label.split_once('=').unwrap().0);
+        for label in labels.filter(|label| !metric.starts_with("gen_ai") || !COMMON.contains(label))
+        {
+            assert!(row.contains(&format!("`{label}`")), "{metric}: {label}");
+        }
+    }
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let recorded: Vec<_> = recorded(&snapshotter).into_iter().collect();
     assert_eq!(recorded, expected);
 }
+
+/// What the docs say once for all of them.
+const COMMON: [&str; 3] = [
+    "gen_ai.provider.name",
+    "gen_ai.request.model",
+    "gen_ai.operation.name",
+];
 
 /// PITFALLS 61: a map keyed by what callers send never shrinks.
 #[test]

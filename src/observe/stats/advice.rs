@@ -164,7 +164,7 @@ fn of_key(key: &Arc<str>, row: &KeyStats) -> Vec<Insight> {
             )
         },
     );
-    let near = near_limit(key, &name, row).filter(|_| waiting.is_none());
+    let near = near_limit(key, name, row).filter(|_| waiting.is_none());
     [
         waiting,
         say(InsightKind::Refused, turned_away, asked, 0.01, &|percent| {

@@ -165,6 +165,26 @@ fn a_subscriber_is_told_what_a_line_says_under_the_same_names() {
     }
 }
 
+#[test]
+fn the_table_in_the_docs_is_what_is_told() {
+    let docs = include_str!("../mod.rs");
+    let mut levels: std::collections::BTreeMap<&str, Vec<String>> = Default::default();
+    with_events(|event| {
+        let level = event.level().as_str().to_lowercase();
+        levels.entry(event.name()).or_default().push(level);
+    });
+    for (name, fields) in examples() {
+        let begins = format!("//! | `{name}` | ");
+        let row = docs.lines().find_map(|line| line.strip_prefix(&begins));
+        let (level, told) = row.expect(name).split_once(" | ").unwrap();
+        assert!(levels[name].iter().all(|one| level.contains(one)), "{name}");
+        let fields: Map<String, Value> = serde_json::from_str(fields).unwrap();
+        for field in fields.keys() {
+            assert!(told.contains(&format!("`{field}`")), "{name}: {field}");
+        }
+    }
+}
+
 /// What upstreams and clients say may carry what is secret.
 #[test]
 fn no_words_of_upstreams_are_told() {
