@@ -82,7 +82,17 @@ impl Events {
         self.observer.is_some()
     }
 
+    #[inline]
     pub(crate) fn tell(&self, event: &Event<'_>) {
+        if self.are_heard(Level::ERROR) {
+            self.tell_listeners(event);
+        }
+    }
+
+    // Apart, so that what nobody hears is a branch.
+    #[cold]
+    #[inline(never)]
+    fn tell_listeners(&self, event: &Event<'_>) {
         event.trace();
         if let Some(observer) = &self.observer {
             observer.event(event);

@@ -32,7 +32,7 @@ enum Decision {
     Queued {
         limiter: usize,
         /// What holds it back, in words, where somebody wants to know.
-        limit: String,
+        limit: Option<Box<str>>,
         wait: Duration,
         waiter: Box<Waiter>,
     },
@@ -157,7 +157,7 @@ fn hold_back(
             .then(|| held.state.held_back_by(asking.cost, held.now));
         return Decision::Queued {
             limiter,
-            limit: limit.flatten().unwrap_or_default(),
+            limit: limit.flatten(),
             wait,
             waiter: Box::new(waiter),
         };
@@ -188,7 +188,7 @@ impl News {
                 waiter,
             } => {
                 let (settings, key) = (limiters.all()[limiter].settings(), &keys[limiter]);
-                let limit = &limit;
+                let limit = limit.as_deref().unwrap_or_default();
                 settings.events.tell(&Event::Queued { key, limit, wait });
                 Entry::Queued(waiter)
             }

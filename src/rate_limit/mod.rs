@@ -112,6 +112,7 @@ mod state;
 mod status;
 mod storage;
 mod typical;
+mod uses;
 mod waiter;
 mod window;
 

@@ -15,6 +15,7 @@ use super::{
     limiters::Limiters,
     mark::Mark,
     state::State,
+    uses::{is_news, uses},
 };
 use crate::{
     body::Guard,
@@ -301,24 +302,6 @@ impl Tale {
                 .tell(&Event::Shadowed { key, limit, wait });
         }
     }
-}
-
-/// How much of each limit is taken.
-fn uses(state: &mut State, now: Nanos) -> Vec<LimitUse> {
-    let usage = state.usage(now);
-    let uses = usage.map(|(limit, used, _)| {
-        LimitUse::new(limit.dimension, limit.amount, limit.per, used).of_capacity(limit.capacity())
-    });
-    uses.collect()
-}
-
-/// Whether an upstream told of a limit that was not known (true), or that less is left of one than was counted (false).
-fn is_news(before: &[LimitUse], after: &[LimitUse]) -> Option<bool> {
-    let mut pairs = before.iter().zip(after);
-    let has_less = pairs.any(|(before, after)| after.used > before.used);
-    (after.len() > before.len())
-        .then_some(true)
-        .or(has_less.then_some(false))
 }
 
 /// Whether a cache kept the answer, and what it says of quotas is of a time that is past

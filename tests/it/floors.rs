@@ -56,7 +56,7 @@ fn floor(file: &str) -> Option<u8> {
             "settings" | "cause" => 1,
             "admission" | "course" | "forecast" | "handle" | "router" => 2,
             "asking" | "entrance" | "limiters" | "outlook" | "permit" | "storage" | "waiter"
-            | "witness" => 2,
+            | "uses" | "witness" => 2,
             "future" | "body" | "peek" => 3,
             "service" => 4,
             "layer" => 5,

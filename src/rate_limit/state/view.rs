@@ -39,10 +39,10 @@ impl State {
     }
 
     /// The limit that holds a request of this cost back the longest, in words; `None` where it is none of them.
-    pub(crate) fn held_back_by(&mut self, cost: Cost, now: Nanos) -> Option<String> {
+    pub(crate) fn held_back_by(&mut self, cost: Cost, now: Nanos) -> Option<Box<str>> {
         let now = self.move_to(now);
-        let limit = self.counts.longest(&self.quota, cost, now);
-        limit.map(Limit::to_string)
+        let limit = self.counts.longest(&self.quota, cost, now)?;
+        Some(limit.to_string().into())
     }
 
     /// The limit that a request is too large for, in words.

@@ -185,7 +185,8 @@ pub(super) fn is_maximum(reason: &[u8]) -> bool {
         b"model_context_window_exceeded", // Anthropic
     ];
     let is = |known: &&[u8]| reason.eq_ignore_ascii_case(known);
-    REASONS.iter().any(is)
+    // Nearly all say `stop`, which is shorter than any.
+    reason.len() >= REASONS[0].len() && REASONS.iter().any(is)
 }
 
 /// Whether the key holds some of the answer, in a message or delta.

@@ -149,15 +149,17 @@ async fn run(stack: &Stack, groq: &Simulator) {
     // Broken off.
     for body in [chat(8), streamed(chat(8))] {
         groq.script([Reply::CutBody]);
-        let response = stack.send(post(&body)).await.unwrap();
-        response.into_body().collect().await.unwrap_err();
+        let response = stack.send(post(&body)).await.expect("a head");
+        let body = response.into_body().collect().await;
+        body.expect_err("a body that breaks off");
     }
     // The caller goes away: before the head, in the body, in the queue.
     until(|| groq.counts().in_flight == 0).await;
     leave_when(stack.send(post(&chat(8))), || groq.counts().in_flight == 1).await;
-    let mut response = stack.send(post(&streamed(chat(8)))).await.unwrap();
-    response.frame().await.unwrap().unwrap();
-    let second = stack.send(post(&streamed(chat(8)))).await.unwrap();
+    let mut response = stack.send(post(&streamed(chat(8)))).await.expect("a head");
+    let first = response.frame().await.expect("a frame");
+    first.expect("no error");
+    let second = stack.send(post(&streamed(chat(8)))).await.expect("a head");
     let is_queued = || stack.counters(GROQ).queued == 1;
     leave_when(stack.send(post(&chat(8))), is_queued).await;
     drop((response, second));
@@ -172,7 +174,8 @@ async fn run(stack: &Stack, groq: &Simulator) {
     let mut hurried = post(&chat(8));
     let deadline = Deadline(TokioClock.now() + ms(200));
     hurried.extensions_mut().insert(deadline);
-    stack.ask(hurried).await.unwrap_err();
+    let answer = stack.ask(hurried).await;
+    answer.expect_err("a refusal");
 }
 
 /// The figures of an upstream, by the log.
@@ -181,7 +184,7 @@ fn reckoned_upstream(lines: &[Value], id: &str) -> Figures {
     let mut add = |name: &str, more: i128| *figures.entry(name.to_owned()).or_default() += more;
     let mut times: BTreeMap<&str, Vec<i128>> = BTreeMap::new();
     for line in lines {
-        let event = line["event"].as_str().unwrap();
+        let event = line["event"].as_str().expect("text");
         if event == "switched" {
             add("switched_away", (line["from"] == id).into());
             add("switched_to", (line["to"] == id).into());
@@ -200,14 +203,20 @@ fn reckoned_upstream(lines: &[Value], id: &str) -> Figures {
             "gave_up" => add("gave_up", 1),
             "cooling_down" => add("cooldowns", 1),
             "ended" => {
-                let end = line["end"].as_str().unwrap();
+                let end = line["end"].as_str().expect("text");
                 add("requests", 1);
                 if end == "failed" {
-                    add(&format!("failed {}", line["failure"].as_str().unwrap()), 1);
+                    add(
+                        &format!("failed {}", line["failure"].as_str().expect("text")),
+                        1,
+                    );
                     continue;
                 }
                 add(end, 1);
-                add("truncated", line["is_truncated"].as_bool().unwrap().into());
+                add(
+                    "truncated",
+                    line["is_truncated"].as_bool().expect("yes or no").into(),
+                );
                 for count in ["input_tokens", "cached_tokens", "output_tokens"] {
                     add(count, line[count].as_u64().unwrap_or(0).into());
                 }
@@ -300,16 +309,16 @@ fn reckoned_key(lines: &[Value], key: &str) -> Figures {
     let mut peaks: BTreeMap<String, i128> = BTreeMap::new();
     let mut add = |name: &str, more: i128| *figures.entry(name.to_owned()).or_default() += more;
     for line in lines.iter().filter(|line| line["key"] == key) {
-        match line["event"].as_str().unwrap() {
+        match line["event"].as_str().expect("text") {
             "admitted" => {
                 let waited = nanos(&line["waited_s"]);
                 add("admitted", 1);
                 add("waited", waited);
                 add("long waits", (waited > 2_000_000_000).into());
                 longest = longest.max(waited);
-                for limit in line["limits"].as_array().unwrap() {
+                for limit in line["limits"].as_array().expect("a list") {
                     let share = share(limit["used"].as_u64(), limit["capacity"].as_u64());
-                    let name = limit["limit"].as_str().unwrap().to_owned();
+                    let name = limit["limit"].as_str().expect("text").to_owned();
                     let peak = peaks.entry(name).or_default();
                     *peak = share.max(*peak);
                 }
@@ -407,7 +416,7 @@ fn nanos(number: &Value) -> i128 {
 
 /// Billionths of the whole.
 fn share(used: Option<u64>, capacity: Option<u64>) -> i128 {
-    i128::from(used.unwrap()) * 1_000_000_000 / i128::from(capacity.unwrap())
+    i128::from(used.expect("a figure")) * 1_000_000_000 / i128::from(capacity.expect("a figure"))
 }
 
 /// A file that is gone when the test is over.
