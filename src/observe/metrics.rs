@@ -1,17 +1,18 @@
 //! [`Metrics`]: events for recorders of the `metrics` facade.
 
 mod describe;
+mod labels;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use metrics::{Label, counter, gauge, histogram};
 
-use self::describe::describe;
+use self::{describe::describe, labels::Names};
 use super::{
     events::Event,
     fields::reason_of,
     limit_use::LimitUse,
-    names::{Names, OTHERS, gen_ai_provider},
+    names::{OTHERS, gen_ai_provider},
     observer::Observer,
     receipt::Receipt,
 };

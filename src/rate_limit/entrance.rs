@@ -2,8 +2,6 @@
 
 use std::{slice, sync::Arc, task::Waker, time::Duration};
 
-use tracing::Level;
-
 use super::{
     asking::{Asking, longest_wait},
     decision::Look,
@@ -31,8 +29,6 @@ enum Decision {
     Admitted,
     Queued {
         limiter: usize,
-        /// What holds it back, in words, where somebody wants to know.
-        limit: Option<Box<str>>,
         wait: Duration,
         waiter: Box<Waiter>,
     },
@@ -150,14 +146,8 @@ fn hold_back(
         RefusalReason::QueueFull
     } else {
         let waiter = Waiter::join(limiters, found, limiter, asking.clone(), longest);
-        let events = &limiters.all()[limiter].settings().events;
-        let held = &mut found[limiter];
-        let limit = events
-            .are_heard(Level::DEBUG)
-            .then(|| held.state.held_back_by(asking.cost, held.now));
         return Decision::Queued {
             limiter,
-            limit: limit.flatten(),
             wait,
             waiter: Box::new(waiter),
         };
@@ -183,12 +173,11 @@ impl News {
             }
             Decision::Queued {
                 limiter,
-                limit,
                 wait,
                 waiter,
             } => {
                 let (settings, key) = (limiters.all()[limiter].settings(), &keys[limiter]);
-                let limit = limit.as_deref().unwrap_or_default();
+                let limit = waiter.limit();
                 settings.events.tell(&Event::Queued { key, limit, wait });
                 Entry::Queued(waiter)
             }

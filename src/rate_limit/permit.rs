@@ -122,6 +122,7 @@ impl Permit {
     }
 
     /// Where the upstream says what is left, that is all that is left.
+    #[inline(never)]
     fn heed_quotas(&self, headers: &HeaderMap) {
         let clock = self.limiters.clock();
         let (quotas, now) = (signal::quotas(headers, clock.wall()), clock.now());

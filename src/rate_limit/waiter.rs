@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::Level;
+
 use super::{
     asking::Asking,
     decision::{Asked, Look, Turn},
@@ -38,6 +40,8 @@ pub(super) struct Waiter {
     place: Place,
     /// The keys that it falls under, for a refusal.
     keys: Vec<Arc<str>>,
+    /// The limit that held it back when it came, in words, where somebody wants to know.
+    limit: Option<Box<str>>,
     is_waiting: bool,
 }
 
@@ -75,6 +79,10 @@ impl Waiter {
         asking: Asking,
         longest_wait: Option<Duration>,
     ) -> Self {
+        let events = &limiters.all()[line].settings().events;
+        let is_heard = events.are_heard(Level::DEBUG);
+        let held = &mut found[line];
+        let limit = is_heard.then(|| held.state.held_back_by(asking.cost, held.now));
         let mut waiter = Self {
             limiters: limiters.clone(),
             spots: Vec::new(),
@@ -83,6 +91,7 @@ impl Waiter {
             patience_ends: longest_wait.map(|longest| after(asking.asked, longest)),
             asking,
             line,
+            limit: limit.flatten(),
             is_waiting: true,
         };
         for (index, found) in found.iter_mut().enumerate() {
@@ -231,6 +240,11 @@ impl Waiter {
     fn refusal(&self, reason: RefusalReason, wait: Option<Duration>, limit: Arc<str>) -> Error {
         let settings = self.limiters.all()[self.line].settings();
         settings.refuse(self.keys[self.line].clone(), reason, wait, limit)
+    }
+
+    /// The limit that held it back when it came, in words; empty where it was none, or where nobody wants to know.
+    pub(super) fn limit(&self) -> &str {
+        self.limit.as_deref().unwrap_or_default()
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {
