@@ -113,7 +113,7 @@ impl fmt::Display for Failure {
 }
 
 /// The kinds of failure that the layers tell apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum FailureKind {
     /// Too many requests or tokens for now; a later try can succeed.

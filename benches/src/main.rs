@@ -4,6 +4,7 @@
 //! cargo run --release -p bench -- signal          # every row of a table
 //! cargo run --release -p bench -- signal gemini   # those whose name holds a word
 //! cargo run --release -p bench -- signal groq 1   # once, for a profiler that counts instructions
+//! cargo run --release -p bench -- observe         # what it costs to be seen, and not to be
 //! cargo run --release -p bench -- rate_limit                      # the limiter beside its peers
 //! cargo run --release -p bench -- rate_limit calls                # one part: calls, threads, queue, memory, waiting
 //! cargo run --release -p bench -- rate_limit calls keyed          # rows of it
@@ -24,6 +25,7 @@ mod circuit_breaker;
 mod footprint;
 mod harness;
 mod instructions;
+mod observe;
 mod process;
 mod race;
 mod rate_limit;
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         }
         ["circuit_breaker"] => circuit_breaker::run("", &bench(&[])),
         ["circuit_breaker", part, ref rows @ ..] => circuit_breaker::run(part, &bench(rows)),
+        ["observe", ref rows @ ..] => observe::run(&bench(rows)),
         ["rate_limit"] => rate_limit::run("", &bench(&[])),
         ["rate_limit", part, ref rows @ ..] => rate_limit::run(part, &bench(rows)),
         ["retry"] => retry::run("", &bench(&[])),
@@ -69,5 +72,6 @@ fn bench(rows: &[&str]) -> Bench {
 
 const USAGE: &str = "usage: bench signal [part of a name] [runs]
        bench circuit_breaker [part] [part of a name] [runs]
+       bench observe [part of a name] [runs]
        bench rate_limit [part] [part of a name] [runs]
        bench retry [part] [part of a name] [runs]";

@@ -102,7 +102,7 @@ impl Observer for Board {
     fn event(&self, event: &Event<'_>) {
         match *event {
             Event::Admitted { key, .. } => self.count(key, |row| row.sent += 1),
-            Event::Queued { key, wait } => {
+            Event::Queued { key, wait, .. } => {
                 self.count(key, |row| row.waited += 1);
                 match wait {
                     Duration::ZERO => {

@@ -199,18 +199,20 @@ impl Course {
             .map(|soonest| soonest.saturating_duration_since(now))
             // Zero would invite a hot loop.
             .filter(|wait| !wait.is_zero());
-        self.cooldowns.tell(&Event::Exhausted {
-            attempts: self.ledger.count(),
-            retry_after,
-        });
         let mut passed_by = self.cooldowns.reasons(&self.plan.chain, now);
         passed_by.extend(iter::repeat_n(FailureKind::Refused, self.walk.refused()));
-        Error::Exhausted(Exhausted {
+        let exhausted = Exhausted {
             attempts: self.ledger.failed(),
             cooling: passed_by,
             excluded: self.walk.excluded(&self.plan.chain),
             retry_after,
-        })
+        };
+        self.cooldowns.tell(&Event::Exhausted {
+            attempts: self.ledger.count(),
+            is_rate_limited: exhausted.is_rate_limited(),
+            retry_after,
+        });
+        Error::Exhausted(exhausted)
     }
 
     fn record(&self, upstream: &Upstream, failure: Failure, next: Next, now: Instant) {

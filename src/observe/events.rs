@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
-
+use super::{limit_use::LimitUse, receipt::Receipt};
 use crate::{
     error::RefusalReason,
-    outcome::{Failure, FailureKind},
+    outcome::{Dimension, Failure, FailureKind},
     request::Cost,
 };
 
@@ -17,19 +16,31 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The rate limit layer let a request through.
+    /// The rate limit layer let a request through. Of several limiters, each tells it.
     Admitted {
         /// The limiter's key.
         key: &'a str,
         /// How long it waited.
         waited: Duration,
+        /// How much of each limit is taken with it, for observers alone: `tracing` is not told.
+        limits: &'a [LimitUse],
     },
-    /// The rate limit layer makes a request wait.
+    /// The rate limit layer makes a request wait. It ends in [`Admitted`](Self::Admitted), [`Refused`](Self::Refused) or
+    /// [`Left`](Self::Left).
     Queued {
-        /// The limiter's key.
+        /// The key of the limiter that holds it back the longest.
         key: &'a str,
+        /// What holds it back, in words, such as `12000 tokens per 60s` or `3 at a time`; empty where that is not known.
+        limit: &'a str,
         /// How long it is expected to wait.
         wait: Duration,
+    },
+    /// A request left the queue before its turn, because its caller went away.
+    Left {
+        /// The key of the limiter that held it back.
+        key: &'a str,
+        /// How long it had waited.
+        waited: Duration,
     },
     /// The rate limit layer refused a request.
     Refused {
@@ -37,6 +48,8 @@ pub enum Event<'a> {
         key: &'a str,
         /// Why.
         reason: RefusalReason,
+        /// What held it back, in words, such as `12000 tokens per 60s`; empty where that is not known.
+        limit: &'a str,
         /// How long until it would have been admitted.
         wait: Option<Duration>,
     },
@@ -58,7 +71,22 @@ pub enum Event<'a> {
         /// What was used.
         used: Cost,
     },
-    /// The upstream asked to be left alone, and the rate limit layer holds everybody back.
+    /// An answer told of a limit that was not known, or that less is left of one than was counted here.
+    Learned {
+        /// The limiter's key.
+        key: &'a str,
+        /// What is counted.
+        dimension: Dimension,
+        /// The period, where the answer tells.
+        per: Option<Duration>,
+        /// How much of it one period allows, where the answer tells.
+        amount: Option<u64>,
+        /// How much is left.
+        remaining: u64,
+        /// Whether the limit was not known.
+        is_new: bool,
+    },
+    /// The upstream asked to be left alone, or somebody did for it, and the rate limit layer holds everybody back.
     Paused {
         /// The limiter's key.
         key: &'a str,
@@ -139,55 +167,35 @@ pub enum Event<'a> {
         attempts: u32,
         /// How long until the soonest upstream may be asked again.
         retry_after: Option<Duration>,
+        /// Whether rate limits alone are the reason, refusals of our own among them.
+        is_rate_limited: bool,
     },
+    /// A request that was sent has ended, with its answer or without: one for each that went through the provider layer.
+    Ended(&'a Receipt<'a>),
 }
 
 impl Event<'_> {
-    /// Gives the event to `tracing`, without the words of upstreams and clients, which may carry what is secret: what loses time or a request at `warn` and `info`, the rest at `debug`.
-    pub(super) fn trace(&self) {
-        match *self {
-            Self::Admitted { key, waited } => debug!(key, ?waited, "admitted"),
-            Self::Queued { key, wait } => debug!(key, ?wait, "queued"),
-            Self::Refused { key, reason, wait } => info!(key, ?reason, ?wait, "refused"),
-            Self::Shadowed { key, limit, wait } => info!(key, limit, ?wait, "shadowed"),
-            Self::Settled {
-                key,
-                reserved,
-                used,
-            } => debug!(key, ?reserved, ?used, "settled"),
-            Self::Paused { key, wait } => info!(key, ?wait, "paused"),
-            Self::Retrying {
-                upstream,
-                attempt,
-                wait,
-                failure,
-            } => {
-                info!(upstream, attempt, ?wait, failure = %failure.kind, "retrying");
-            }
-            Self::GaveUp {
-                upstream,
-                attempts,
-                failure,
-                reason,
-            } => {
-                info!(upstream, attempts, failure = %failure.kind, reason, "gave up");
-            }
-            Self::Opened { key, wait, reason } => warn!(key, ?wait, reason, "circuit opened"),
-            Self::HalfOpened { key, reason } => info!(key, reason, "circuit half-opened"),
-            Self::Closed { key, reason } => info!(key, reason, "circuit closed"),
-            Self::Disabled { key } => info!(key, "circuit disabled"),
-            Self::CoolingDown {
-                upstream,
-                wait,
-                kind,
-            } => info!(upstream, ?wait, %kind, "cooling down"),
-            Self::Switched { from, to, failure } => {
-                info!(from, to, failure = %failure.kind, "switched");
-            }
-            Self::Exhausted {
-                attempts,
-                retry_after,
-            } => warn!(attempts, ?retry_after, "exhausted"),
+    /// The name in snake case, as logs carry it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Admitted { .. } => "admitted",
+            Self::Queued { .. } => "queued",
+            Self::Left { .. } => "left",
+            Self::Refused { .. } => "refused",
+            Self::Shadowed { .. } => "shadowed",
+            Self::Settled { .. } => "settled",
+            Self::Learned { .. } => "learned",
+            Self::Paused { .. } => "paused",
+            Self::Retrying { .. } => "retrying",
+            Self::GaveUp { .. } => "gave_up",
+            Self::Opened { .. } => "opened",
+            Self::HalfOpened { .. } => "half_opened",
+            Self::Closed { .. } => "closed",
+            Self::Disabled { .. } => "disabled",
+            Self::CoolingDown { .. } => "cooling_down",
+            Self::Switched { .. } => "switched",
+            Self::Exhausted { .. } => "exhausted",
+            Self::Ended(_) => "ended",
         }
     }
 }

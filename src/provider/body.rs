@@ -11,8 +11,10 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::witness::Witness;
 use crate::{
     error::BoxError,
+    observe::End,
     outcome::UsageCell,
     signal::usage::{Ending, ErrorSeen, Reading, UsageReader},
 };
@@ -28,7 +30,7 @@ pin_project! {
         rest: Rest<B>,
         // Whether the rest has ended or broken: not every body bears to be asked again.
         is_over: bool,
-        meter: Option<Meter>,
+        watch: Watch,
         // What the body still has to fail with.
         error: Option<BoxError>,
     }
@@ -41,6 +43,12 @@ pin_project! {
         Inline { #[pin] body: B },
         Boxed { body: Pin<Box<B>> },
     }
+}
+
+/// Who sees what passes, until the end.
+struct Watch {
+    meter: Option<Meter>,
+    witness: Option<Box<Witness>>,
 }
 
 /// Reads the usage and tells it at the end.
@@ -64,13 +72,19 @@ pub enum StreamError {
 }
 
 impl<B> ProviderBody<B> {
-    pub(super) fn passing(body: B, meter: Option<Meter>) -> Self {
+    pub(super) fn passing(body: B, meter: Option<Meter>, witness: Option<Box<Witness>>) -> Self
+    where
+        B: Body,
+    {
+        let mut watch = Watch { meter, witness };
+        // Nobody asks such a body for anything.
+        let error = body.is_end_stream().then(|| watch.finish(false)).flatten();
         Self {
             peeked: VecDeque::new(),
             rest: Rest::Inline { body },
             is_over: false,
-            meter,
-            error: None,
+            watch,
+            error,
         }
     }
 
@@ -80,12 +94,13 @@ impl<B> ProviderBody<B> {
         rest: Pin<Box<B>>,
         end: Option<Result<(), BoxError>>,
         meter: Option<Meter>,
+        witness: Option<Box<Witness>>,
     ) -> Self {
         Self {
             peeked,
             rest: Rest::Boxed { body: rest },
             is_over: end.is_some(),
-            meter,
+            watch: Watch { meter, witness },
             error: end.and_then(Result::err),
         }
     }
@@ -107,35 +122,35 @@ where
         if let Some(frame) = this.peeked.pop_front() {
             let is_last = *this.is_over || this.rest.is_end_stream();
             if is_last && this.peeked.is_empty() && this.error.is_none() {
-                *this.error = finish(this.meter);
+                *this.error = this.watch.finish(false);
             }
             return Poll::Ready(Some(Ok(frame)));
         }
         if let Some(error) = this.error.take() {
             *this.is_over = true;
-            finish(this.meter);
+            this.watch.finish(true);
             return Poll::Ready(Some(Err(error)));
         }
         if *this.is_over {
-            return Poll::Ready(finish(this.meter).map(Err));
+            return Poll::Ready(this.watch.finish(false).map(Err));
         }
         match ready!(this.rest.as_mut().poll_frame(cx)) {
             Some(Ok(frame)) => {
                 let frame = frame.map_data(into_bytes);
-                let broke_off = count(this.meter, &frame);
+                let broke_off = this.watch.count(&frame);
                 if broke_off || this.rest.is_end_stream() {
-                    *this.error = finish(this.meter);
+                    *this.error = this.watch.finish(false);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
                 *this.is_over = true;
-                finish(this.meter);
+                this.watch.finish(true);
                 Poll::Ready(Some(Err(error)))
             }
             None => {
                 *this.is_over = true;
-                Poll::Ready(finish(this.meter).map(Err))
+                Poll::Ready(this.watch.finish(false).map(Err))
             }
         }
     }
@@ -143,7 +158,7 @@ where
     fn is_end_stream(&self) -> bool {
         self.peeked.is_empty()
             && self.error.is_none()
-            && self.meter.is_none()
+            && self.watch.meter.is_none()
             && (self.is_over || self.rest.is_end_stream())
     }
 
@@ -200,34 +215,75 @@ pub(super) fn into_bytes(mut data: impl Buf) -> Bytes {
     data.copy_to_bytes(data.remaining())
 }
 
-/// Counts a frame that passes. Returns whether the answer broke off with it.
-fn count(meter: &mut Option<Meter>, frame: &Frame<Bytes>) -> bool {
-    let (Some(meter), Some(data)) = (meter, frame.data_ref()) else {
-        return false;
-    };
-    meter.reader.push(data);
-    meter.reader.reading().error == Some(ErrorSeen::AfterContent)
+impl Watch {
+    /// Counts a frame that passes. Returns whether the answer broke off with it.
+    fn count(&mut self, frame: &Frame<Bytes>) -> bool {
+        let (Some(meter), Some(data)) = (&mut self.meter, frame.data_ref()) else {
+            return false;
+        };
+        meter.reader.push(data);
+        let reading = meter.reader.reading();
+        if let Some(witness) = &mut self.witness
+            && reading.content
+        {
+            witness.saw_content();
+        }
+        reading.error == Some(ErrorSeen::AfterContent)
+    }
+
+    /// Tells the usage and how the answer ended, once. Returns what is wrong with the stream, if anything is.
+    fn finish(&mut self, is_cut: bool) -> Option<BoxError> {
+        let reading = self.meter.take().map(Meter::finish);
+        let problem =
+            reading.and_then(
+                |(reading, knows_terminator)| match (reading.error, reading.ending) {
+                    (Some(ErrorSeen::AfterContent), _) => Some(StreamError::ErrorEvent),
+                    (None, Ending::Unterminated) if knows_terminator => {
+                        Some(StreamError::Unterminated)
+                    }
+                    _ => None,
+                },
+            );
+        if let Some(witness) = self.witness.take() {
+            let end = match problem.is_some() || is_cut {
+                true => End::Broken,
+                false => End::Answered,
+            };
+            let reading = reading.map(|(reading, _)| reading);
+            witness.ended(end, reading.as_ref());
+        }
+        problem.map(Into::into)
+    }
 }
 
-/// Tells the usage, and what is wrong with the stream, if anything is.
-fn finish(meter: &mut Option<Meter>) -> Option<BoxError> {
-    let mut meter = meter.take()?;
-    let reader = std::mem::take(&mut meter.reader);
-    let Reading {
-        usage,
-        ending,
-        error,
-        ..
-    } = reader.finish();
-    if let Some(usage) = usage {
-        meter.cell.set(usage);
-    }
-    match (error, ending) {
-        (Some(ErrorSeen::AfterContent), _) => Some(StreamError::ErrorEvent.into()),
-        (None, Ending::Unterminated) if meter.knows_terminator => {
-            Some(StreamError::Unterminated.into())
+/// A caller who goes away after the last word of a stream has had his answer.
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let Some(witness) = self.witness.take() else {
+            return;
+        };
+        let meter = self.meter.as_ref();
+        let Some(mut reading) = meter.map(|meter| meter.reader.reading()) else {
+            return;
+        };
+        match reading.ending {
+            Ending::Terminated => {}
+            // More of its usage may have been to come.
+            Ending::Finished => reading.usage = None,
+            Ending::NotAStream | Ending::Unterminated => return,
         }
-        _ => None,
+        witness.ended(End::Answered, Some(&reading));
+    }
+}
+
+impl Meter {
+    /// Tells the usage. Returns what the body has shown, and whether the end of a stream is known.
+    fn finish(mut self) -> (Reading, bool) {
+        let reading = std::mem::take(&mut self.reader).finish();
+        if let Some(usage) = reading.usage {
+            self.cell.set(usage);
+        }
+        (reading, self.knows_terminator)
     }
 }
 

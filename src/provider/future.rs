@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,6 +16,7 @@ use super::{
     body::ProviderBody,
     peek::{Peek, judge},
     settings::Settings,
+    witness::Witness,
 };
 use crate::{
     error::{BoxError, Error},
@@ -27,7 +29,8 @@ pin_project! {
         #[pin]
         step: Step<F, B>,
         dialect: Option<Dialect>,
-        settings: Settings,
+        witness: Option<Box<Witness>>,
+        settings: Arc<Settings>,
     }
 }
 
@@ -40,10 +43,16 @@ pin_project! {
 }
 
 impl<F, B> ResponseFuture<F, B> {
-    pub(super) fn new(call: F, dialect: Option<Dialect>, settings: Settings) -> Self {
+    pub(super) fn new(
+        call: F,
+        dialect: Option<Dialect>,
+        witness: Option<Box<Witness>>,
+        settings: Arc<Settings>,
+    ) -> Self {
         Self {
             step: Step::Call { call },
             dialect,
+            witness,
             settings,
         }
     }
@@ -63,8 +72,24 @@ where
         loop {
             match this.step.as_mut().project() {
                 StepProjection::Call { call } => {
-                    let response = ready!(call.poll(cx)).map_err(Error::from_service)?;
-                    match judge(response, *this.dialect, this.settings) {
+                    let result = match this.witness.as_ref().map(|witness| witness.span()) {
+                        None => call.poll(cx),
+                        Some(span) => span.in_scope(|| call.poll(cx)),
+                    };
+                    let mut witness = this.witness.take_if(|_| result.is_ready());
+                    let response = match ready!(result).map_err(Error::from_service) {
+                        Ok(response) => response,
+                        Err(error) => {
+                            witness
+                                .into_iter()
+                                .for_each(|witness| witness.failed(&error));
+                            return Poll::Ready(Err(error));
+                        }
+                    };
+                    if let Some(witness) = &mut witness {
+                        witness.saw_head(response.status().as_u16());
+                    }
+                    match judge(response, *this.dialect, witness, this.settings) {
                         Ok(response) => return Poll::Ready(Ok(response)),
                         Err(peek) => this.step.set(Step::Peek { peek }),
                     }

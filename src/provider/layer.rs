@@ -5,12 +5,16 @@ use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
 
 use super::{service::Provide, settings::Settings};
-use crate::{clock::Clock, signal::FailureRule};
+use crate::{
+    clock::Clock,
+    observe::{Events, Observer},
+    signal::FailureRule,
+};
 
 /// Speaks to the upstream that a request is for. See the [module docs](super).
 #[derive(Clone, Debug, Default)]
 pub struct ProviderLayer {
-    settings: Settings,
+    settings: Arc<Settings>,
 }
 
 impl ProviderLayer {
@@ -22,14 +26,14 @@ impl ProviderLayer {
     /// Sets how much of an answer is read ahead at most, in bytes, to find out what it means. Default: 64 KiB.
     #[must_use]
     pub fn peek_bytes(mut self, bytes: usize) -> Self {
-        self.settings.peek_bytes = bytes;
+        self.settings().peek_bytes = bytes;
         self
     }
 
     /// Sets how long reading ahead may take. Default: 10 s.
     #[must_use]
     pub fn peek_time(mut self, time: Duration) -> Self {
-        self.settings.peek_time = time;
+        self.settings().peek_time = time;
         self
     }
 
@@ -39,7 +43,7 @@ impl ProviderLayer {
     /// it the stream has one more event, without a choice, that the reader must bear. Default: false.
     #[must_use]
     pub fn include_usage(mut self, include: bool) -> Self {
-        self.settings.include_usage = include;
+        self.settings().include_usage = include;
         self
     }
 
@@ -55,16 +59,26 @@ impl ProviderLayer {
     /// ```
     #[must_use]
     pub fn rule(mut self, rule: FailureRule) -> Self {
-        let rules = self.settings.rules.iter().cloned().chain([rule]);
-        self.settings.rules = rules.collect();
+        self.settings().rules.push(rule);
         self
     }
 
     /// Sets the clock. Default: [`TokioClock`](crate::clock::TokioClock).
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.settings.clock = Arc::new(clock);
+        self.settings().clock = Arc::new(clock);
         self
+    }
+
+    /// Sets the observer: it is told of every request's end. Default: none.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.settings().events = Events::to(observer);
+        self
+    }
+
+    fn settings(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
     }
 }
 

@@ -55,6 +55,7 @@ mod peek;
 mod rewrite;
 mod service;
 mod settings;
+mod witness;
 
 #[cfg(test)]
 mod tests;

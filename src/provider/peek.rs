@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,6 +14,7 @@ use http_body::{Body, Frame};
 use super::{
     body::{Meter, ProviderBody, into_bytes},
     settings::Settings,
+    witness::Witness,
 };
 use crate::{
     clock::Sleep,
@@ -36,10 +38,11 @@ enum Ahead {
 }
 
 /// Judges an answer by its head, or says that it must be read ahead.
-pub(super) fn judge<B>(
+pub(super) fn judge<B: Body>(
     response: Response<B>,
     dialect: Option<Dialect>,
-    settings: &Settings,
+    witness: Option<Box<Witness>>,
+    settings: &Arc<Settings>,
 ) -> Result<Response<ProviderBody<B>>, Box<Peek<B>>> {
     let (mut parts, body) = response.into_parts();
     let ahead = ahead(parts.status, &parts.headers);
@@ -50,13 +53,18 @@ pub(super) fn judge<B>(
             true => Outcome::Success,
             false => signal::outcome_of_head(parts.status, &parts.headers, settings.clock.wall()),
         };
+        let witness = witness.and_then(|witness| witness.judged(&outcome));
         parts.extensions.insert(outcome);
         return Ok(Response::from_parts(
             parts,
-            ProviderBody::passing(body, meter),
+            ProviderBody::passing(body, meter, witness),
         ));
     }
     let deadline = crate::instant::after(settings.clock.now(), settings.peek_time);
+    let mut witness = witness;
+    if let Some(witness) = witness.as_mut().filter(|_| ahead == Ahead::Stream) {
+        witness.saw_stream();
+    }
     Err(Box::new(Peek {
         meter: meter(&mut parts, dialect),
         parts: Some(parts),
@@ -65,6 +73,7 @@ pub(super) fn judge<B>(
         length: 0,
         ahead,
         dialect,
+        witness,
         sleep: settings.clock.sleep_until(deadline),
         settings: settings.clone(),
     }))
@@ -115,8 +124,9 @@ pub(super) struct Peek<B> {
     ahead: Ahead,
     meter: Option<Meter>,
     dialect: Option<Dialect>,
+    witness: Option<Box<Witness>>,
     sleep: Sleep,
-    settings: Settings,
+    settings: Arc<Settings>,
 }
 
 /// Why reading ahead ended.
@@ -157,6 +167,11 @@ where
         self.length = self.length.saturating_add(length.max(1));
         if let (Some(meter), Some(data)) = (&mut self.meter, frame.data_ref()) {
             meter.reader.push(data);
+            if let Some(witness) = &mut self.witness
+                && meter.reader.reading().content
+            {
+                witness.saw_content();
+            }
         }
         self.frames.push_back(frame);
     }
@@ -175,6 +190,8 @@ where
         let mut parts = self.parts.take().expect("released once");
         let body = self.body.take().expect("released once");
         let outcome = self.outcome(&parts, &end);
+        let witness = self.witness.take();
+        let witness = witness.and_then(|witness| witness.judged(&outcome));
         parts.extensions.insert(outcome);
         let end = match end {
             End::Enough => None,
@@ -184,7 +201,7 @@ where
         let frames = std::mem::take(&mut self.frames);
         Response::from_parts(
             parts,
-            ProviderBody::peeked(frames, body, end, self.meter.take()),
+            ProviderBody::peeked(frames, body, end, self.meter.take(), witness),
         )
     }
 

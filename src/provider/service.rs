@@ -1,6 +1,9 @@
 //! The service around a client.
 
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -8,9 +11,13 @@ use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
 
-use super::{body::ProviderBody, future::ResponseFuture, rewrite::address, settings::Settings};
+use super::{
+    body::ProviderBody, future::ResponseFuture, rewrite::address, settings::Settings,
+    witness::Witness,
+};
 use crate::{
     error::{BoxError, Error},
+    request::RequestHead,
     upstream::Upstream,
 };
 
@@ -18,11 +25,11 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Provide<S> {
     inner: S,
-    settings: Settings,
+    settings: Arc<Settings>,
 }
 
 impl<S> Provide<S> {
-    pub(super) fn new(inner: S, settings: Settings) -> Self {
+    pub(super) fn new(inner: S, settings: Arc<Settings>) -> Self {
         Self { inner, settings }
     }
 
@@ -52,10 +59,15 @@ where
         let dialect = upstream
             .as_ref()
             .map(|upstream| upstream.provider().speaks());
+        let witness = Witness::call(&self.settings, &RequestHead::of(&request));
         let request = match &upstream {
             Some(upstream) => address(request, upstream, self.settings.include_usage),
             None => request,
         };
-        ResponseFuture::new(self.inner.call(request), dialect, self.settings.clone())
+        let call = match &witness {
+            None => self.inner.call(request),
+            Some(witness) => witness.span().in_scope(|| self.inner.call(request)),
+        };
+        ResponseFuture::new(call, dialect, witness, self.settings.clone())
     }
 }

@@ -359,3 +359,5 @@ async fn a_compressed_body_is_passed_on_unread() {
     assert_eq!(kind(&response), FailureKind::ServerError);
     assert_eq!(response.collect().await.unwrap().to_bytes(), "\u{1f}binary");
 }
+
+mod receipts;

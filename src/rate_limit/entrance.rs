@@ -220,7 +220,8 @@ impl HeldBack {
                 waiter,
             } => {
                 let (settings, key) = (limiters.all()[limiter].settings(), &keys[limiter]);
-                settings.events.tell(&Event::Queued { key, wait });
+                let limit = &waiter.limit();
+                settings.events.tell(&Event::Queued { key, limit, wait });
                 Entry::Queued(waiter)
             }
             Self::Refused {

@@ -113,6 +113,7 @@ mod state;
 mod status;
 pub(crate) mod storage;
 mod typical;
+mod uses;
 mod waiter;
 mod window;
 mod words;

@@ -2,7 +2,7 @@
 
 use std::{task::Waker, time::Duration};
 
-use crate::observe::{Event, Events};
+use crate::observe::{Event, Events, LimitUse};
 
 /// What there is to wake and to tell once the locks are free: nearly always nothing.
 #[derive(Default)]
@@ -18,6 +18,8 @@ struct Kept {
 struct Tale {
     events: Events,
     key: Box<str>,
+    /// How much of each limit is taken, for an observer.
+    limits: Vec<LimitUse>,
     shadowed: Option<Shadowed>,
 }
 
@@ -38,10 +40,17 @@ impl News {
 
     /// A request was admitted. Only for those who are heard: the key has to be copied.
     #[cold]
-    pub(super) fn admitted(&mut self, events: &Events, key: &str, shadowed: Option<Shadowed>) {
+    pub(super) fn admitted(
+        &mut self,
+        events: &Events,
+        key: &str,
+        limits: Vec<LimitUse>,
+        shadowed: Option<Shadowed>,
+    ) {
         let tale = Tale {
             events: events.clone(),
             key: key.into(),
+            limits,
             shadowed,
         };
         self.0.get_or_insert_default().tales.push(tale);
@@ -63,10 +72,15 @@ impl Kept {
         for Tale {
             events,
             key,
+            limits,
             shadowed,
         } in &self.tales
         {
-            events.tell(&Event::Admitted { key, waited });
+            events.tell(&Event::Admitted {
+                key,
+                waited,
+                limits,
+            });
             if let Some(Shadowed { limit, wait }) = shadowed {
                 let wait = *wait;
                 events.tell(&Event::Shadowed { key, limit, wait });

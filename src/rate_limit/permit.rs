@@ -16,6 +16,7 @@ use super::{
     mark::{Admissions, Mark},
     news::{News, Shadowed},
     state::State,
+    uses::{is_news, uses},
 };
 use crate::{
     body::Guard,
@@ -136,6 +137,7 @@ impl Permit {
     }
 
     /// Where the upstream says what is left, that is all that is left.
+    #[inline(never)]
     fn heed_quotas(&self, headers: &HeaderMap) {
         let clock = self.limiters.clock();
         let (quotas, now) = (signal::quotas(headers, clock.wall()), clock.now());
@@ -150,12 +152,27 @@ impl Permit {
                 .and_then(|rare| rare.used_then.as_deref()),
         };
         let mut eased = false;
+        let is_heard = limiter.settings().events.are_heard(Level::DEBUG);
+        let mut news = Vec::new();
         for told in quotas.iter().filter_map(told) {
+            let before = is_heard.then(|| uses(&mut state, now));
             eased |= state.heed(mark, told, now, limiter.epoch().wall());
+            let is_new = before.and_then(|before| is_news(&before, &uses(&mut state, now)));
+            news.extend(is_new.map(|is_new| (told, is_new, Box::<str>::from(state.key()))));
         }
         let waker = eased.then(|| state.first_waker()).flatten();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
+        for (told, is_new, key) in news {
+            limiter.settings().events.tell(&Event::Learned {
+                key: &key,
+                dimension: told.dimension,
+                per: told.period,
+                amount: told.limit,
+                remaining: told.remaining,
+                is_new,
+            });
+        }
     }
 
     fn learner(&self) -> (&RateLimiter, &Taken) {
@@ -270,7 +287,11 @@ impl Taken {
         };
         let events = &found.limiter.settings().events;
         if events.are_heard(level) {
-            news.admitted(events, found.key, shadowed(found.state, shadow, at));
+            let limits = match events.are_observed() {
+                true => uses(found.state, found.now),
+                false => Vec::new(),
+            };
+            news.admitted(events, found.key, limits, shadowed(found.state, shadow, at));
         }
         Self {
             spot: found.spot,

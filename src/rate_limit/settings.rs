@@ -50,7 +50,13 @@ impl Settings {
     ) -> Error {
         if self.events.are_heard(Level::INFO) {
             let key = key.as_deref().unwrap_or_default();
-            self.events.tell(&Event::Refused { key, reason, wait });
+            let limit = limit.map(|limit| limit.to_string()).unwrap_or_default();
+            self.events.tell(&Event::Refused {
+                key,
+                reason,
+                limit: &limit,
+                wait,
+            });
         }
         Error::RateLimited(RateLimited {
             key,

@@ -28,6 +28,7 @@ use crate::{
 };
 
 mod anchors;
+mod events;
 mod forecast;
 mod handle;
 mod judge;

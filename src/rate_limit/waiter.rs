@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::Level;
+
 use super::{
     asking::Asking,
     decision::{Asked, Look, Turn},
@@ -21,6 +23,7 @@ use crate::{
     error::{BindingLimit, Error, RefusalReason},
     instant::after,
     keys::{Locked, Spot},
+    observe::Event,
 };
 
 /// A request that waits. Dropped, it leaves the queue.
@@ -38,6 +41,8 @@ pub(super) struct Waiter {
     place: Place,
     /// The keys that it falls under, for a refusal.
     keys: Vec<Arc<str>>,
+    /// What held it back when it came, where somebody wants to know.
+    limit: Option<BindingLimit>,
     is_waiting: bool,
 }
 
@@ -75,6 +80,9 @@ impl Waiter {
         asking: Asking,
         longest_wait: Option<Duration>,
     ) -> Self {
+        let events = &limiters.all()[line].settings().events;
+        let is_heard = events.are_heard(Level::DEBUG);
+        let limit = is_heard.then(|| found[line].state.binding(asking.cost));
         let mut waiter = Self {
             limiters: limiters.clone(),
             spots: Vec::new(),
@@ -83,6 +91,7 @@ impl Waiter {
             patience_ends: longest_wait.map(|longest| after(asking.asked, longest)),
             asking,
             line,
+            limit: limit.flatten(),
             is_waiting: true,
         };
         for (index, found) in found.iter_mut().enumerate() {
@@ -258,6 +267,13 @@ impl Waiter {
         settings.refuse(key.cloned(), reason, wait, limit)
     }
 
+    /// What held it back when it came, in words; empty where nobody wants to know.
+    pub(super) fn limit(&self) -> String {
+        self.limit
+            .map(|limit| limit.to_string())
+            .unwrap_or_default()
+    }
+
     pub(super) fn clock(&self) -> &dyn Clock {
         self.limiters.clock()
     }
@@ -289,6 +305,12 @@ impl Drop for Waiter {
             self.leave(&mut states, &mut foreign);
             drop(states);
             foreign.settle();
+            let settings = self.limiters.all()[self.line].settings();
+            let now = self.clock().now();
+            settings.events.tell(&Event::Left {
+                key: &self.keys[self.line],
+                waited: now.saturating_duration_since(self.asking.asked),
+            });
         }
     }
 }

@@ -6,7 +6,8 @@
 //! 1. the tokens used, as the provider reports them: the last figures of a stream count, field by field;
 //! 2. whether some of the answer has come, so that a stream can be held back until then;
 //! 3. whether the provider reported an error in the midst of a 200, before or after content;
-//! 4. whether a stream came to its dialect's own end.
+//! 4. whether a stream came to its dialect's own end;
+//! 5. whether the answer was cut short by its maximum of tokens.
 //!
 //! The dialects are not told apart. What matters lies in a few places of the documents, whoever sends them: chat completions,
 //! responses, embeddings, Anthropic messages, Gemini, Cohere, Bedrock converse, Ollama and their kin. Nothing else is read, so that an answer that
@@ -50,6 +51,8 @@ pub struct Reading {
     pub content: bool,
     /// Whether the provider reported an error inside the body.
     pub error: Option<ErrorSeen>,
+    /// Whether the answer, or one of several, stopped because it had reached its maximum of tokens.
+    pub truncated: bool,
 }
 
 /// How a stream ended.
@@ -130,6 +133,7 @@ impl UsageReader {
                     false => ErrorSeen::BeforeContent,
                     true => ErrorSeen::AfterContent,
                 }),
+            truncated: finds.truncated,
         }
     }
 

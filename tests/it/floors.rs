@@ -60,7 +60,7 @@ fn floor(file: &str) -> Option<u8> {
             "admission" | "circuits" | "course" | "forecast" | "handle" | "passes" | "router"
             | "shared" => 2,
             "asking" | "entrance" | "limiters" | "news" | "outlook" | "permit" | "storage"
-            | "waiter" => 2,
+            | "uses" | "waiter" | "witness" => 2,
             "future" | "body" | "drain" | "peek" => 3,
             "service" => 4,
             "layer" => 5,

@@ -36,6 +36,8 @@ pub(super) struct Finds {
     pub(super) content: bool,
     pub(super) ended: bool,
     pub(super) finished: bool,
+    /// Whether an answer stopped at its maximum of tokens.
+    pub(super) truncated: bool,
     /// Whether an error was found, and whether content had come before it.
     pub(super) error_after_content: Option<bool>,
     counts: [Option<u64>; Count::BilledOutput as usize + 1],

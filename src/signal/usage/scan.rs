@@ -207,6 +207,7 @@ impl Scanner {
             Meaning::LookOrContent(_) if !is_empty => self.finds.mark(Mark::Content),
             Meaning::Mark(mark) if !is_empty => self.finds.mark(mark),
             Meaning::Reason(mark) => {
+                self.finds.truncated |= text.is_some_and(shape::is_maximum);
                 // A reason too long to keep is none that is known here, so it is no error.
                 if let Some(mark) = text.map_or(Some(mark), |text| shape::reason(text, mark)) {
                     self.finds.mark(mark);
@@ -217,6 +218,7 @@ impl Scanner {
                     self.finds.mark(mark);
                 }
             }
+            Meaning::Why => self.finds.truncated |= text.is_some_and(shape::is_maximum),
             Meaning::Status if text == Some(b"failed") => self.finds.mark(Mark::Error),
             _ => {}
         }

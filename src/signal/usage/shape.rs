@@ -33,6 +33,8 @@ pub(super) enum Place {
     CandidateContent,
     /// MiniMax's `base_resp`.
     BaseResponse,
+    /// `incomplete_details` of OpenAI's responses.
+    Incomplete,
 }
 
 /// What a key means where it was found.
@@ -52,6 +54,8 @@ pub(super) enum Meaning {
     Mark(Mark),
     /// Why the model stopped; shows the mark where that is no error.
     Reason(Mark),
+    /// Why the model stopped, and no more than that.
+    Why,
     /// How a response stands.
     Status,
 }
@@ -95,7 +99,10 @@ impl Place {
             (Self::Root, b"done" | b"stop" | b"is_finished" | b"messageStop") => {
                 Meaning::Mark(Mark::End)
             }
-            (Self::Root | Self::Results, b"completionReason") => Meaning::Mark(Mark::End),
+            (Self::Root | Self::Results, b"completionReason") => Reason(Mark::End),
+            (Self::Root, b"done_reason" | b"stopReason") => Meaning::Why, // Ollama, Bedrock converse
+            (Self::Root | Self::Response, b"incomplete_details") => Look(Self::Incomplete),
+            (Self::Incomplete, b"reason") => Meaning::Why,
             (Self::Root, b"generated_text") => Meaning::Mark(Mark::Whole), // TGI's last event
             (Self::Root | Self::Results, b"stop_reason") => Reason(Mark::End),
             (Self::Root | Self::Part, b"finish_reason") | (Self::Part, b"stop_reason") => {
@@ -127,7 +134,8 @@ impl Place {
             (Self::Results, key) if is_bare_content(key) => Meaning::Mark(Mark::Content),
             (Self::Results, key) => count(key),
 
-            (Self::Candidates, b"finishReason" | b"blockReason") => Meaning::Mark(Mark::End),
+            (Self::Candidates, b"finishReason") => Reason(Mark::End),
+            (Self::Candidates, b"blockReason") => Meaning::Mark(Mark::End),
             (Self::Candidates, b"content") => Look(Self::CandidateContent),
             (Self::CandidateContent, b"parts") => Meaning::Mark(Mark::Content),
 
@@ -165,6 +173,20 @@ pub(super) fn reason(reason: &[u8], mark: Mark) -> Option<Mark> {
         }
         _ => Some(mark),
     }
+}
+
+/// Whether a reason to stop is that the maximum of tokens was reached.
+pub(super) fn is_maximum(reason: &[u8]) -> bool {
+    const REASONS: [&[u8]; 5] = [
+        b"length",                        // chat completions, Ollama, TGI, Titan
+        b"max_tokens",                    // Anthropic, Gemini, Cohere, Bedrock, watsonx
+        b"max_output_tokens",             // responses
+        b"model_length",                  // Mistral
+        b"model_context_window_exceeded", // Anthropic
+    ];
+    let is = |known: &&[u8]| reason.eq_ignore_ascii_case(known);
+    // Nearly all say `stop`, which is shorter than any.
+    reason.len() >= REASONS[0].len() && REASONS.iter().any(is)
 }
 
 /// Whether the key holds some of the answer, in a message or delta.

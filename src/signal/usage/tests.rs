@@ -501,3 +501,55 @@ proptest! {
         prop_assert_eq!(read(content_type, bytes.chunks(3)), read(content_type, [&bytes[..]]));
     }
 }
+
+#[test]
+fn an_answer_that_reached_its_maximum_says_so_in_every_dialect() {
+    let whole_bodies = [
+        r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"length"}]}"#,
+        r#"{"choices":[{"text":"Hi","finish_reason":"length"}]}"#,
+        r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"},{"message":{"content":"Hi"},"finish_reason":"model_length"}]}"#,
+        r#"{"type":"message","content":[{"type":"text","text":"Hi"}],"stop_reason":"max_tokens"}"#,
+        r#"{"object":"response","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[]}"#,
+        r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"MAX_TOKENS"}]}"#,
+        r#"{"message":{"content":[{"type":"text","text":"Hi"}]},"finish_reason":"MAX_TOKENS"}"#,
+        r#"{"model":"m","message":{"content":"Hi"},"done":true,"done_reason":"length"}"#,
+        r#"{"results":[{"tokenCount":2,"outputText":"Hi","completionReason":"LENGTH"}]}"#,
+        r#"{"results":[{"generated_text":"Hi","stop_reason":"max_tokens"}]}"#,
+        r#"{"output":{"message":{"content":[{"text":"Hi"}]}},"stopReason":"max_tokens"}"#,
+    ];
+    for body in whole_bodies {
+        assert!(whole("application/json", body).truncated, "{body}");
+    }
+    let streams: [&[&str]; 3] = [
+        &[
+            r#"{"choices":[{"delta":{"content":"Hi"}}]}"#,
+            r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#,
+            "[DONE]",
+        ],
+        &[
+            r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens"},"usage":{"output_tokens":2}}"#,
+            r#"{"type":"message_stop"}"#,
+        ],
+        &[
+            r#"{"type":"response.incomplete","response":{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"}}}"#,
+        ],
+    ];
+    for stream in streams {
+        assert!(events(stream).truncated, "{stream:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_ended_by_itself_was_not_cut_short_and_neither_was_one_that_speaks_of_it() {
+    for body in [
+        r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#,
+        r#"{"choices":[{"message":{"content":"length","finish_reason":"stop"},"finish_reason":"tool_calls"}]}"#,
+        r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":null}],"metadata":{"finish_reason":"length"}}"#,
+        r#"{"object":"response","status":"incomplete","incomplete_details":{"reason":"content_filter"},"output":[]}"#,
+        r#"{"object":"response","status":"completed","incomplete_details":null,"output":[]}"#,
+        r#"{"candidates":[{"content":{"parts":[{"text":"MAX_TOKENS"}]},"finishReason":"STOP"}]}"#,
+        r#"{"model":"m","message":{"content":"Hi"},"done":true,"done_reason":"stop"}"#,
+    ] {
+        assert!(!whole("application/json", body).truncated, "{body}");
+    }
+}

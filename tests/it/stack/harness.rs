@@ -1,6 +1,6 @@
 //! The stack of all six layers over a hyper client, its handles, and requests to send through it.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::{Either, select};
@@ -20,6 +20,7 @@ use tower_upstream::{
     clock::{Clock, TokioClock},
     error::BoxError,
     fallback::Cooldown,
+    observe::Observer,
 };
 
 use super::account::Account;
@@ -33,6 +34,7 @@ pub(crate) struct Setup {
     retry: RetryPolicy,
     breaker: CircuitBreakerPolicy,
     quota: Quota,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 /// Six layers over a hyper client, and what they share.
@@ -82,6 +84,7 @@ impl Setup {
                 .jitter(Jitter::None),
             breaker: CircuitBreakerPolicy::default().jitter(0.0),
             quota: Quota::new(),
+            observers: Vec::new(),
         }
     }
 
@@ -100,23 +103,30 @@ impl Setup {
         self
     }
 
+    /// One more who is told everything.
+    pub(crate) fn observe(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
     pub(crate) fn build(self) -> Stack {
         let account = Account::default();
-        let cooldowns = Cooldowns::new().observe(account.clone());
+        let observer: Arc<dyn Observer> = Arc::new((account.clone(), self.observers));
+        let cooldowns = Cooldowns::new().observe(observer.clone());
         let budget = RetryBudget::default();
         let breaker = CircuitBreaker::new(self.breaker).expect("a breaker");
-        let breaker = breaker.observe(account.clone());
+        let breaker = breaker.observe(observer.clone());
         let limiter = RateLimiter::new(self.quota).expect("a limiter");
-        let limiter = limiter.observe(account.clone());
+        let limiter = limiter.observe(observer.clone());
         let retry = RetryLayer::new(self.retry.budget(budget.clone())).expect("a policy");
         let fallback = FallbackLayer::new(self.chain).expect("a chain");
         let service = ServiceBuilder::new()
             .layer(IntakeLayer::new().output_tokens(16))
             .layer(fallback.cooldowns(cooldowns.clone()))
-            .layer(retry.observe(account.clone()))
+            .layer(retry.observe(observer.clone()))
             .layer(CircuitBreakerLayer::new(breaker.clone()))
             .layer(RateLimitLayer::new(limiter.clone()))
-            .layer(ProviderLayer::new())
+            .layer(ProviderLayer::new().observe(observer))
             .service(client());
         Stack {
             service: boxed(service),

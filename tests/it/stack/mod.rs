@@ -4,6 +4,7 @@
 //! here, because sockets take part; what is asserted of it is that nothing came too early.
 
 mod account;
+mod audit;
 pub(crate) mod harness;
 
 mod circuit;

@@ -1,0 +1,111 @@
+//! [`Observer`], and where a layer tells its events.
+
+use std::{fmt, sync::Arc};
+
+use tracing::{Level, level_filters::LevelFilter};
+
+use super::events::Event;
+
+/// Is told every decision of the layers that it was given to.
+///
+/// It is called on the task that makes the call, outside of every lock: it should be quick, and may use the handles. One
+/// observer can be given to all layers. Several for one layer are a tuple of up to four, or a `Vec`: each is told in turn.
+///
+/// ```
+/// use tower_upstream::{RateLimiter, observe::{Event, Stats}};
+///
+/// let stats = Stats::new();
+/// let print = |event: &Event<'_>| println!("{}", event.name());
+/// let limiter = RateLimiter::default().observe((stats.clone(), print));
+/// # let _ = limiter;
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// One decision.
+    fn event(&self, event: &Event<'_>);
+}
+
+impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observer for F {
+    fn event(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn event(&self, event: &Event<'_>) {
+        (**self).event(event);
+    }
+}
+
+impl<O: Observer> Observer for Vec<O> {
+    fn event(&self, event: &Event<'_>) {
+        self.iter().for_each(|observer| observer.event(event));
+    }
+}
+
+macro_rules! tuples {
+    ($($observer:ident)+) => {
+        impl<$($observer: Observer),+> Observer for ($($observer,)+) {
+            fn event(&self, event: &Event<'_>) {
+                #[expect(non_snake_case, reason = "a type and its value by one name")]
+                let ($($observer,)+) = self;
+                $($observer.event(event);)+
+            }
+        }
+    };
+}
+
+tuples!(A B);
+tuples!(A B C);
+tuples!(A B C D);
+
+/// Where a layer tells its events: `tracing`, and an observer where there is one.
+#[derive(Clone, Default)]
+pub(crate) struct Events {
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl Events {
+    pub(crate) fn to(observer: impl Observer) -> Self {
+        Self {
+            observer: Some(Arc::new(observer)),
+        }
+    }
+
+    /// Whether anybody listens to events of this level. For those whose making costs something.
+    #[inline]
+    pub(crate) fn are_heard(&self, level: Level) -> bool {
+        self.observer.is_some() || level <= LevelFilter::current()
+    }
+
+    /// Whether there is an observer. For what is told to observers alone.
+    pub(crate) fn are_observed(&self) -> bool {
+        self.observer.is_some()
+    }
+
+    #[inline]
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        if self.are_heard(Level::ERROR) {
+            self.tell_listeners(event);
+        }
+    }
+
+    // Apart, so that what nobody hears is a branch.
+    #[cold]
+    #[inline(never)]
+    fn tell_listeners(&self, event: &Event<'_>) {
+        event.trace();
+        if let Some(observer) = &self.observer {
+            observer.event(event);
+        }
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.observer.is_some() {
+            "Events(observed)"
+        } else {
+            "Events"
+        })
+    }
+}

@@ -1,0 +1,198 @@
+//! Spans for `tracing`: [`SpanLayer`] opens one for each request; each attempt is a child of it.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+use tracing::{Span, field::Empty, info_span};
+
+use super::{names::gen_ai_provider, receipt::Receipt, trace::TARGET};
+use crate::{
+    error::{BoxError, Error},
+    request::Attempts,
+    upstream::{ServedBy, Upstream},
+};
+
+/// Opens a span `request` for each request, and is meant to be the outermost layer: whatever the layers inside tell of the
+/// request is told within it, and each attempt that the [`ProviderLayer`](crate::ProviderLayer) makes is a child.
+///
+/// It ends with the head of the answer. Without a subscriber that wants it, it costs a branch. Its fields are in the table
+/// of the [module docs](super#spans); where the request went to (a URL may hold a key) and what it said are not among them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SpanLayer(());
+
+impl SpanLayer {
+    /// A layer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<S> Layer<S> for SpanLayer {
+    type Service = Spanned<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Spanned { inner }
+    }
+}
+
+/// The service of [`SpanLayer`].
+#[derive(Clone, Debug)]
+pub struct Spanned<S> {
+    inner: S,
+}
+
+impl<S> Spanned<S> {
+    /// The service inside.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Spanned<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+{
+    type Response = Response<R>;
+    type Error = Error;
+    type Future = SpannedFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx).map_err(Error::from_service)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let span = info_span!(
+            target: TARGET,
+            "request",
+            http.request.method = %request.method(),
+            http.response.status_code = Empty,
+            upstream = Empty,
+            failed_attempts = Empty,
+            error.type = Empty,
+        );
+        let call = span.in_scope(|| self.inner.call(request));
+        SpannedFuture { call, span }
+    }
+}
+
+pin_project! {
+    /// The future of [`Spanned`].
+    pub struct SpannedFuture<F> {
+        #[pin]
+        call: F,
+        span: Span,
+    }
+}
+
+impl<F, R, E> Future for SpannedFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<R>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let entered = this.span.enter();
+        let result = ready!(this.call.poll(cx)).map_err(Error::from_service);
+        drop(entered);
+        if !this.span.is_disabled() {
+            record(this.span, &result);
+        }
+        Poll::Ready(result)
+    }
+}
+
+fn record<R>(span: &Span, result: &Result<Response<R>, Error>) {
+    match result {
+        Ok(response) => {
+            span.record("http.response.status_code", response.status().as_u16());
+            let extensions = response.extensions();
+            if let Some(ServedBy(upstream)) = extensions.get() {
+                span.record("upstream", upstream.id());
+            }
+            if let Some(attempts) = extensions.get::<Attempts>() {
+                span.record("failed_attempts", attempts.count());
+            }
+        }
+        Err(error) => {
+            if let Error::Exhausted(exhausted) = error {
+                span.record("failed_attempts", exhausted.attempts.len());
+            }
+            span.record("error.type", error.failure().kind.as_str());
+        }
+    }
+}
+
+impl<F> fmt::Debug for SpannedFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpannedFuture")
+            .field("span", &self.span)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The span of one attempt, from its sending to the end of its answer's body.
+pub(crate) struct AttemptSpan(Span);
+
+impl AttemptSpan {
+    pub(crate) fn new(upstream: Option<&Upstream>, operation: &'static str) -> Self {
+        let span = info_span!(
+            target: TARGET,
+            "attempt",
+            upstream = upstream.map(Upstream::id),
+            gen_ai.operation.name = Some(operation).filter(|operation| !operation.is_empty()),
+            gen_ai.provider.name = upstream.map(|upstream| gen_ai_provider(upstream.provider().name())),
+            gen_ai.request.model = upstream.and_then(Upstream::model),
+            end = Empty,
+            http.response.status_code = Empty,
+            gen_ai.usage.input_tokens = Empty,
+            gen_ai.usage.output_tokens = Empty,
+            gen_ai.usage.cache_read.input_tokens = Empty,
+            gen_ai.response.time_to_first_chunk = Empty,
+            error.type = Empty,
+        );
+        Self(span)
+    }
+
+    pub(crate) fn span(&self) -> &Span {
+        &self.0
+    }
+
+    /// Says how the attempt ended.
+    pub(crate) fn end(&self, receipt: &Receipt<'_>) {
+        let span = &self.0;
+        if span.is_disabled() {
+            return;
+        }
+        span.record("end", receipt.end.as_str());
+        if let Some(status) = receipt.status {
+            span.record("http.response.status_code", status);
+        }
+        let usage = &receipt.usage;
+        if let Some(input) = usage.input_tokens {
+            span.record("gen_ai.usage.input_tokens", input);
+        }
+        if let Some(output) = usage.output_tokens {
+            span.record("gen_ai.usage.output_tokens", output);
+        }
+        if let Some(cached) = usage.cached_tokens {
+            span.record("gen_ai.usage.cache_read.input_tokens", cached);
+        }
+        if let Some(after) = receipt.content_after.filter(|_| receipt.is_stream) {
+            span.record("gen_ai.response.time_to_first_chunk", after.as_secs_f64());
+        }
+        if let Some(error) = receipt.error_type() {
+            span.record("error.type", error);
+        }
+    }
+}

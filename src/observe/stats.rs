@@ -1,0 +1,214 @@
+//! [`Stats`]: what has happened so far, in figures.
+
+mod advice;
+mod count;
+mod figures;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+pub use self::{
+    advice::{Insight, InsightKind},
+    figures::{KeyStats, Latency, PeakUse, Snapshot, UpstreamStats},
+};
+use super::{events::Event, names::OTHERS, observer::Observer, receipt::Receipt};
+
+/// An observer that keeps count of what happens, by upstream and by key.
+///
+/// A cheap handle: clones share the figures. Give one clone to all layers and keep another to ask. What an upstream is asked
+/// and answers is counted by the [`ProviderLayer`](crate::ProviderLayer)'s receipts: without that layer there are only the
+/// decisions of the others.
+///
+/// Memory is bounded: so many [upstreams](Self::most_upstreams) and [keys](Self::most_keys) have figures of their own, a row
+/// of up to 14 KiB each, and those beyond share the row `(others)`.
+///
+/// ```
+/// use tower_upstream::{Cooldowns, RateLimiter, observe::Stats};
+///
+/// let stats = Stats::new();
+/// let limiter = RateLimiter::default().observe(stats.clone());
+/// let cooldowns = Cooldowns::new().observe(stats.clone());
+/// // ... and to the layers of retry, circuit breaker and provider; then, at any time:
+/// for (id, upstream) in &stats.snapshot().upstreams {
+///     println!("{id}: {} requests, {} in {:?} (p99)", upstream.requests, upstream.money, upstream.took.p99);
+/// }
+/// for insight in stats.insights() {
+///     println!("{insight}");
+/// }
+/// # let _ = (limiter, cooldowns);
+/// ```
+#[derive(Clone)]
+pub struct Stats {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    most_upstreams: usize,
+    most_keys: usize,
+    all: Mutex<All>,
+}
+
+/// Everything that is counted.
+struct All {
+    upstreams: Rows<count::Upstream>,
+    keys: Rows<count::Key>,
+    exhausted: u64,
+}
+
+/// Rows by name, and one for all names beyond the bound.
+struct Rows<T> {
+    most: usize,
+    rows: HashMap<Arc<str>, T>,
+}
+
+impl Stats {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        Self::of(MOST_UPSTREAMS, MOST_KEYS)
+    }
+
+    /// Nothing counted yet, and figures for at most so many upstreams, at least 1. Default: 1,000.
+    #[must_use]
+    pub fn most_upstreams(self, upstreams: usize) -> Self {
+        Self::of(upstreams, self.shared.most_keys)
+    }
+
+    /// Nothing counted yet, and figures for at most so many keys of limiters and breakers, at least 1. Default: 1,000.
+    #[must_use]
+    pub fn most_keys(self, keys: usize) -> Self {
+        Self::of(self.shared.most_upstreams, keys)
+    }
+
+    /// The figures as they stand.
+    pub fn snapshot(&self) -> Snapshot {
+        let all = self.lock();
+        let upstreams = all.upstreams.rows.iter();
+        let keys = all.keys.rows.iter();
+        Snapshot {
+            upstreams: upstreams
+                .map(|(id, row)| (id.clone(), row.figures()))
+                .collect(),
+            keys: keys
+                .map(|(key, row)| (key.clone(), row.figures()))
+                .collect(),
+            exhausted: all.exhausted,
+        }
+    }
+
+    /// Begins anew.
+    pub fn reset(&self) {
+        *self.lock() = All::new(self.shared.most_upstreams, self.shared.most_keys);
+    }
+
+    /// What could be better, in plain words and with the figure that says so, the most pressing first. Nothing is said of
+    /// what has been seen less than 20 times.
+    pub fn insights(&self) -> Vec<Insight> {
+        advice::insights(&self.snapshot())
+    }
+
+    fn of(most_upstreams: usize, most_keys: usize) -> Self {
+        let shared = Shared {
+            most_upstreams,
+            most_keys,
+            all: Mutex::new(All::new(most_upstreams, most_keys)),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, All> {
+        let all = self.shared.all.lock();
+        all.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Stats {
+    fn event(&self, event: &Event<'_>) {
+        self.lock().count(event);
+    }
+}
+
+impl All {
+    fn new(most_upstreams: usize, most_keys: usize) -> Self {
+        Self {
+            upstreams: Rows::new(most_upstreams),
+            keys: Rows::new(most_keys),
+            exhausted: 0,
+        }
+    }
+
+    fn count(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::Admitted { key, .. }
+            | Event::Queued { key, .. }
+            | Event::Left { key, .. }
+            | Event::Refused { key, .. }
+            | Event::Shadowed { key, .. }
+            | Event::Settled { key, .. }
+            | Event::Learned { key, .. }
+            | Event::Paused { key, .. }
+            | Event::Opened { key, .. }
+            | Event::HalfOpened { key, .. }
+            | Event::Closed { key, .. }
+            | Event::Disabled { key } => self.keys.of(key).count(event),
+            Event::Retrying { upstream, .. }
+            | Event::GaveUp { upstream, .. }
+            | Event::CoolingDown { upstream, .. }
+            | Event::Ended(&Receipt { upstream, .. }) => self.upstreams.of(upstream).count(event),
+            Event::Switched { from, to, .. } => {
+                self.upstreams.of(from).count(event);
+                self.upstreams.of(to).switched_to();
+            }
+            Event::Exhausted { .. } => self.exhausted += 1,
+        }
+    }
+}
+
+impl<T: Default> Rows<T> {
+    fn new(most: usize) -> Self {
+        Self {
+            most: most.max(1),
+            rows: HashMap::new(),
+        }
+    }
+
+    fn of(&mut self, name: &str) -> &mut T {
+        let is_known = self.rows.contains_key(name);
+        let name = match is_known || self.rows.len() < self.most {
+            true => name,
+            false => OTHERS,
+        };
+        if !is_known && !self.rows.contains_key(name) {
+            self.rows.insert(name.into(), T::default());
+        }
+        self.rows.get_mut(name).expect("it is there by now")
+    }
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.lock();
+        f.debug_struct("Stats")
+            .field("upstreams", &all.upstreams.rows.len())
+            .field("keys", &all.keys.rows.len())
+            .finish_non_exhaustive()
+    }
+}
+
+const MOST_UPSTREAMS: usize = 1_000;
+
+const MOST_KEYS: usize = 1_000;
+
+#[cfg(test)]
+#[path = "stats/tests.rs"]
+mod tests;

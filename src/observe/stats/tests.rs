@@ -1,0 +1,362 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    Money,
+    error::RefusalReason,
+    observe::{End, LimitUse},
+    outcome::{Dimension, Failure, FailureKind, Usage},
+};
+
+fn receipt(end: End) -> Receipt<'static> {
+    let mut receipt = Receipt::new("groq/m", end);
+    receipt.usage.input_tokens = Some(10);
+    receipt
+}
+
+fn ended(stats: &Stats, end: End, times: u64) {
+    (0..times).for_each(|_| stats.event(&Event::Ended(&receipt(end))));
+}
+
+fn admitted(stats: &Stats, waited: Duration, used: u64, times: u64) {
+    let minute = Duration::from_secs(60);
+    let limits = &[LimitUse::new(Dimension::Tokens, 12_000, minute, used)];
+    let event = Event::Admitted {
+        key: "groq/m",
+        waited,
+        limits,
+    };
+    (0..times).for_each(|_| stats.event(&event));
+}
+
+fn refused(stats: &Stats, reason: RefusalReason, times: u64) {
+    let event = Event::Refused {
+        key: "groq/m",
+        reason,
+        limit: "",
+        wait: None,
+    };
+    (0..times).for_each(|_| stats.event(&event));
+}
+
+fn upstream(stats: &Stats) -> UpstreamStats {
+    stats.snapshot().upstreams["groq/m"].clone()
+}
+
+fn key(stats: &Stats) -> KeyStats {
+    stats.snapshot().keys["groq/m"].clone()
+}
+
+#[test]
+fn a_receipt_counts_under_its_end_and_what_it_says_is_added_up() {
+    let stats = Stats::new();
+    let mut whole = receipt(End::Answered);
+    whole.usage = Usage {
+        input_tokens: Some(100),
+        cached_tokens: Some(40),
+        output_tokens: Some(7),
+        total_tokens: Some(107),
+    };
+    whole.money = Some(Money::from_cents(3));
+    whole.is_truncated = true;
+    whole.head_after = Some(Duration::from_millis(10));
+    whole.content_after = Some(Duration::from_millis(20));
+    whole.took = Duration::from_millis(30);
+    stats.event(&Event::Ended(&whole));
+    stats.event(&Event::Ended(&Receipt::new("groq/m", End::Broken)));
+    stats.event(&Event::Ended(&Receipt::new("groq/m", End::Cancelled)));
+    let mut failed = Receipt::new("groq/m", End::Failed(FailureKind::Overloaded));
+    failed.head_after = Some(Duration::from_millis(1));
+    stats.event(&Event::Ended(&failed));
+    let row = upstream(&stats);
+    let counts = (row.requests, row.answered, row.broken, row.cancelled);
+    assert_eq!(counts, (4, 1, 1, 1));
+    assert_eq!(row.failed, [(FailureKind::Overloaded, 1)].into());
+    let tokens = (row.input_tokens, row.cached_tokens, row.output_tokens);
+    assert_eq!(tokens, (100, 40, 7));
+    assert_eq!((row.money, row.truncated), (Money::from_cents(3), 1));
+    assert_eq!(
+        row.usage_unknown, 1,
+        "of one that was dropped nothing is expected"
+    );
+    // The fastest failure is no speed (PITFALLS 56).
+    assert_eq!(
+        (row.head.count, row.head.p50),
+        (1, Duration::from_millis(10))
+    );
+    assert_eq!((row.content.count, row.took.count), (1, 1));
+    assert_eq!(row.took.longest, Duration::from_millis(30));
+}
+
+#[test]
+fn retries_cooldowns_and_turns_to_others_count_where_they_belong() {
+    let stats = Stats::new();
+    let failure = Failure::new(FailureKind::Overloaded);
+    for seconds in [3, 1] {
+        stats.event(&Event::Retrying {
+            upstream: "groq/m",
+            attempt: 1,
+            wait: Duration::from_secs(seconds),
+            failure: &failure,
+        });
+    }
+    stats.event(&Event::GaveUp {
+        upstream: "groq/m",
+        attempts: 3,
+        failure: &failure,
+        reason: "",
+    });
+    stats.event(&Event::CoolingDown {
+        upstream: "groq/m",
+        wait: Duration::from_secs(1),
+        kind: FailureKind::Overloaded,
+    });
+    stats.event(&Event::Switched {
+        from: "groq/m",
+        to: "openai/n",
+        failure: &failure,
+    });
+    stats.event(&Event::Exhausted {
+        attempts: 2,
+        is_rate_limited: false,
+        retry_after: None,
+    });
+    let row = upstream(&stats);
+    assert_eq!((row.retries, row.gave_up, row.cooldowns), (2, 1, 1));
+    assert_eq!(row.retry_waited, Duration::from_secs(4));
+    assert_eq!(row.retry_longest, Duration::from_secs(3));
+    assert_eq!((row.switched_away, row.switched_to), (1, 0));
+    let snapshot = stats.snapshot();
+    assert_eq!(snapshot.upstreams["openai/n"].switched_to, 1);
+    assert_eq!(snapshot.exhausted, 1);
+    stats.reset();
+    assert_eq!(stats.snapshot(), Snapshot::default());
+}
+
+#[test]
+fn the_limiter_s_decisions_and_the_most_that_was_taken_count_by_key() {
+    let stats = Stats::new();
+    admitted(&stats, Duration::from_secs(3), 6_000, 1);
+    admitted(&stats, Duration::ZERO, 9_000, 1);
+    admitted(&stats, Duration::ZERO, 1_000, 1);
+    refused(&stats, RefusalReason::QueueFull, 2);
+    refused(&stats, RefusalReason::TooLarge, 1);
+    for limit in ["12000 tokens per 60s", "12000 tokens per 60s", ""] {
+        stats.event(&Event::Queued {
+            key: "groq/m",
+            limit,
+            wait: Duration::from_secs(3),
+        });
+    }
+    stats.event(&Event::Left {
+        key: "groq/m",
+        waited: Duration::from_secs(1),
+    });
+    stats.event(&Event::Opened {
+        key: "groq/m",
+        wait: None,
+        reason: "",
+    });
+    let row = key(&stats);
+    assert_eq!((row.admitted, row.queued, row.left), (3, 3, 1));
+    assert_eq!((row.refused(), row.refused_queue_full), (3, 2));
+    assert_eq!((row.waited, row.long_waits), (Duration::from_secs(3), 1));
+    assert_eq!(row.held_back_by["12000 tokens per 60s"], 2);
+    assert_eq!((row.peaks.len(), row.peaks[0].share), (1, 0.75));
+    assert_eq!(row.circuit_opened, 1);
+}
+
+/// PITFALLS 61: a map keyed by what callers send never shrinks.
+#[test]
+fn names_that_callers_make_up_share_a_row_beyond_the_bound() {
+    let stats = Stats::new().most_keys(2).most_upstreams(1);
+    for number in 0..100 {
+        let name = format!("tenant-{number}");
+        stats.event(&Event::Disabled { key: &name });
+        stats.event(&Event::Paused {
+            key: &name,
+            wait: Duration::ZERO,
+        });
+        stats.event(&Event::Ended(&Receipt::new(&name, End::Answered)));
+    }
+    let snapshot = stats.snapshot();
+    assert_eq!(snapshot.keys.len(), 3);
+    assert_eq!(snapshot.keys["(others)"].paused, 98);
+    assert_eq!(snapshot.upstreams["(others)"].requests, 99);
+}
+
+/// What is done so many times of 1,000, and whether it is said.
+type Case = (InsightKind, fn(&Stats, u64), u64, &'static str);
+
+const CASES: [Case; 12] = [
+    (
+        InsightKind::Failing,
+        |stats, times| {
+            ended(stats, End::Failed(FailureKind::Timeout), times / 2);
+            ended(
+                stats,
+                End::Failed(FailureKind::Overloaded),
+                times - times / 2,
+            );
+            ended(stats, End::Answered, 1_000 - times);
+        },
+        100,
+        "groq/m: 10 % of 1000 requests failed, most of them by timeout; add an upstream that can take over, or ask the provider.",
+    ),
+    (
+        InsightKind::RateLimitedUpstream,
+        |stats, times| {
+            ended(stats, End::Failed(FailureKind::RateLimited), times);
+            ended(stats, End::Answered, 1_000 - times);
+        },
+        20,
+        "groq/m: the upstream refused 2 % of 1000 requests for their rate; set its limits as they are, or with a margin, so that requests wait here instead.",
+    ),
+    (
+        InsightKind::Waiting,
+        |stats, times| {
+            let limit = "12000 tokens per 60s";
+            let wait = Duration::from_millis(2_001);
+            stats.event(&Event::Queued {
+                key: "groq/m",
+                limit,
+                wait,
+            });
+            admitted(stats, wait, 0, times);
+            admitted(stats, Duration::from_secs(2), 0, 1_000 - times);
+        },
+        50,
+        "groq/m: 5 % of 1000 requests waited longer than 2 s for `12000 tokens per 60s`; ask for a higher quota or add an upstream.",
+    ),
+    (
+        InsightKind::Refused,
+        |stats, times| {
+            refused(stats, RefusalReason::WaitTooLong, times / 2);
+            refused(stats, RefusalReason::QueueFull, times - times / 2);
+            admitted(stats, Duration::ZERO, 0, 1_000 - times);
+        },
+        10,
+        "groq/m: 1 % of 1000 requests were refused because they would have waited too long for their turn; add an upstream, ask for a higher quota, or allow a longer wait.",
+    ),
+    (
+        InsightKind::TooLarge,
+        |stats, times| {
+            refused(stats, RefusalReason::TooLarge, times);
+            admitted(stats, Duration::ZERO, 0, 1_000 - times);
+        },
+        10,
+        "groq/m: 1 % of 1000 requests were larger than a limit ever allows; shorten them, lower their maximum of tokens, or add an upstream that takes them.",
+    ),
+    (
+        InsightKind::NearLimit,
+        |stats, times| admitted(stats, Duration::ZERO, times * 12, 1_000),
+        900,
+        "groq/m: at its peak 90 % of `12000 tokens per 60s` was taken; a little more, and requests will wait.",
+    ),
+    (
+        InsightKind::FallingBack,
+        |stats, times| {
+            let failure = Failure::new(FailureKind::Overloaded);
+            let (from, to) = ("groq/m", "openai/n");
+            ended(stats, End::Answered, 1_000);
+            let event = Event::Switched {
+                from,
+                to,
+                failure: &failure,
+            };
+            (0..times).for_each(|_| stats.event(&event));
+        },
+        250,
+        "groq/m: 25 % of 1000 requests went on to another upstream; put one that answers first in the chain, or ask for a higher quota.",
+    ),
+    (
+        InsightKind::Truncated,
+        |stats, times| {
+            let mut receipt = receipt(End::Answered);
+            receipt.is_truncated = true;
+            (0..times).for_each(|_| stats.event(&Event::Ended(&receipt)));
+            ended(stats, End::Answered, 1_000 - times);
+        },
+        50,
+        "groq/m: 5 % of 1000 answers were cut off at their maximum of tokens; raise the maximum, or ask for shorter answers.",
+    ),
+    (
+        InsightKind::Breaking,
+        |stats, times| {
+            ended(stats, End::Broken, times);
+            ended(stats, End::Answered, 1_000 - times);
+        },
+        20,
+        "groq/m: 2 % of 1000 answers broke off in the middle; look at proxies and timeouts on the way, or ask the provider.",
+    ),
+    (
+        InsightKind::Cancelled,
+        |stats, times| {
+            let mut slow = receipt(End::Answered);
+            slow.content_after = Some(Duration::from_secs(9));
+            ended(stats, End::Cancelled, times);
+            (times..1_000).for_each(|_| stats.event(&Event::Ended(&slow)));
+        },
+        100,
+        "groq/m: 10 % of 1000 requests were given up by their callers; one answer in ten begins later than 9.0s, so a faster model or more patience may help.",
+    ),
+    (
+        InsightKind::UsageUnknown,
+        |stats, times| {
+            let silent = Receipt::new("groq/m", End::Answered);
+            (0..times).for_each(|_| stats.event(&Event::Ended(&silent)));
+            ended(stats, End::Answered, 1_000 - times);
+        },
+        100,
+        "groq/m: 10 % of 1000 answers told no usage, and are not in the sums of tokens and money; for streams, set `include_usage` on the provider layer.",
+    ),
+    (
+        InsightKind::Shadowed,
+        |stats, times| {
+            admitted(stats, Duration::ZERO, 0, 1_000);
+            let event = Event::Shadowed {
+                key: "groq/m",
+                limit: "60 requests per 60s",
+                wait: Duration::ZERO,
+            };
+            (0..times).for_each(|_| stats.event(&event));
+        },
+        10,
+        "groq/m: a limit in shadow mode would have held back 1 % of 1000 requests; raise it before it is put into force.",
+    ),
+];
+
+#[test]
+fn advice_is_given_from_its_threshold_on_and_not_before() {
+    for (kind, act, least, text) in CASES {
+        let stats = Stats::new();
+        act(&stats, least);
+        let insights = stats.insights();
+        let told: Vec<_> = insights.iter().map(|insight| insight.kind).collect();
+        assert_eq!(told, [kind], "only that: {insights:?}");
+        assert_eq!(insights[0].to_string(), text);
+        assert_eq!(&*insights[0].subject, "groq/m");
+        assert!((insights[0].share - least as f64 / 1_000.0).abs() < 1e-9);
+
+        let stats = Stats::new();
+        act(&stats, least - 1);
+        assert_eq!(stats.insights(), [], "{kind:?}");
+    }
+}
+
+#[test]
+fn little_that_was_seen_is_no_reason_for_advice() {
+    let stats = Stats::new();
+    ended(&stats, End::Failed(FailureKind::Timeout), 19);
+    admitted(&stats, Duration::from_secs(9), 12_000, 19);
+    refused(&stats, RefusalReason::TooLarge, 0);
+    assert_eq!(stats.insights(), []);
+    ended(&stats, End::Failed(FailureKind::Timeout), 1);
+    admitted(&stats, Duration::from_secs(9), 12_000, 1);
+    let kinds: Vec<_> = stats
+        .insights()
+        .iter()
+        .map(|insight| insight.kind)
+        .collect();
+    assert_eq!(kinds, [InsightKind::Failing, InsightKind::Waiting]);
+}

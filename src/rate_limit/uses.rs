@@ -1,0 +1,22 @@
+//! How much of each limit is taken, as observers are told.
+
+use super::{counts::Usage, epoch::Nanos, state::State};
+use crate::observe::LimitUse;
+
+/// How much of each limit is taken.
+pub(super) fn uses(state: &mut State, now: Nanos) -> Vec<LimitUse> {
+    let usage = state.usage(now);
+    let uses = usage.map(|Usage { limit, used, .. }| {
+        LimitUse::new(limit.dimension, limit.amount, limit.per, used).of_capacity(limit.capacity())
+    });
+    uses.collect()
+}
+
+/// Whether an upstream told of a limit that was not known (true), or that less is left of one than was counted (false).
+pub(super) fn is_news(before: &[LimitUse], after: &[LimitUse]) -> Option<bool> {
+    let mut pairs = before.iter().zip(after);
+    let has_less = pairs.any(|(before, after)| after.used > before.used);
+    (after.len() > before.len())
+        .then_some(true)
+        .or(has_less.then_some(false))
+}
