@@ -78,6 +78,7 @@
 //! # an_overload_is_waited_out().unwrap();
 //! ```
 
+pub mod adapt;
 pub mod body;
 pub mod circuit_breaker;
 pub mod clock;
@@ -96,6 +97,7 @@ pub mod signal;
 pub mod upstream;
 
 mod classify;
+mod client_error;
 mod config_error;
 mod cost;
 mod instant;
