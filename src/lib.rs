@@ -110,6 +110,7 @@ mod sync;
 #[cfg(test)]
 mod testing;
 
+pub use adapt::RejectionLayer;
 pub use circuit_breaker::{
     CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, CircuitState,
 };

@@ -7,6 +7,7 @@
 //! | `reqwest_middleware::ClientWithMiddleware`, as the client | `reqwest::ReqwestService` around it | `reqwest-middleware` |
 //! | a chain of `reqwest_middleware`, for the layers in it | `reqwest_middleware::TowerMiddleware` | `reqwest-middleware` |
 //! | `async_openai::Client` | `with_http_service`, and `reqwest::{to_http, from_http}` | `reqwest` |
+//! | axum, or any server of tower services | [`RejectionLayer`] outside of the layers that refuse | none |
 //! | tonic | as it is; a layer of yours reads `grpc-status` into an [`Outcome`](crate::Outcome) | none |
 //!
 //! Each has a program that runs against simulated providers, or a server of its own, in `examples/ecosystem`.
@@ -27,7 +28,11 @@
 //! bodies are streams: put an [`IntakeLayer`](crate::IntakeLayer) outside, which takes them into memory, and make of them what
 //! the channel takes again inside; a unary call has one message.
 
+pub mod peer;
+pub mod rejection;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 #[cfg(feature = "reqwest-middleware")]
 pub mod reqwest_middleware;
+
+pub use rejection::RejectionLayer;

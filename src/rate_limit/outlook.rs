@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     money::Money,
-    request::{Cost, Priority},
+    request::{Cost, Priority, RequestHead},
 };
 
 impl RateLimiter {
@@ -56,6 +56,11 @@ impl RateLimiter {
     pub fn risk(&self, key: &str, cost: Cost) -> f64 {
         let cost = self.reckoned(cost);
         self.look(key, |state, now| state.risk(cost, now))
+    }
+
+    /// The key that a request falls under, by the limiter's [scope](Self::scope).
+    pub fn key_of(&self, head: &RequestHead<'_>) -> Arc<str> {
+        self.key(head).into()
     }
 
     /// The keys that have been seen and are not idle.
