@@ -20,6 +20,7 @@ pub(super) struct Settings {
     pub(super) queue_capacity: usize,
     pub(super) max_keys: usize,
     pub(super) price: Option<Price>,
+    pub(super) heeds_answers: bool,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: Events,
 }
@@ -33,6 +34,7 @@ impl Settings {
             queue_capacity: usize::MAX,
             max_keys: MAX_KEYS,
             price: None,
+            heeds_answers: true,
             clock: Arc::new(TokioClock),
             events: Events::default(),
         }
