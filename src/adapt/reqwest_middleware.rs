@@ -62,7 +62,9 @@ use tower::ServiceExt;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::reqwest::{RequestBody, ReqwestService, from_http, outgoing, to_http, without_query};
+use super::reqwest::{
+    RequestBody, ReqwestService, from_http, incoming, outgoing, to_http, without_query,
+};
 use crate::error::{BoxError, Error};
 
 /// Layers as a middleware. See the [module docs](self).
@@ -211,7 +213,7 @@ where
 
 /// The answer, with what the chain left in its extensions. What the answer brought itself wins.
 fn told(response: reqwest::Response, mut extensions: Extensions) -> Response<reqwest::Body> {
-    let mut response = Response::from(response);
+    let mut response = incoming(response);
     extensions.extend(std::mem::take(response.extensions_mut()));
     *response.extensions_mut() = extensions;
     response

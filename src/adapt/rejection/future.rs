@@ -9,12 +9,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use http::Response;
-use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 
 use super::{
+    body::ResponseBody,
     fields::{Asked, Standing},
     problem::written,
     settings::Rewrite,
@@ -43,9 +42,6 @@ pin_project! {
         },
     }
 }
-
-/// The inner service's body, or that of a refusal.
-pub type ResponseBody<R> = Either<R, Full<Bytes>>;
 
 impl<F> ResponseFuture<F> {
     pub(super) fn calling(call: F, asked: Vec<Asked>, rewrite: Option<Arc<Rewrite>>) -> Self {
@@ -82,14 +78,14 @@ where
         };
         let standing = Standing::of(this.asked);
         let mut response = match result {
-            Ok(response) => response.map(Either::Left),
+            Ok(response) => response.map(ResponseBody::answered),
             Err(error) => {
                 let problem = written(&error, &standing.violated());
                 let rejection = match this.rewrite {
                     Some(rewrite) => rewrite(&error, problem),
                     None => problem,
                 };
-                rejection.map(|body| Either::Right(Full::new(body)))
+                rejection.map(ResponseBody::refused)
             }
         };
         standing.write(response.headers_mut());

@@ -17,7 +17,8 @@
 //! 3. `Retry-After` is the wait in whole seconds, rounded up: who comes back then is not early.
 //! 4. The body is a problem of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457), `application/problem+json`, whose detail
 //!    is the error's [`user_message`](crate::Error::user_message): no keys, no upstreams, no causes. Nobody may store it
-//!    (`Cache-Control: no-store`). [`rewrite`](RejectionLayer::rewrite) gives it another form.
+//!    (`Cache-Control: no-store`). [`rewrite`](RejectionLayer::rewrite) gives it another form. Its extensions hold the
+//!    [`Outcome`](crate::Outcome), so that layers outside, in the same process, know a refusal of ours from an upstream's.
 //! 5. With [`advertise`](RejectionLayer::advertise), each response of the service tells how the limits of its caller stand, in
 //!    the fields `RateLimit-Policy` and `RateLimit` of the
 //!    [IETF's draft, version 11](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/11/). They say what is
@@ -27,8 +28,12 @@
 //! that you keep: however many services axum makes of the layer, one for each route, they share it. For whom a limit counts,
 //! and what of a request can be trusted for that, is in [`peer`](super::peer).
 //!
-//! It does not protect against floods: whoever is refused has already connected and sent his head. By default he also waits
-//! in line for up to 90 s; a server wants a short [`max_wait`](crate::RateLimiter::max_wait), or none.
+//! Two settings of a limiter are for clients by default. A server keeps nobody waiting in line for 90 s: it wants a short
+//! [`max_wait`](crate::RateLimiter::max_wait), or none. And what it answers is meant for its callers: with
+//! [`heed_answers(false)`](crate::RateLimiter::heed_answers), a 429 for one tenant holds back nobody else, and what a provider
+//! says of its quotas, in an answer that passes through, is not taken for the tenant's.
+//!
+//! It does not protect against floods: whoever is refused has already connected and sent his head.
 //!
 //! # Examples
 //!
@@ -39,7 +44,8 @@
 //! use tower_upstream::{Limit, Quota, RateLimitLayer, RateLimiter, RejectionLayer};
 //!
 //! # fn main() -> Result<(), tower_upstream::ConfigError> {
-//! let limiter = RateLimiter::new(Quota::new().limit(Limit::requests(100).per_minute()))?.max_wait(Duration::ZERO);
+//! let quota = Quota::new().limit(Limit::requests(100).per_minute());
+//! let limiter = RateLimiter::new(quota)?.max_wait(Duration::ZERO).heed_answers(false);
 //! let app: Router = Router::new()
 //!     .route("/", get(async || "hello"))
 //!     .layer(ServiceBuilder::new().layer(RejectionLayer::new()).layer(RateLimitLayer::new(limiter)));
@@ -61,7 +67,8 @@
 //! # fn main() -> Result<(), tower_upstream::ConfigError> {
 //! let tenants = RateLimiter::new(Quota::new().limit(Limit::requests(100).per_minute()))?
 //!     .scope(Scope::by(|head| head.extensions.get().map_or("".into(), |Tenant(name)| name.clone())))
-//!     .max_wait(Duration::ZERO);
+//!     .max_wait(Duration::ZERO)
+//!     .heed_answers(false);
 //! let rejection = RejectionLayer::new().advertise("tenant", tenants.clone())?.rewrite(|error, rejection| {
 //!     let problem = serde_json::json!({ "error": { "message": error.user_message(), "type": "rate_limit_error" } });
 //!     let (mut head, _) = rejection.into_parts();
@@ -78,6 +85,7 @@
 //! In a handler that calls a client stack itself, [`response`] makes the same of an error:
 //! `client.oneshot(request).await.map_err(|error| rejection::response(&error))`.
 
+mod body;
 mod fields;
 mod future;
 mod layer;
@@ -88,7 +96,8 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use future::{ResponseBody, ResponseFuture};
+pub use body::ResponseBody;
+pub use future::ResponseFuture;
 pub use layer::RejectionLayer;
 pub use problem::response;
 pub use service::Rejection;

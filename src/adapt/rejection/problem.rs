@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     error::{Error, Exhausted, RateLimited, RefusalReason},
-    outcome::FailureKind,
+    outcome::{FailureKind, Outcome},
 };
 
 /// The response that an error becomes, as the [module docs](super) describe it; for handlers that call a client stack
@@ -40,6 +40,10 @@ pub(super) fn written(error: &Error, violated: &[&str]) -> Response<Bytes> {
     if let Some(wait) = error.retry_after() {
         headers.insert(RETRY_AFTER, whole_seconds(wait).into());
     }
+    // Layers outside, in the same process, are not to take a refusal for an upstream's.
+    response
+        .extensions_mut()
+        .insert(Outcome::from(error.failure()));
     response
 }
 

@@ -10,10 +10,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{
-    future::{ResponseBody, ResponseFuture},
-    settings::Settings,
-};
+use super::{body::ResponseBody, future::ResponseFuture, settings::Settings};
 use crate::{
     error::{BoxError, Error},
     request::RequestHead,

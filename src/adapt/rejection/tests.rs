@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     Limit, Quota, RateLimitLayer, RateLimiter, Scope,
     error::{CircuitOpen, Error, Exhausted, RateLimited, RefusalReason},
-    outcome::FailureKind,
+    outcome::{FailureKind, Outcome},
     request::Attempt,
 };
 
@@ -203,6 +203,51 @@ async fn limits_are_told_with_every_answer_and_violated_policies_are_named() {
     assert_eq!((status, after.as_deref()), (429, Some("60")));
     assert_eq!(problem["violated-policies"], json!(["tenant-requests-60s"]));
     assert_eq!(ask("b").await.status(), 200, "a tenant has his own");
+}
+
+/// One tenant's 429 held back all that came from the same address for as long as it said.
+#[tokio::test(start_paused = true)]
+async fn what_a_server_answers_one_caller_holds_back_no_other() {
+    let limiter = |requests| {
+        let quota = Quota::new().limit(Limit::requests(requests).per_minute());
+        let limiter = RateLimiter::new(quota).unwrap();
+        limiter.max_wait(Duration::ZERO).heed_answers(false)
+    };
+    let tenants = limiter(1).scope(Scope::by(|head| match head.extensions.get::<Arc<str>>() {
+        Some(tenant) => tenant.clone(),
+        None => "".into(),
+    }));
+    let served = service_fn(async |_: Request<()>| {
+        // A provider's answer, passed on.
+        let answer = Response::builder().header("x-ratelimit-remaining-requests", "0");
+        let answer = answer.header("x-ratelimit-reset-requests", "1h");
+        Ok::<_, io::Error>(answer.body(Full::<Bytes>::from("served")).unwrap())
+    });
+    let service = ServiceBuilder::new()
+        .layer(RejectionLayer::new())
+        .layer(RateLimitLayer::new(limiter(100)))
+        .layer(
+            RejectionLayer::new()
+                .advertise("tenant", tenants.clone())
+                .unwrap(),
+        )
+        .layer(RateLimitLayer::new(tenants))
+        .service(served);
+    let mut statuses = Vec::new();
+    for tenant in ["a", "a", "b", "b", "c"] {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Arc::<str>::from(tenant));
+        let Ok(response) = service.clone().oneshot(request).await;
+        statuses.push(response.status().as_u16());
+    }
+    assert_eq!(statuses, [200, 429, 200, 429, 200]);
+}
+
+#[tokio::test]
+async fn a_layer_outside_knows_a_refusal_from_an_upstreams() {
+    let response = response(&refusal(RefusalReason::QueueFull, None));
+    let outcome: &Outcome = response.extensions().get().unwrap();
+    assert_eq!(outcome.failure().unwrap().kind, FailureKind::Refused);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use reqwest::ResponseBuilderExt;
 
 use super::body::{RequestBody, outgoing};
 use crate::error::BoxError;
@@ -24,6 +25,17 @@ where
     B::Error: Into<BoxError>,
 {
     reqwest::Response::from(response.map(outgoing))
+}
+
+/// An answer of reqwest as the layers take it. Its URL, which is that of the last redirect, is kept for [`from_http`].
+pub(in crate::adapt) fn incoming(response: reqwest::Response) -> Response<reqwest::Body> {
+    let url = Response::builder().url(response.url().clone()).body(());
+    let mut response = Response::from(response);
+    if let Ok(mut url) = url {
+        let url = std::mem::take(url.extensions_mut());
+        response.extensions_mut().extend(url);
+    }
+    response
 }
 
 /// Without the query of its URL: some providers want their key there, and errors are logged.

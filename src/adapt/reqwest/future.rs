@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use reqwest::Client;
 use tower_service::Service;
 
-use super::convert::without_query;
+use super::convert::{incoming, without_query};
 
 pin_project! {
     /// The future of [`ReqwestService`](super::ReqwestService).
@@ -57,7 +57,7 @@ impl Future for ResponseFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let result = match self.project().step.project() {
-            StepProjection::Calling { call } => ready!(call.poll(cx)).map(Response::from),
+            StepProjection::Calling { call } => ready!(call.poll(cx)).map(incoming),
             StepProjection::Failed { error } => {
                 Err(error.take().expect("polled after it was ready"))
             }

@@ -57,7 +57,7 @@ mod service;
 
 pub use body::RequestBody;
 pub(super) use body::outgoing;
-pub(super) use convert::without_query;
 pub use convert::{from_http, to_http};
+pub(super) use convert::{incoming, without_query};
 pub use future::ResponseFuture;
 pub use service::ReqwestService;
