@@ -63,7 +63,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::reqwest::{
-    RequestBody, ReqwestService, from_http, incoming, outgoing, to_http, without_query,
+    RequestBody, ReqwestService,
+    body::outgoing,
+    convert::{incoming, without_query},
+    from_http, to_http,
 };
 use crate::error::{BoxError, Error};
 

@@ -50,14 +50,12 @@
 //! # Ok(()) }
 //! ```
 
-mod body;
-mod convert;
+pub(super) mod body;
+pub(super) mod convert;
 mod future;
 mod service;
 
 pub use body::RequestBody;
-pub(super) use body::outgoing;
 pub use convert::{from_http, to_http};
-pub(super) use convert::{incoming, without_query};
 pub use future::ResponseFuture;
 pub use service::ReqwestService;
