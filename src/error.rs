@@ -3,9 +3,10 @@
 //! Every layer answers with [`Error`], and a layer around a service whose error already is one passes it on as it is:
 //! errors never nest, so layers can be put in any order and the inner error is never lost.
 
-use std::{collections::BTreeSet, fmt, io, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use crate::{
+    client_error::{in_full, is_timeout, is_unconnected},
     outcome::{Failure, FailureKind},
     plain_words::{TOO_LARGE, again},
     request::Attempt,
@@ -131,7 +132,7 @@ impl Error {
             Self::RateLimited(_) | Self::CircuitOpen(_) | Self::Body(_) => true,
             Self::Exhausted(exhausted) => exhausted.is_unsent(),
             Self::TimedOut { .. } => false,
-            Self::Service(error) => io_kinds(&**error).any(|kind| NEVER_CONNECTED.contains(&kind)),
+            Self::Service(error) => is_unconnected(&**error),
         }
     }
 }
@@ -286,43 +287,10 @@ impl fmt::Display for Exhausted {
 
 impl std::error::Error for Exhausted {}
 
-/// The kinds of I/O error that only the making of a connection gives. An unreachable host is not among them: a connection
-/// that stands can report it, too.
-const NEVER_CONNECTED: [io::ErrorKind; 2] = [
-    io::ErrorKind::ConnectionRefused,
-    io::ErrorKind::AddrNotAvailable,
-];
-
-fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
-    causes(error).any(|cause| cause.is::<tokio::time::error::Elapsed>())
-        || io_kinds(error).any(|kind| kind == io::ErrorKind::TimedOut)
-}
-
-fn io_kinds<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = io::ErrorKind> + 'a {
-    causes(error).filter_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()))
-}
-
-/// An error and its causes in one line.
-fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    for cause in causes(error).skip(1).map(ToString::to_string) {
-        if !text.ends_with(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
-}
-
-fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     fn exhausted(kinds: &[FailureKind], retry_after: Option<u64>) -> Error {

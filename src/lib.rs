@@ -80,6 +80,7 @@
 //! # an_overload_is_waited_out().unwrap();
 //! ```
 
+pub mod adapt;
 pub mod body;
 pub mod circuit_breaker;
 pub mod clock;
@@ -100,6 +101,7 @@ pub mod upstream;
 
 mod binding;
 mod classify;
+mod client_error;
 mod config_error;
 mod cost;
 mod instant;
@@ -112,6 +114,7 @@ mod sync;
 #[cfg(test)]
 mod testing;
 
+pub use adapt::RejectionLayer;
 pub use circuit_breaker::{
     CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, CircuitState,
 };

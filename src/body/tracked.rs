@@ -52,6 +52,16 @@ where
     }
 }
 
+impl<B: Default, G> Default for Tracked<B, G> {
+    /// A body without a guard, as layers want it that answer by themselves, such as tower-http's `TimeoutLayer`.
+    fn default() -> Self {
+        Self {
+            body: B::default(),
+            guard: None,
+        }
+    }
+}
+
 impl<B, G> Body for Tracked<B, G>
 where
     B: Body,

@@ -121,6 +121,17 @@ impl RateLimiter {
         self.with(|settings| settings.price = Some(price))
     }
 
+    /// A limiter with the same settings, no state, that heeds what answers say of quotas and waits, or does not. Default: it
+    /// does.
+    ///
+    /// In a server, what is answered is said to its callers: one tenant's 429 is no reason to hold back all that come from the
+    /// same address, nor is a quota that a provider's answer tells on its way through. What an answer used is settled all
+    /// the same.
+    #[must_use]
+    pub fn heed_answers(self, heed: bool) -> Self {
+        self.with(|settings| settings.heeds_answers = heed)
+    }
+
     /// A limiter with the same settings, no state, and this clock. Default: [`TokioClock`](crate::clock::TokioClock).
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {

@@ -19,8 +19,8 @@ struct Shared {
     named: Vec<RateLimiter>,
     /// That of the one that was named first: all go by it.
     clock: Arc<dyn Clock>,
-    /// Which of them heeds what answers say: the first that goes by upstreams or hosts, else the first that goes by
-    /// providers, else the first.
+    /// Which of them heeds what answers say: of those that heed any, the first that goes by upstreams or hosts, else the first
+    /// that goes by providers, else the first.
     learner: usize,
     /// What tokens cost where an upstream has no price of its own: by the first that has one.
     price: Option<Price>,
@@ -50,7 +50,10 @@ impl Limiters {
             Scope::Provider => 1,
             Scope::All | Scope::By(_) => 0,
         };
-        let learner = named.iter().rev().max_by_key(|limiter| knows(limiter));
+        let learner = named
+            .iter()
+            .rev()
+            .max_by_key(|limiter| (limiter.settings().heeds_answers, knows(limiter)));
         let learner = learner.map(RateLimiter::lock_order);
         let first = named.first().expect("a layer has a limiter");
         let clock = first.settings().clock.clone();

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     money::Money,
     period::in_words,
-    request::{Cost, Priority},
+    request::{Cost, Priority, RequestHead},
 };
 
 impl RateLimiter {
@@ -58,6 +58,11 @@ impl RateLimiter {
     pub fn risk(&self, key: &str, cost: Cost) -> f64 {
         let cost = self.reckoned(cost);
         self.look(key, |state, now| state.risk(cost, now))
+    }
+
+    /// The key that a request falls under, by the limiter's [scope](Self::scope).
+    pub fn key_of(&self, head: &RequestHead<'_>) -> Arc<str> {
+        self.key(head).named().unwrap_or_default()
     }
 
     /// Its quota, scope and longest wait, in words.

@@ -130,8 +130,9 @@ impl Permit {
 
     /// A rate limit that names a wait holds back everybody under this key: they would only be refused as well.
     fn heed_failure(&self, failure: &Failure) {
-        if failure.kind == FailureKind::RateLimited {
-            let (limiter, taken) = self.learner();
+        if failure.kind == FailureKind::RateLimited
+            && let Some((limiter, taken)) = self.learner()
+        {
             limiter.refused_at(taken.spot, taken.at, failure.retry_after);
         }
     }
@@ -139,9 +140,11 @@ impl Permit {
     /// Where the upstream says what is left, that is all that is left.
     #[inline(never)]
     fn heed_quotas(&self, headers: &HeaderMap) {
+        let Some((limiter, taken)) = self.learner() else {
+            return;
+        };
         let clock = self.limiters.clock();
         let (quotas, now) = (signal::quotas(headers, clock.wall()), clock.now());
-        let (limiter, taken) = self.learner();
         let mut state = limiter.lock(taken.spot);
         let now = limiter.epoch().nanos(now);
         let mark = Mark {
@@ -175,9 +178,10 @@ impl Permit {
         }
     }
 
-    fn learner(&self) -> (&RateLimiter, &Taken) {
+    /// The limiter that heeds what answers say, if one does.
+    fn learner(&self) -> Option<(&RateLimiter, &Taken)> {
         let learner = self.shares().nth(self.limiters.learner());
-        learner.expect("the learner is one of the limiters")
+        learner.filter(|(limiter, _)| limiter.settings().heeds_answers)
     }
 
     /// The limiters, and what was taken from each.

@@ -22,6 +22,7 @@ pub(super) struct Settings {
     pub(super) queue_capacity: usize,
     pub(super) max_keys: usize,
     pub(super) price: Option<Price>,
+    pub(super) heeds_answers: bool,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: Events,
 }
@@ -35,6 +36,7 @@ impl Settings {
             queue_capacity: usize::MAX,
             max_keys: MAX_KEYS,
             price: None,
+            heeds_answers: true,
             clock: Arc::new(TokioClock),
             events: Events::default(),
         }

@@ -37,9 +37,10 @@ fn floor(file: &str) -> Option<u8> {
             | "period" | "plain_words" | "request" | "sync" | "upstream",
         ) => 0,
         ("signal" | "upstream", _) => 0,
-        ("", "classify" | "clock" | "error" | "keys") => 1,
+        ("", "classify" | "client_error" | "clock" | "error" | "keys") => 1,
         ("body" | "keys" | "observe", _) => 1,
-        ("", "guide" | "lib") | ("stack", _) => 7,
+        // What stands around the layers: other crates' clients and servers, and all of it from one place.
+        ("adapt" | "stack", _) | ("", "guide" | "lib") => 7,
         (layer, room) if LAYERS.contains(&layer) => match room {
             "config" | "state" | "status" | "words" => 0,
             "backoff" | "budget" | "key" | "order" | "verdict" | "window" => 0,

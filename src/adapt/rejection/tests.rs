@@ -1,0 +1,288 @@
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use serde_json::{Value, json};
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+
+use super::*;
+use crate::{
+    Limit, Quota, RateLimitLayer, RateLimiter, Scope,
+    error::{CircuitOpen, Error, Exhausted, RateLimited, RefusalReason},
+    outcome::{FailureKind, Outcome},
+    request::Attempt,
+};
+
+fn refusal(reason: RefusalReason, wait: Option<Duration>) -> Error {
+    let mut refusal = RateLimited::new(reason);
+    (refusal.wait, refusal.key) = (wait, Some("hash-of-a-key".into()));
+    Error::RateLimited(refusal)
+}
+
+fn exhausted(kind: FailureKind) -> Error {
+    Error::Exhausted(Exhausted {
+        attempts: vec![Attempt::example("groq/llama", kind)],
+        cooling: Vec::new(),
+        excluded: 0,
+        retry_after: None,
+    })
+}
+
+async fn told<B>(response: Response<B>) -> (u16, Option<String>, Value)
+where
+    B: http_body::Body<Error: std::fmt::Debug>,
+{
+    let status = response.status().as_u16();
+    let after = response.headers().get("retry-after");
+    let after = after.map(|after| after.to_str().unwrap().to_owned());
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, after, serde_json::from_slice(&body).unwrap())
+}
+
+/// What the layer makes of this error.
+async fn answer(error: Error) -> (u16, Option<String>, Value) {
+    let mut error = Some(error);
+    let inner = service_fn(move |_: Request<()>| {
+        let error = error.take().unwrap();
+        async { Err::<Response<Full<Bytes>>, _>(error) }
+    });
+    let service = ServiceBuilder::new()
+        .layer(RejectionLayer::new())
+        .service(inner);
+    let Ok(response) = service.oneshot(Request::new(())).await;
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    told(response).await
+}
+
+#[tokio::test]
+async fn each_error_has_its_status() {
+    let too_large = Limited::new(Full::<Bytes>::from("12345"), 4)
+        .collect()
+        .await
+        .unwrap_err();
+    let io = |kind: io::ErrorKind| Error::Service(io::Error::from(kind).into());
+    let open = Error::CircuitOpen(CircuitOpen {
+        key: "groq".into(),
+        reason: "consecutive failures",
+        retry_after: Duration::from_secs(60),
+    });
+    for (error, status) in [
+        (refusal(RefusalReason::WaitTooLong, None), 429),
+        (refusal(RefusalReason::QueueFull, None), 429),
+        (refusal(RefusalReason::TooLarge, None), 413),
+        (open, 503),
+        (exhausted(FailureKind::RateLimited), 429),
+        (exhausted(FailureKind::ServerError), 503),
+        (exhausted(FailureKind::Refused), 503),
+        (Error::Body(too_large), 413),
+        (Error::Body("broken".into()), 400),
+        (
+            Error::TimedOut {
+                after: Duration::from_secs(1),
+            },
+            504,
+        ),
+        (io(io::ErrorKind::TimedOut), 504),
+        (io(io::ErrorKind::ConnectionRefused), 502),
+    ] {
+        let said = error.to_string();
+        let (told, _, problem) = answer(error).await;
+        assert_eq!(
+            (told, &problem["status"]),
+            (status, &json!(status)),
+            "{said}"
+        );
+    }
+}
+
+/// https://github.com/benwis/tower-governor/issues/65: `Retry-After: 0` for a wait below a second.
+#[tokio::test]
+async fn who_comes_back_when_he_was_told_is_not_early() {
+    for (wait, field) in [
+        (1, "1"),
+        (999, "1"),
+        (1_000, "1"),
+        (1_001, "2"),
+        (61_500, "62"),
+    ] {
+        let wait = Duration::from_millis(wait);
+        let (_, after, _) = answer(refusal(RefusalReason::WaitTooLong, Some(wait))).await;
+        assert_eq!(after.as_deref(), Some(field));
+    }
+    let (_, after, _) = answer(refusal(RefusalReason::TooLarge, None)).await;
+    assert_eq!(after, None, "waiting does not help");
+}
+
+#[tokio::test]
+async fn a_problem_says_what_to_do_and_nothing_of_the_inside() {
+    let wait = Some(Duration::from_secs(3));
+    let (_, _, problem) = answer(refusal(RefusalReason::WaitTooLong, wait)).await;
+    assert_eq!(
+        problem,
+        json!({
+            "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+            "title": "Quota exceeded",
+            "status": 429,
+            "detail": "The service is rate limited. Please try again in 3 seconds.",
+        })
+    );
+    let secret = io::Error::other("no route to 10.0.0.7, key sk-secret");
+    let (_, _, problem) = answer(Error::Service(secret.into())).await;
+    assert_eq!(problem["type"], "about:blank");
+    assert_eq!(problem["title"], "Bad Gateway");
+    assert!(!problem.to_string().contains("secret"), "{problem}");
+}
+
+#[tokio::test]
+async fn an_answer_from_inside_passes_as_it_is() {
+    let inner = service_fn(async |_: Request<()>| {
+        let answer = Response::builder().status(418).body(Full::from("tea"));
+        Ok::<_, io::Error>(answer.unwrap())
+    });
+    let service = RejectionLayer::new();
+    let service = ServiceBuilder::new().layer(service).service(inner);
+    let Ok(response) = service.oneshot(Request::new(())).await;
+    assert_eq!(response.status(), 418);
+    assert!(response.headers().is_empty());
+    assert_eq!(
+        response.into_body().collect().await.unwrap().to_bytes(),
+        "tea"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_are_told_with_every_answer_and_violated_policies_are_named() {
+    let quota = Quota::new()
+        .limit(Limit::requests(2).per_minute())
+        .limit(Limit::tokens(1_000).per_day());
+    let limiter = RateLimiter::new(quota)
+        .unwrap()
+        .scope(Scope::by(|head| match head.extensions.get::<Arc<str>>() {
+            Some(tenant) => tenant.clone(),
+            None => "".into(),
+        }))
+        .max_wait(Duration::ZERO);
+    let rejection = RejectionLayer::new()
+        .advertise("tenant", limiter.clone())
+        .unwrap();
+    let service = ServiceBuilder::new()
+        .layer(rejection)
+        .layer(RateLimitLayer::new(limiter))
+        .service(service_fn(async |_: Request<()>| {
+            Ok::<_, io::Error>(Response::new(Full::from("served")))
+        }));
+    let ask = async |tenant: &str| {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Arc::<str>::from(tenant));
+        let Ok(response) = service.clone().oneshot(request).await;
+        response
+    };
+    let first = ask("a").await;
+    assert_eq!(first.status(), 200);
+    assert_eq!(
+        first.headers()["ratelimit-policy"],
+        r#""tenant-requests-60s";q=2;w=60, "tenant-tokens-86400s";q=1000;w=86400;qu="tokens""#
+    );
+    assert_eq!(
+        first.headers()["ratelimit"],
+        r#""tenant-requests-60s";r=1;t=60, "tenant-tokens-86400s";r=1000"#
+    );
+    ask("a").await;
+    let refused = ask("a").await;
+    assert_eq!(
+        refused.headers()["ratelimit"],
+        r#""tenant-requests-60s";r=0;t=60, "tenant-tokens-86400s";r=1000"#
+    );
+    let (status, after, problem) = told(refused).await;
+    assert_eq!((status, after.as_deref()), (429, Some("60")));
+    assert_eq!(problem["violated-policies"], json!(["tenant-requests-60s"]));
+    assert_eq!(ask("b").await.status(), 200, "a tenant has his own");
+}
+
+/// One tenant's 429 held back all that came from the same address for as long as it said.
+#[tokio::test(start_paused = true)]
+async fn what_a_server_answers_one_caller_holds_back_no_other() {
+    let limiter = |requests| {
+        let quota = Quota::new().limit(Limit::requests(requests).per_minute());
+        let limiter = RateLimiter::new(quota).unwrap();
+        limiter.max_wait(Duration::ZERO).heed_answers(false)
+    };
+    let tenants = limiter(1).scope(Scope::by(|head| match head.extensions.get::<Arc<str>>() {
+        Some(tenant) => tenant.clone(),
+        None => "".into(),
+    }));
+    let served = service_fn(async |_: Request<()>| {
+        // A provider's answer, passed on.
+        let answer = Response::builder().header("x-ratelimit-remaining-requests", "0");
+        let answer = answer.header("x-ratelimit-reset-requests", "1h");
+        Ok::<_, io::Error>(answer.body(Full::<Bytes>::from("served")).unwrap())
+    });
+    let service = ServiceBuilder::new()
+        .layer(RejectionLayer::new())
+        .layer(RateLimitLayer::new(limiter(100)))
+        .layer(
+            RejectionLayer::new()
+                .advertise("tenant", tenants.clone())
+                .unwrap(),
+        )
+        .layer(RateLimitLayer::new(tenants))
+        .service(served);
+    let mut statuses = Vec::new();
+    for tenant in ["a", "a", "b", "b", "c"] {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Arc::<str>::from(tenant));
+        let Ok(response) = service.clone().oneshot(request).await;
+        statuses.push(response.status().as_u16());
+    }
+    assert_eq!(statuses, [200, 429, 200, 429, 200]);
+}
+
+#[tokio::test]
+async fn a_layer_outside_knows_a_refusal_from_an_upstreams() {
+    let response = response(&refusal(RefusalReason::QueueFull, None));
+    let outcome: &Outcome = response.extensions().get().unwrap();
+    assert_eq!(outcome.failure().unwrap().kind, FailureKind::Refused);
+}
+
+#[tokio::test]
+async fn a_refusal_can_have_another_form() {
+    let rejection = RejectionLayer::new().rewrite(|error, rejection| {
+        assert_eq!(rejection.status(), 429);
+        rejection.map(|_| error.user_message().into())
+    });
+    let inner = service_fn(async |_: Request<()>| {
+        Err::<Response<Full<Bytes>>, _>(refusal(RefusalReason::QueueFull, None))
+    });
+    let service = ServiceBuilder::new().layer(rejection).service(inner);
+    let Ok(response) = service.oneshot(Request::new(())).await;
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "The service is rate limited. Please try again later.");
+}
+
+#[test]
+fn a_service_that_is_dead_is_told_by_an_answer() {
+    let (mut service, mut handle) =
+        tower_test::mock::spawn_layer::<Request<()>, Response<Full<Bytes>>, _>(
+            RejectionLayer::new(),
+        );
+    handle.send_error(io::Error::other("the worker is gone"));
+    assert!(service.poll_ready().is_ready());
+    let Ok(response) = service.call(Request::new(())).now_or_never().unwrap();
+    assert_eq!(response.status(), 502);
+}
+
+#[test]
+fn a_name_that_cannot_stand_in_a_field_is_no_name() {
+    for name in ["a\"b", "line\nbreak", "ü"] {
+        let error = RejectionLayer::new()
+            .advertise(name, RateLimiter::default())
+            .unwrap_err();
+        assert_eq!(error.setting(), "advertise");
+    }
+}

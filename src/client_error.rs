@@ -1,0 +1,85 @@
+//! What a client's error tells through its causes: whether the time ran out, and whether the upstream can have seen the
+//! request.
+//!
+//! The kind of an I/O error tells some of it for any client. Of the clients that a feature is on for, their own errors are
+//! asked as well.
+
+use std::{error::Error, io, iter};
+
+/// Whether the time ran out.
+pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| {
+        cause.is::<tokio::time::error::Elapsed>()
+            || io_kind(cause) == Some(io::ErrorKind::TimedOut)
+            || is_timeout_of_client(cause)
+    })
+}
+
+/// Whether it is certain that there was no connection to send anything on.
+pub(crate) fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| {
+        io_kind(cause).is_some_and(|kind| NEVER_CONNECTED.contains(&kind))
+            || is_connect_of_client(cause)
+    })
+}
+
+/// An error and its causes in one line.
+pub(crate) fn in_full(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error).skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// The kinds of I/O error that only the making of a connection gives. An unreachable host is not among them: a connection
+/// that stands can report it, too.
+const NEVER_CONNECTED: [io::ErrorKind; 2] = [
+    io::ErrorKind::ConnectionRefused,
+    io::ErrorKind::AddrNotAvailable,
+];
+
+fn io_kind(cause: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    Some(cause.downcast_ref::<io::Error>()?.kind())
+}
+
+fn is_timeout_of_client(cause: &(dyn Error + 'static)) -> bool {
+    #[cfg(feature = "reqwest")]
+    if let Some(error) = cause.downcast_ref::<reqwest::Error>() {
+        return error.is_timeout();
+    }
+    let _ = cause;
+    false
+}
+
+/// Whether a client says that its connector failed: the name was not found, TLS was refused, nobody answered in time.
+fn is_connect_of_client(cause: &(dyn Error + 'static)) -> bool {
+    #[cfg(feature = "hyper-util")]
+    if let Some(error) = cause.downcast_ref::<hyper_util::client::legacy::Error>() {
+        return error.is_connect();
+    }
+    #[cfg(feature = "reqwest")]
+    if let Some(error) = cause.downcast_ref::<reqwest::Error>() {
+        return error.is_connect();
+    }
+    let _ = cause;
+    false
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |error| next_cause(*error))
+}
+
+fn next_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    // It is transparent: its `source` skips the error that it holds.
+    #[cfg(feature = "reqwest-middleware")]
+    if let Some(error) = error.downcast_ref::<reqwest_middleware::Error>() {
+        return Some(match error {
+            reqwest_middleware::Error::Middleware(error) => &**error,
+            reqwest_middleware::Error::Reqwest(error) => error,
+        });
+    }
+    error.source()
+}
