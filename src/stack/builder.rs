@@ -14,7 +14,7 @@ use crate::{
     config_error::ConfigError,
     fallback::{Chain, Cooldowns, FallbackLayer},
     intake::IntakeLayer,
-    observe::Observer,
+    observe::{Observer, Stats},
     provider::ProviderLayer,
     rate_limit::{Quota, RateLimitLayer, RateLimiter},
     retry::{RetryLayer, RetryPolicy},
@@ -90,7 +90,7 @@ impl StackBuilder {
     }
 
     /// Changes the [`Chain`] that the upstreams make up: its order, its cooldown, its cap on attempts. Default: as
-    /// [`Chain::new`] makes it. The limiters of the stack are [consulted](Chain::consult) in any case.
+    /// [`Chain::new`] makes it. The breaker and the limiters of the stack are [consulted](Chain::consult) in any case.
     ///
     /// ```
     /// use tower_upstream::{Provider, Stack};
@@ -196,21 +196,25 @@ impl StackBuilder {
             observer,
             keys,
         } = self;
+        let stats = Stats::new();
+        let observer: Arc<dyn Observer> = match observer {
+            Some(observer) => Arc::new((stats.clone(), observer)),
+            None => Arc::new(stats.clone()),
+        };
         let upstreams: Vec<Upstream> = upstreams.into_iter().map(presets::complete).collect();
         let chain = fallback
             .into_iter()
             .fold(Chain::new(upstreams), |chain, change| change(chain));
-        let breaker = breaker.build(&clock, observer.as_ref())?;
-        let limiters = build_limiters(limiters, &clock, observer.as_ref())?;
+        let breaker = breaker.build(&clock, &observer)?;
+        let limiters = build_limiters(limiters, &clock, &observer)?;
         let chain = limiters
             .iter()
-            .fold(chain, |chain, limiter| chain.consult(limiter.clone()));
+            .fold(chain.consult(breaker.clone()), |chain, limiter| {
+                chain.consult(limiter.clone())
+            });
         let cooldowns = cooldowns.unwrap_or_else(|| {
             let cooldowns = Cooldowns::new().clock(clock.clone());
-            match &observer {
-                Some(observer) => cooldowns.observe(observer.clone()),
-                None => cooldowns,
-            }
+            cooldowns.observe(observer.clone())
         });
         let budget = retry.shared_budget().cloned();
         let parts = Parts {
@@ -230,20 +234,16 @@ impl StackBuilder {
         let layer = StackLayer {
             intake,
             fallback,
-            retry: {
-                let layer = RetryLayer::new(retry)?.clock(clock.clone());
-                match &observer {
-                    Some(observer) => layer.observe(observer.clone()),
-                    None => layer,
-                }
-            },
+            retry: RetryLayer::new(retry)?
+                .clock(clock.clone())
+                .observe(observer.clone()),
             circuit_breaker: CircuitBreakerLayer::new(breaker.clone()),
             rate_limit: limiters[1..]
                 .iter()
                 .fold(RateLimitLayer::new(limiters[0].clone()), |layer, more| {
                     layer.and(more.clone())
                 }),
-            provider: provider.clock(clock.clone()),
+            provider: provider.clock(clock.clone()).observe(observer),
         };
         Ok(Stack {
             layer,
@@ -253,6 +253,7 @@ impl StackBuilder {
             router,
             cooldowns,
             budget,
+            stats,
             clock,
             explanation,
         })
@@ -263,17 +264,14 @@ impl Breaker {
     fn build(
         self,
         clock: &Arc<dyn Clock>,
-        observer: Option<&Arc<dyn Observer>>,
+        observer: &Arc<dyn Observer>,
     ) -> Result<CircuitBreaker, ConfigError> {
         let policy = match self {
             Self::Handle(breaker) => return Ok(breaker),
             Self::Policy(policy) => policy,
         };
         let breaker = CircuitBreaker::new(policy)?.clock(clock.clone());
-        Ok(match observer {
-            Some(observer) => breaker.observe(observer.clone()),
-            None => breaker,
-        })
+        Ok(breaker.observe(observer.clone()))
     }
 }
 
@@ -281,15 +279,9 @@ impl Breaker {
 fn build_limiters(
     limiters: Vec<Limiter>,
     clock: &Arc<dyn Clock>,
-    observer: Option<&Arc<dyn Observer>>,
+    observer: &Arc<dyn Observer>,
 ) -> Result<Vec<RateLimiter>, ConfigError> {
-    let with_clock = |limiter: RateLimiter| {
-        let limiter = limiter.clock(clock.clone());
-        match observer {
-            Some(observer) => limiter.observe(observer.clone()),
-            None => limiter,
-        }
-    };
+    let with_clock = |limiter: RateLimiter| limiter.clock(clock.clone()).observe(observer.clone());
     if limiters.is_empty() {
         return Ok(vec![with_clock(RateLimiter::default())]);
     }

@@ -7,6 +7,7 @@ use crate::{
     circuit_breaker::CircuitBreaker,
     clock::Clock,
     fallback::{Cooldowns, Router},
+    observe::Stats,
     rate_limit::RateLimiter,
     retry::RetryBudget,
     upstream::Upstream,
@@ -24,6 +25,7 @@ pub struct Stack {
     pub(super) breaker: CircuitBreaker,
     pub(super) cooldowns: Cooldowns,
     pub(super) budget: Option<RetryBudget>,
+    pub(super) stats: Stats,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) explanation: Arc<str>,
 }
@@ -70,6 +72,12 @@ impl Stack {
     /// What retries may still be made; `None` where the policy has no budget.
     pub fn budget(&self) -> Option<&RetryBudget> {
         self.budget.as_ref()
+    }
+
+    /// What has been counted, for each upstream and key, and advice from it. Handles that you made and gave to the builder have
+    /// observers of their own, and tell it nothing.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
     }
 
     /// What was understood, in plain words: the upstreams in their order with quota, price, context and where their keys come

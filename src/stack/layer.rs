@@ -7,6 +7,7 @@ use crate::{
     circuit_breaker::{CircuitBreak, CircuitBreakerLayer},
     fallback::{Fallback, FallbackLayer},
     intake::{Intake, IntakeLayer},
+    observe::{SpanLayer, Spanned},
     provider::{Provide, ProviderLayer},
     rate_limit::{RateLimit, RateLimitLayer},
     retry::{Retry, RetryLayer},
@@ -26,8 +27,8 @@ pub struct StackLayer {
     pub(super) provider: ProviderLayer,
 }
 
-/// All six layers around a client. Without upstreams to choose from, there is no fallback among them.
-pub type StackService<S> = Intake<Either<Fallback<Attempted<S>>, Attempted<S>>>;
+/// All six layers around a client, within a span for each request. Without upstreams to choose from, there is no fallback among them.
+pub type StackService<S> = Spanned<Intake<Either<Fallback<Attempted<S>>, Attempted<S>>>>;
 
 /// What makes the attempts at one upstream.
 type Attempted<S> = Retry<CircuitBreak<RateLimit<Provide<S>>>>;
@@ -38,9 +39,10 @@ impl<S> Layer<S> for StackLayer {
     fn layer(&self, client: S) -> Self::Service {
         let limited = self.rate_limit.layer(self.provider.layer(client));
         let attempted = self.retry.layer(self.circuit_breaker.layer(limited));
-        self.intake.layer(match &self.fallback {
+        let chosen = match &self.fallback {
             Some(fallback) => Either::Left(fallback.layer(attempted)),
             None => Either::Right(attempted),
-        })
+        };
+        SpanLayer::new().layer(self.intake.layer(chosen))
     }
 }

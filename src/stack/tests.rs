@@ -342,3 +342,29 @@ fn a_setting_that_cannot_work_is_named() {
         .upstream(other.model("a"));
     assert_eq!(twice.build().unwrap_err().setting(), "chain");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_is_counted_and_an_open_circuit_is_passed_by_without_a_call() {
+    let provider = |name: &str| Provider::new(name, "http://example.com").unwrap();
+    let (first, second) = (provider("a").model("m"), provider("b").model("m"));
+    let stack = Stack::builder()
+        .upstream(first.clone())
+        .upstream(second)
+        .build()
+        .unwrap();
+    stack.breaker().force_open(first.id());
+    let client = tower::service_fn(
+        |_: http::Request<http_body_util::Full<bytes::Bytes>>| async {
+            Ok::<_, crate::error::BoxError>(http::Response::new(String::from("{}")))
+        },
+    );
+    let request = http::Request::post("/v1/chat/completions").body("{}".to_owned());
+    let response = tower::ServiceExt::oneshot(stack.layer().layer(client), request.unwrap());
+    let response = response.await.unwrap();
+    let served_by = response.extensions().get::<crate::ServedBy>().unwrap();
+    assert_eq!(served_by.0.id(), "b/m");
+    drop(response);
+    let snapshot = stack.stats().snapshot();
+    assert_eq!(snapshot.upstreams["b/m"].requests, 1);
+    assert!(!snapshot.upstreams.contains_key("a/m"));
+}
