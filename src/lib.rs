@@ -104,6 +104,7 @@ mod classify;
 mod client_error;
 mod config_error;
 mod cost;
+mod current;
 mod instant;
 mod keys;
 mod money;

@@ -19,8 +19,6 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) chain: Chain,
-    /// Which change of the chain it is.
-    pub(super) version: u64,
     performances: Vec<Arc<Mutex<Performance>>>,
     wheel: Mutex<Wheel>,
     /// Whether anybody goes by what happens: else nothing of it is kept.
@@ -28,10 +26,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(chain: Chain, version: u64) -> Self {
+    pub(super) fn new(chain: Chain) -> Self {
         let upstreams = &chain.upstreams;
         Self {
-            version,
             performances: upstreams.iter().map(|_| Arc::default()).collect(),
             wheel: Mutex::new(Wheel::new(upstreams.iter().map(Upstream::share))),
             learns: AtomicBool::new(chain.order.learns()),
@@ -41,7 +38,7 @@ impl Plan {
 
     /// Another chain, with what this one has learned of the upstreams that stay.
     pub(super) fn changed(&self, chain: Chain) -> Self {
-        let mut next = Self::new(chain, self.version + 1);
+        let mut next = Self::new(chain);
         let upstreams = next.chain.upstreams.iter();
         for (upstream, performance) in upstreams.zip(&mut next.performances) {
             if let Some(index) = self.chain.index(upstream.id()) {
@@ -151,7 +148,7 @@ mod tests {
 
     fn plan(order: Order, upstreams: impl IntoIterator<Item = Upstream>) -> Plan {
         let consulted = |_: &Upstream, _: &RequestHead<'_>| Prospect::FREE;
-        Plan::new(Chain::new(upstreams).consult(consulted).order(order), 0)
+        Plan::new(Chain::new(upstreams).consult(consulted).order(order))
     }
 
     fn ranked(plan: &Plan, order: Order, cost: Option<Cost>) -> Vec<String> {

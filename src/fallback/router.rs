@@ -1,19 +1,16 @@
 //! [`Router`]: the handle on a chain that is in use.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::Request;
 
 use super::{config::Chain, handle::Cooldowns, plan::Plan};
 use crate::{
-    config_error::ConfigError, cost::Cost, forecast::Prospect, request::RequestHead,
+    config_error::ConfigError,
+    cost::Cost,
+    current::{Current, Held},
+    forecast::Prospect,
+    request::RequestHead,
     upstream::Upstream,
 };
 
@@ -42,9 +39,7 @@ pub struct Router {
 }
 
 struct Shared {
-    plan: Mutex<Arc<Plan>>,
-    /// That of the plan, so that a request takes no lock while nobody changes the chain.
-    version: AtomicU64,
+    plan: Arc<Current<Plan>>,
     cooldowns: Cooldowns,
 }
 
@@ -76,17 +71,20 @@ pub struct Standing {
 impl Router {
     pub(super) fn new(chain: Chain) -> Result<Self, ConfigError> {
         chain.check()?;
-        let plan = Arc::new(Plan::new(chain, 0));
-        Ok(Self::assemble(plan, Cooldowns::default()))
+        let plan = Plan::new(chain);
+        Ok(Self::assemble(
+            Arc::new(Current::new(plan)),
+            Cooldowns::default(),
+        ))
     }
 
     pub(super) fn with_cooldowns(self, cooldowns: Cooldowns) -> Self {
-        Self::assemble(self.plan(), cooldowns)
+        Self::assemble(Arc::new(Current::new(Plan::new(self.chain()))), cooldowns)
     }
 
     /// The chain as it is now.
     pub fn chain(&self) -> Chain {
-        self.lock().chain.clone()
+        self.plan().chain.clone()
     }
 
     /// Puts another chain in its place. What has been learned of the upstreams that stay is kept.
@@ -194,40 +192,25 @@ impl Router {
     }
 
     pub(super) fn plan(&self) -> Arc<Plan> {
-        self.lock().clone()
+        self.shared.plan.shared()
     }
 
-    /// Brings a copy of the plan up to date.
-    #[inline]
-    pub(super) fn refresh(&self, plan: &mut Arc<Plan>) {
-        if plan.version != self.shared.version.load(Ordering::Acquire) {
-            *plan = self.plan();
-        }
+    /// The plan, for a service to hold.
+    pub(super) fn held(&self) -> Held<Plan> {
+        Held::of(self.shared.plan.clone())
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut Chain) -> R) -> R {
-        let mut plan = self.lock();
-        let mut chain = plan.chain.clone();
-        let result = change(&mut chain);
-        let next = plan.changed(chain);
-        self.shared.version.store(next.version, Ordering::Release);
-        *plan = Arc::new(next);
-        result
+        self.shared.plan.replace(|plan| {
+            let mut chain = plan.chain.clone();
+            let result = change(&mut chain);
+            (plan.changed(chain), result)
+        })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Arc<Plan>> {
-        let plan = &self.shared.plan;
-        plan.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn assemble(plan: Arc<Plan>, cooldowns: Cooldowns) -> Self {
-        let shared = Shared {
-            version: AtomicU64::new(plan.version),
-            plan: Mutex::new(plan),
-            cooldowns,
-        };
+    fn assemble(plan: Arc<Current<Plan>>, cooldowns: Cooldowns) -> Self {
         Self {
-            shared: Arc::new(shared),
+            shared: Arc::new(Shared { plan, cooldowns }),
         }
     }
 }

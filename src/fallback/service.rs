@@ -2,7 +2,6 @@
 
 use std::{
     mem,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -18,6 +17,7 @@ use super::{
 };
 use crate::{
     body::Replay,
+    current::Held,
     error::{BoxError, Error},
     upstream::Upstream,
 };
@@ -27,15 +27,14 @@ use crate::{
 pub struct Fallback<S> {
     inner: S,
     router: Router,
-    /// The router's, as of the last call.
-    plan: Arc<Plan>,
+    plan: Held<Plan>,
 }
 
 impl<S> Fallback<S> {
     pub(super) fn new(inner: S, router: Router) -> Self {
         Self {
             inner,
-            plan: router.plan(),
+            plan: router.held(),
             router,
         }
     }
@@ -61,8 +60,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        self.router.refresh(&mut self.plan);
-        let chain = &self.plan.chain;
+        let plan = self.plan.latest();
+        let chain = &plan.chain;
         let wanted = |upstream: &&Upstream| {
             let preferences = request.extensions().get::<Preferences>();
             preferences.is_none_or(|preferences| preferences.allows(upstream))
@@ -79,7 +78,7 @@ where
         // The instance that is ready makes the first call; where none is made, it goes, and its readiness with it.
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
-        let (course, next) = Course::begin(self.router.cooldowns(), &self.plan, &request);
+        let (course, next) = Course::begin(self.router.cooldowns(), plan, &request);
         match next {
             Move::Ask(upstream) => {
                 let mut onward = Onward {

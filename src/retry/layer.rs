@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::{config::RetryPolicy, handle::Current, service::Retry, shared::Shared};
+use super::{config::RetryPolicy, service::Retry, shared::Shared};
 use crate::{
     clock::{Clock, TokioClock},
     config_error::ConfigError,
+    current::Current,
     observe::{Events, Observer},
 };
 
@@ -28,7 +29,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct RetryLayer {
-    current: Arc<Current>,
+    current: Arc<Current<Shared>>,
 }
 
 impl RetryLayer {
@@ -81,8 +82,10 @@ impl RetryLayer {
     /// When a setting of the policy or of its budget cannot work; the old one stays.
     pub fn set_policy(&self, policy: RetryPolicy) -> Result<(), ConfigError> {
         policy.check()?;
-        self.current
-            .replace(|shared| Shared::new(policy, shared.clock.clone(), shared.events.clone()));
+        self.current.replace(|shared| {
+            let (clock, events) = (shared.clock.clone(), shared.events.clone());
+            (Shared::new(policy, clock, events), ())
+        });
         Ok(())
     }
 

@@ -89,7 +89,6 @@ mod config;
 mod course;
 mod drain;
 mod future;
-mod handle;
 mod key;
 mod layer;
 mod service;

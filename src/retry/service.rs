@@ -9,13 +9,10 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{
-    course::Course,
-    future::ResponseFuture,
-    handle::{Current, Held},
-};
+use super::{course::Course, future::ResponseFuture, shared::Shared};
 use crate::{
     body::{Replay, RequestCopy},
+    current::{Current, Held},
     error::{BoxError, Error},
 };
 
@@ -23,11 +20,11 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Retry<S> {
     inner: S,
-    held: Held,
+    held: Held<Shared>,
 }
 
 impl<S> Retry<S> {
-    pub(super) fn new(inner: S, current: Arc<Current>) -> Self {
+    pub(super) fn new(inner: S, current: Arc<Current<Shared>>) -> Self {
         let held = Held::of(current);
         Self { inner, held }
     }

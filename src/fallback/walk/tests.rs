@@ -22,7 +22,7 @@ impl Bench {
         let (a, b) = (provider("a"), provider("b"));
         let chain = Chain::new([a.model("1"), a.model("2"), b.model("1")]);
         Self {
-            plan: Plan::new(change(chain), 0),
+            plan: Plan::new(change(chain)),
             state: State::default(),
             start: TokioClock.now(),
         }
