@@ -233,16 +233,17 @@ pub struct Exhausted {
 impl Exhausted {
     /// Whether rate limits alone are the reason, refusals of our own among them.
     pub fn is_rate_limited(&self) -> bool {
-        self.kinds().all(|kind| {
+        let is_limit = |kind| {
             matches!(
                 kind,
                 FailureKind::RateLimited | FailureKind::QuotaExhausted | FailureKind::Refused
             )
-        })
+        };
+        self.kinds().next().is_some() && self.kinds().all(is_limit)
     }
 
     /// Whether only our own limiters and breakers spoke. Which of the two, the ledger does not tell.
-    fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         self.kinds().next().is_some() && self.kinds().all(|kind| kind == FailureKind::Refused)
     }
 
@@ -361,6 +362,14 @@ mod tests {
         );
         let message = exhausted(&[FailureKind::ServerError], None).user_message();
         assert_eq!(message, "No provider could answer. Please try again later.");
+        // Nobody was asked, because the request's preferences exclude all.
+        let message = exhausted(&[], None).user_message();
+        assert_eq!(message, "No provider could answer. Please try again later.");
+        let message = exhausted(&[FailureKind::Refused], Some(5)).user_message();
+        assert_eq!(
+            message,
+            "No provider is available at the moment. Please try again in 5 seconds."
+        );
     }
 
     #[test]

@@ -119,6 +119,12 @@ impl<T> Keys<T> {
         locked.is_there().then_some(locked)
     }
 
+    /// The state that a request of this key would meet, where there is one: where there is no room for it, that of all others.
+    pub(crate) fn find_or_others(&self, key: &str) -> Option<Locked<'_, T>> {
+        let others = || self.is_full().then(|| self.find(OTHERS)).flatten();
+        self.find(key).or_else(others)
+    }
+
     /// The state at this spot, which somebody holds on to.
     pub(crate) fn lock(&self, spot: Spot) -> Locked<'_, T> {
         self.locked(spot.shard(), |_| spot.entry())

@@ -140,7 +140,8 @@ impl Circuits {
 
     /// Looks at where a circuit stands, without disturbing who passes it.
     pub(super) fn glance<R>(&self, key: &str, look: impl FnOnce(&State) -> R) -> Option<R> {
-        self.keys.find(key).map(|circuit| look(circuit.state()))
+        let circuit = self.keys.find_or_others(key)?;
+        Some(look(circuit.state()))
     }
 
     pub(super) fn keys(&self) -> Vec<Arc<str>> {

@@ -1,6 +1,6 @@
 //! The chain: whom to ask, in which order, what makes it turn to the next, and for how long it leaves one alone.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use super::order::Order;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     forecast::{Forecast, Prospect},
     outcome::{Failure, FailureKind},
     request::{Attempts, RequestHead},
-    upstream::Upstream,
+    upstream::{Provider, Upstream},
 };
 
 /// The upstreams that may answer a request, in the order in which they are asked.
@@ -64,7 +64,10 @@ impl Chain {
     pub fn new(upstreams: impl IntoIterator<Item = impl Into<Upstream>>) -> Self {
         let mut distinct: Vec<Upstream> = Vec::new();
         for upstream in upstreams.into_iter().map(Into::into) {
-            if !distinct.iter().any(|listed| is_same(listed, &upstream)) {
+            let is_listed = |listed: &Upstream| {
+                *listed == upstream && is_same(listed.provider(), upstream.provider())
+            };
+            if !distinct.iter().any(is_listed) {
                 distinct.push(upstream);
             }
         }
@@ -141,13 +144,17 @@ impl Chain {
         if self.upstreams.is_empty() {
             return Err(ConfigError::new("chain", "empty", "at least one upstream"));
         }
-        let mut listed = self.upstreams.iter().enumerate();
-        if let Some((_, twice)) = listed.find(|(at, other)| self.upstreams[..*at].contains(other)) {
-            return Err(ConfigError::new(
-                "chain",
-                format!("{twice} of two providers"),
-                "a name of its own for each provider (`Provider::named`)",
-            ));
+        let mut named = HashMap::new();
+        for upstream in &self.upstreams {
+            let provider = upstream.provider();
+            let first = named.entry(provider.name()).or_insert(provider);
+            if !is_same(first, provider) {
+                return Err(ConfigError::new(
+                    "chain",
+                    format!("{} of two providers", provider.name()),
+                    "a name of its own for each provider (`Provider::named`)",
+                ));
+            }
         }
         if self.max_attempts == Some(0) {
             return Err(ConfigError::new("max_attempts", 0, "at least 1"));
@@ -270,12 +277,10 @@ impl fmt::Debug for Chain {
     }
 }
 
-/// Whether both are one model of one provider. By their ids alone, a second key under the same name would be equal.
-fn is_same(one: &Upstream, other: &Upstream) -> bool {
-    let (first, second) = (one.provider(), other.provider());
+/// Whether both are the same provider. By their names alone, a second key under the same name would be equal.
+fn is_same(first: &Provider, second: &Provider) -> bool {
     let keys = [first, second].map(|provider| provider.credentials().map(|pair| &pair.key));
-    one == other
-        && first.name() == second.name()
+    first.name() == second.name()
         && first.url() == second.url()
         && first.wire() == second.wire()
         && first.speaks() == second.speaks()
@@ -328,9 +333,12 @@ mod tests {
             assert_eq!(error.setting(), "chain");
             assert_eq!(
                 error.to_string(),
-                "`chain` cannot be openai/m of two providers: expected a name of its own for each provider \
+                "`chain` cannot be openai of two providers: expected a name of its own for each provider \
                  (`Provider::named`)"
             );
+            // Of two accounts also where the models differ: a cooldown of the one would be the other's.
+            let chain = Chain::new([first.model("m"), second.model("n")]);
+            assert_eq!(chain.check().unwrap_err(), error);
             let named = [first.model("m"), second.named("openai-2").model("m")];
             assert_eq!(Chain::new(named).check(), Ok(()));
         }

@@ -27,7 +27,7 @@ use crate::{
 /// let layer = FallbackLayer::new(Chain::new([openai.model("gpt-4o").weight(99)]).order(Order::Weighted))?;
 /// let router = layer.router();
 /// // One request in a hundred tries the new model; later, one in two.
-/// router.add(openai.model("gpt-5").weight(1));
+/// router.add(openai.model("gpt-5").weight(1))?;
 /// assert!(router.set_weight("openai/gpt-5", 99));
 /// let best = router.choose_best(Cost::tokens(1_000, 200), &[]).expect("somebody is free");
 /// assert_eq!(best.upstream.id(), "openai/gpt-4o");
@@ -99,13 +99,21 @@ impl Router {
     }
 
     /// Adds an upstream at the end of the chain, or in the place of the one with the same id.
-    pub fn add(&self, upstream: Upstream) {
-        self.change(
-            |chain| match chain.upstreams.iter_mut().find(|it| **it == upstream) {
+    ///
+    /// # Errors
+    ///
+    /// When its provider has the name of another in the chain; nothing changes then.
+    pub fn add(&self, upstream: Upstream) -> Result<(), ConfigError> {
+        self.change(|chain| {
+            let mut changed = chain.clone();
+            match changed.upstreams.iter_mut().find(|it| **it == upstream) {
                 Some(standing) => *standing = upstream,
-                None => chain.upstreams.push(upstream),
-            },
-        );
+                None => changed.upstreams.push(upstream),
+            }
+            changed.check()?;
+            *chain = changed;
+            Ok(())
+        })
     }
 
     /// Takes the upstream with this id out of the chain. Says whether it was there.
@@ -118,10 +126,10 @@ impl Router {
             let Some(index) = chain.index(id) else {
                 return Ok(false);
             };
-            let upstream = chain.upstreams.remove(index);
-            chain
-                .check()
-                .inspect_err(|_| chain.upstreams.push(upstream))?;
+            let mut changed = chain.clone();
+            changed.upstreams.remove(index);
+            changed.check()?;
+            *chain = changed;
             Ok(true)
         })
     }

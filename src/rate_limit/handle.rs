@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     config_error::ConfigError,
     cost::Price,
-    keys::{Hold, Keys, Locked, OTHERS, Spot},
+    keys::{Hold, Keys, Locked, Spot},
     observe::{Event, Events, Observer},
     request::{Key, RequestHead, Scope},
 };
@@ -201,9 +201,8 @@ impl RateLimiter {
         key: &str,
         look: impl FnOnce(&mut State, Nanos) -> R,
     ) -> R {
-        let (now, keys) = (self.now(), &self.shared.keys);
-        let others = || keys.is_full().then(|| keys.find(OTHERS)).flatten();
-        match keys.find(key).or_else(others) {
+        let now = self.now();
+        match self.shared.keys.find_or_others(key) {
             Some(state) => look(&mut told(state), now),
             None => look(
                 &mut State::new(quota.clone(), now, self.epoch().wall()),

@@ -305,12 +305,15 @@ impl Drop for Waiter {
             self.leave(&mut states, &mut foreign);
             drop(states);
             foreign.settle();
-            let settings = self.limiters.all()[self.line].settings();
-            let now = self.clock().now();
-            settings.events.tell(&Event::Left {
-                key: &self.keys[self.line],
-                waited: now.saturating_duration_since(self.asking.asked),
-            });
+            // An observer that panics, too, would end the process.
+            if !std::thread::panicking() {
+                let settings = self.limiters.all()[self.line].settings();
+                let now = self.clock().now();
+                settings.events.tell(&Event::Left {
+                    key: &self.keys[self.line],
+                    waited: now.saturating_duration_since(self.asking.asked),
+                });
+            }
         }
     }
 }

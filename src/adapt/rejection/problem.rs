@@ -11,7 +11,7 @@ use http_body_util::{Full, LengthLimitError};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    error::{Error, Exhausted, RateLimited, RefusalReason},
+    error::{Error, RateLimited, RefusalReason},
     outcome::{FailureKind, Outcome},
 };
 
@@ -56,7 +56,8 @@ fn meaning(error: &Error) -> (StatusCode, Option<&'static str>) {
         }) => (StatusCode::PAYLOAD_TOO_LARGE, None),
         Error::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, Some(QUOTA_EXCEEDED)),
         Error::CircuitOpen(_) => (StatusCode::SERVICE_UNAVAILABLE, Some(REDUCED_CAPACITY)),
-        Error::Exhausted(exhausted) if is_over_quota(exhausted) => {
+        // Refusals of our own alone may be open circuits.
+        Error::Exhausted(exhausted) if exhausted.is_rate_limited() && !exhausted.is_refused() => {
             (StatusCode::TOO_MANY_REQUESTS, Some(QUOTA_EXCEEDED))
         }
         Error::Exhausted(_) => (StatusCode::SERVICE_UNAVAILABLE, Some(REDUCED_CAPACITY)),
@@ -69,15 +70,6 @@ fn meaning(error: &Error) -> (StatusCode, Option<&'static str>) {
             _ => (StatusCode::BAD_GATEWAY, None),
         },
     }
-}
-
-/// Whether rate limits alone are the reason, and an upstream said so: refusals of our own may be open circuits.
-fn is_over_quota(exhausted: &Exhausted) -> bool {
-    let attempts = exhausted.attempts.iter();
-    let kinds = attempts
-        .map(|attempt| &attempt.failure.kind)
-        .chain(&exhausted.cooling);
-    exhausted.is_rate_limited() && kinds.into_iter().any(|kind| *kind != FailureKind::Refused)
 }
 
 /// Without a type that says more, a problem's title is the status's own (RFC 9457, 4.2.1).

@@ -892,12 +892,12 @@ async fn a_chain_is_changed_while_services_over_it_are_in_use() {
         bench.asked()
     };
     assert_eq!(asked().await, ["a/1", "a/2", "b/1"]);
-    router.add(provider("c").model("1"));
+    router.add(provider("c").model("1")).unwrap();
     assert_eq!(router.remove("a/2"), Ok(true));
     assert_eq!(router.remove("a/2"), Ok(false));
     assert_eq!(asked().await, ["a/1", "b/1", "c/1"]);
     // The one that is there already gives way, and its successor stands in its place.
-    router.add(provider("a").model("1").weight(7));
+    router.add(provider("a").model("1").weight(7)).unwrap();
     assert_eq!(asked().await, ["a/1", "b/1", "c/1"]);
     assert_eq!(router.upstreams()[0].upstream.share(), 7);
     assert!(router.set_weight("c/1", 0) && !router.set_weight("d/1", 0));

@@ -89,6 +89,8 @@ fn of_upstream(id: &Arc<str>, row: &UpstreamStats) -> Vec<Insight> {
     };
     let failed = row.failures() - limited;
     let requests = row.requests;
+    // Those that our own layers refused were not sent.
+    let asked = requests.max(row.switched_away);
     [
         say(InsightKind::Failing, failed, requests, 0.10, &|percent| {
             format!(
@@ -100,9 +102,9 @@ fn of_upstream(id: &Arc<str>, row: &UpstreamStats) -> Vec<Insight> {
                 "{name}: the upstream refused {percent} % of {requests} requests for their rate; set its limits as they are, or with a margin, so that requests wait here instead."
             )
         }),
-        say(InsightKind::FallingBack, row.switched_away, requests, 0.25, &|percent| {
+        say(InsightKind::FallingBack, row.switched_away, asked, 0.25, &|percent| {
             format!(
-                "{name}: {percent} % of {requests} requests went on to another upstream; put one that answers first in the chain, or ask for a higher quota."
+                "{name}: {percent} % of {asked} requests went on to another upstream; put one that answers first in the chain, or ask for a higher quota."
             )
         }),
         say(InsightKind::Truncated, row.truncated, answers, 0.05, &|percent| {
