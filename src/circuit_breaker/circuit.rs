@@ -136,5 +136,5 @@ fn nanos(until: Until, began: Instant) -> u64 {
 /// The nanoseconds since the breaker was made, at most what 64 bits hold, which is 584 years.
 pub(super) fn since(now: Instant, began: Instant) -> u64 {
     let passed: Duration = now.saturating_duration_since(began);
-    u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX)
+    crate::instant::nanos(passed)
 }

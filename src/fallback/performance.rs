@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::instant::nanos;
+
 /// What is learned of one upstream. What is long ago counts for little, so that one that has recovered is asked again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Performance {
@@ -96,10 +98,6 @@ fn halved(nanos: u64, age: u64) -> u64 {
 
 fn age(at: Instant, now: Instant) -> u64 {
     nanos(now.saturating_duration_since(at))
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A fifth of what is new, as TCP's estimate of the round trip time weighs an eighth (RFC 6298): answers of models vary

@@ -8,7 +8,12 @@ use super::{
     plan::Plan,
     preferences::Preferences,
 };
-use crate::{cost::Cost, forecast::Prospect, instant::after, upstream::Upstream};
+use crate::{
+    cost::Cost,
+    forecast::Prospect,
+    instant::{after, nanos},
+    upstream::Upstream,
+};
 
 /// One request's walk along a chain, each upstream at most once.
 #[derive(Debug)]
@@ -257,10 +262,6 @@ impl Walk {
             _ => true,
         }
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

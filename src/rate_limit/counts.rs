@@ -9,6 +9,7 @@ use super::{
     pace::Pace,
     saved::SavedLimit,
     window::Window,
+    windows::Windows,
 };
 use crate::{binding::BindingLimit, cost::Cost, outcome::Dimension};
 
@@ -17,13 +18,6 @@ use crate::{binding::BindingLimit, cost::Cost, outcome::Dimension};
 pub(super) struct Counts {
     windows: Windows,
     learned: Option<Box<Learned>>,
-}
-
-/// One for each limit of the quota, in its order. Most quotas have one: it needs no memory of its own.
-#[derive(Clone, Debug)]
-enum Windows {
-    One(Window),
-    Many(Box<[Window]>),
 }
 
 /// How a limit is used.
@@ -308,32 +302,6 @@ impl Counts {
             for (limit, window) in &mut learned.limits {
                 change(limit, window);
             }
-        }
-    }
-}
-
-impl Windows {
-    fn as_slice(&self) -> &[Window] {
-        match self {
-            Self::One(window) => std::slice::from_ref(window),
-            Self::Many(windows) => windows,
-        }
-    }
-
-    fn as_mut_slice(&mut self) -> &mut [Window] {
-        match self {
-            Self::One(window) => std::slice::from_mut(window),
-            Self::Many(windows) => windows,
-        }
-    }
-}
-
-impl FromIterator<Window> for Windows {
-    fn from_iter<I: IntoIterator<Item = Window>>(windows: I) -> Self {
-        let mut windows = windows.into_iter();
-        match (windows.next(), windows.next()) {
-            (Some(only), None) => Self::One(only),
-            (first, second) => Self::Many(first.into_iter().chain(second).chain(windows).collect()),
         }
     }
 }

@@ -9,7 +9,8 @@ use super::{
     handle::Found,
     limiters::Limiters,
     news::News,
-    permit::{Permit, Takings},
+    permit::Permit,
+    takings::Takings,
     waiter::Waiter,
 };
 use crate::{

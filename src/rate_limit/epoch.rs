@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::instant::after;
+use crate::instant::{after, nanos};
 
 /// Nanoseconds of a limiter: some 584 years of them, of which [`BEFORE`] had passed when it was made.
 pub(super) type Nanos = u64;
@@ -68,13 +68,6 @@ impl Anchor {
     pub(super) fn past(self, wall: WallNanos) -> Nanos {
         self.nanos_of(wall).min(self.now)
     }
-}
-
-/// What does not fit, some 584 years, is as long as can be told.
-pub(super) fn nanos(duration: Duration) -> Nanos {
-    let seconds = duration.as_secs().checked_mul(1_000_000_000);
-    let nanos = seconds.and_then(|nanos| nanos.checked_add(duration.subsec_nanos().into()));
-    nanos.unwrap_or(Nanos::MAX)
 }
 
 /// A time of day from 1677 to 2262; what lies outside is its end.

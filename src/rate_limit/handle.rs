@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
 use super::{
     config::Quota,
-    epoch::{Epoch, Nanos, nanos},
+    epoch::{Epoch, Nanos},
     news::News,
     settings::Settings,
     state::State,
@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     config_error::ConfigError,
     cost::Price,
+    instant::nanos,
     keys::{Hold, Keys, Locked, Spot},
     observe::{Event, Events, Observer},
     request::{Key, RequestHead, Scope},

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use super::{
     config::{MOST_LIMITS, Quota},
-    epoch::{Anchor, Nanos, WallNanos, nanos},
+    epoch::{Anchor, Nanos, WallNanos},
     limit::Limit,
     mark::{Admissions, Mark},
     pace::Pace,
     saved::{SavedElsewhere, SavedLimit},
     window::Window,
 };
+use crate::instant::nanos;
 use crate::{outcome::Dimension, request::Cost};
 
 /// What an upstream says of one of its limits.

@@ -4,8 +4,9 @@ use std::{fmt, time::Duration};
 
 use super::{
     calendar::{Every, Zone},
-    epoch::{Nanos, nanos},
+    epoch::Nanos,
 };
+use crate::instant::nanos;
 use crate::{binding::BindingLimit, config_error::ConfigError, money::Money, outcome::Dimension};
 
 /// So much of one thing per period.

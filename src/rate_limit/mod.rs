@@ -113,10 +113,12 @@ pub(crate) mod snapshot;
 mod state;
 mod status;
 pub(crate) mod storage;
+mod takings;
 mod typical;
 mod uses;
 mod waiter;
 mod window;
+mod windows;
 mod words;
 
 #[cfg(test)]

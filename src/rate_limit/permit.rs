@@ -1,21 +1,17 @@
 //! The right to have one request under way.
 
-use std::{fmt, task::Waker, time::Duration};
+use std::{fmt, task::Waker};
 
 use http::{HeaderMap, Response, header::AGE};
 use tracing::Level;
 
 use super::{
-    asking::Asking,
-    counts::Shadow,
-    decision::Admitted,
-    epoch::Nanos,
-    handle::{Found, RateLimiter},
+    handle::RateLimiter,
     learned::Told,
     limiters::Limiters,
-    mark::{Admissions, Mark},
-    news::{News, Shadowed},
+    mark::Mark,
     state::State,
+    takings::{Rare, Taken, Takings},
     uses::{is_news, uses},
 };
 use crate::{
@@ -23,11 +19,9 @@ use crate::{
     classify,
     cost::Cost,
     error::Error,
-    keys::Spot,
     observe::Event,
     outcome::{Failure, FailureKind, UsageCell, Window},
     signal::{self, QuotaReading},
-    upstream::Upstream,
 };
 
 /// The right to have one request under way. Rides on the body of the response.
@@ -42,50 +36,6 @@ pub struct Permit {
     usage: Option<UsageCell>,
     rare: Option<Box<Rare>>,
     is_sent: bool,
-}
-
-/// What was taken from one limiter: under which key, and when.
-struct Taken {
-    spot: Spot,
-    at: Nanos,
-    /// All that was admitted until then, this one included.
-    admitted: Admissions,
-}
-
-/// What most permits do without.
-struct Rare {
-    /// What was taken from the limiters after the first.
-    others: Vec<Taken>,
-    /// How much was taken of each limit of the one that learns, where its upstream tells of limits.
-    used_then: Option<Box<[u64]>>,
-    /// Where the request's tokens have a price.
-    upstream: Option<Upstream>,
-}
-
-/// What was taken, of which a permit is made when the locks are free.
-#[must_use]
-pub(super) struct Takings {
-    first: Taken,
-    rare: Option<Box<Rare>>,
-}
-
-impl Takings {
-    /// Takes what a request costs from all limiters.
-    #[inline(always)]
-    pub(super) fn take(
-        limiters: &Limiters,
-        found: &mut [Found<'_>],
-        asking: &Asking,
-        news: &mut News,
-    ) -> Self {
-        let first = Taken::from(&mut found[0], &asking.cost, news);
-        let is_plain = found.len() == 1 && asking.upstream.is_none();
-        let rare = match is_plain && !found[0].state.learns() {
-            true => None,
-            false => Some(Rare::take(limiters, found, asking, news)),
-        };
-        Self { first, rare }
-    }
 }
 
 impl Permit {
@@ -258,53 +208,6 @@ impl Permit {
     }
 }
 
-impl Rare {
-    #[inline(never)]
-    fn take(
-        limiters: &Limiters,
-        found: &mut [Found<'_>],
-        asking: &Asking,
-        news: &mut News,
-    ) -> Box<Self> {
-        let others = found.iter_mut().skip(1);
-        let others = others.map(|found| Taken::from(found, &asking.cost, news));
-        Box::new(Self {
-            others: others.collect(),
-            used_then: found[limiters.learner()].state.used_if_learned(),
-            upstream: asking.upstream.clone(),
-        })
-    }
-}
-
-impl Taken {
-    #[inline(always)]
-    fn from(found: &mut Found<'_>, cost: &Cost, news: &mut News) -> Self {
-        found.hold.begin();
-        let Admitted {
-            at,
-            admitted,
-            shadow,
-        } = found.state.admit(cost, found.now);
-        let level = match shadow {
-            Some(_) => Level::INFO,
-            None => Level::DEBUG,
-        };
-        let events = &found.limiter.settings().events;
-        if events.are_heard(level) {
-            let limits = match events.are_observed() {
-                true => uses(found.state, found.now),
-                false => Vec::new(),
-            };
-            news.admitted(events, found.key, limits, shadowed(found.state, shadow, at));
-        }
-        Self {
-            spot: found.spot,
-            at,
-            admitted,
-        }
-    }
-}
-
 /// Ends what one limiter let through. Returns the first of its queue, if the end, or the settlement, may let him pass earlier.
 #[inline]
 fn end(
@@ -325,15 +228,6 @@ fn end(
 fn wake(ends: impl Iterator<Item = Option<Waker>>) {
     let wakers: Vec<_> = ends.flatten().collect();
     wakers.into_iter().for_each(Waker::wake);
-}
-
-#[cold]
-fn shadowed(state: &State, shadow: Option<Shadow>, at: Nanos) -> Option<Shadowed> {
-    let shadow = shadow?;
-    Some(Shadowed {
-        limit: state.shadowed(shadow)?.to_string(),
-        wait: Duration::from_nanos(shadow.until.saturating_sub(at)),
-    })
 }
 
 /// Whether a cache kept the answer, and what it says of quotas is of a time that is past

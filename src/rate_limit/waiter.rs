@@ -14,9 +14,10 @@ use super::{
     handle::Found,
     limiters::Limiters,
     news::News,
-    permit::{Permit, Takings},
+    permit::Permit,
     queue::Place,
     state::State,
+    takings::Takings,
 };
 use crate::{
     clock::Clock,
@@ -305,15 +306,12 @@ impl Drop for Waiter {
             self.leave(&mut states, &mut foreign);
             drop(states);
             foreign.settle();
-            // An observer that panics, too, would end the process.
-            if !std::thread::panicking() {
-                let settings = self.limiters.all()[self.line].settings();
-                let now = self.clock().now();
-                settings.events.tell(&Event::Left {
-                    key: &self.keys[self.line],
-                    waited: now.saturating_duration_since(self.asking.asked),
-                });
-            }
+            let settings = self.limiters.all()[self.line].settings();
+            let now = self.clock().now();
+            settings.events.tell(&Event::Left {
+                key: &self.keys[self.line],
+                waited: now.saturating_duration_since(self.asking.asked),
+            });
         }
     }
 }

@@ -10,6 +10,7 @@ use http::{HeaderValue, Request, Response};
 use super::{
     budget::Withdrawal,
     key::IDEMPOTENCY_KEY,
+    ledger::Ledger,
     shared::Shared,
     state::{Decision, Failed, Reason, State},
     verdict::{Ended, ResponseHead, Verdict},
@@ -22,8 +23,7 @@ use crate::{
     instant::after,
     observe::Event,
     outcome::{Failure, FailureKind},
-    request::{AttemptDeadline, Attempts, Next, RequestHead},
-    upstream::Upstream,
+    request::{AttemptDeadline, RequestHead},
 };
 
 /// The course of one call, from its first attempt to its last. Small, for most calls succeed at once.
@@ -32,10 +32,7 @@ pub(super) struct Course {
     shared: Arc<Shared>,
     /// When the first attempt began, once somebody has to know.
     began: Option<Instant>,
-    upstream: Option<Upstream>,
-    ledger: Option<Attempts>,
-    /// Whether the last failure is ours to record, because nobody outside keeps the ledger.
-    keeps_ledger: bool,
+    ledger: Ledger,
     /// Whether the header that counts the attempts is ours.
     counts: bool,
     /// From the first failure on.
@@ -59,9 +56,7 @@ impl Course {
         let mut course = Self {
             shared: shared.clone(),
             began: None,
-            upstream: None,
-            ledger: None,
-            keeps_ledger: true,
+            ledger: Ledger::none(),
             counts: false,
             trouble: None,
         };
@@ -80,22 +75,19 @@ impl Course {
         }
         let name = policy.attempt_header.as_ref();
         self.counts = name.is_some_and(|name| !request.headers().contains_key(name));
-        let extensions = request.extensions();
-        self.upstream = extensions.get().cloned();
-        self.ledger = extensions.get().cloned();
         let has_limit = policy.total_deadline.is_some() || policy.attempt_timeout.is_some();
-        if has_limit || self.ledger.is_some() {
+        self.ledger = Ledger::of(request.extensions());
+        if has_limit || self.ledger.is_there() {
             let now = clock.now();
             self.began = Some(now);
-            let opens = |ledger: &Attempts| ledger.open(now);
-            self.keeps_ledger = self.ledger.as_ref().is_none_or(opens);
+            self.ledger.open(now);
         }
     }
 
     /// Whether the attempt that is about to begin may be followed by another.
     #[inline]
     pub(super) fn may_go_on(&self) -> bool {
-        self.attempts() < self.shared.most_attempts && self.ledger_allows()
+        self.attempts() < self.shared.most_attempts && self.ledger.allows()
     }
 
     /// The first attempt begins, with this request. Gives back the time that it has.
@@ -118,10 +110,7 @@ impl Course {
     /// The next attempt begins, with this request. Gives back the time that it has.
     pub(super) fn resend<B>(&mut self, request: &mut Request<B>) -> Option<Sleep> {
         let now = self.shared.clock.now();
-        if let Some(ledger) = &self.ledger {
-            ledger.begin(now);
-            request.extensions_mut().insert(ledger.clone());
-        }
+        self.ledger.resend(request, now);
         self.count(request);
         self.limit(request, now)
     }
@@ -192,8 +181,8 @@ impl Course {
                 None
             }
         };
-        if let (None, Ok(response)) = (&wait, result) {
-            self.attach_ledger(response);
+        if let (None, Ok(response), true) = (&wait, result, self.attempts() > 1) {
+            self.ledger.attach(response);
         }
         wait
     }
@@ -265,28 +254,24 @@ impl Course {
             let withdrawal = None;
             Box::new(Trouble { state, withdrawal })
         });
-        let alternatives = self.ledger.as_ref().map(Attempts::alternatives);
         let failed = Failed {
             failure: &failure,
             unsent,
             idempotent: head.is_some_and(|head| is_idempotent(&head)),
             verdict,
             replayable: again.is_some_and(RequestCopy::claim),
-            ledger_allows: self.ledger_allows(),
-            has_alternatives: alternatives > Some(0),
+            ledger_allows: self.ledger.allows(),
+            has_alternatives: self.ledger.has_alternatives(),
         };
         let decision = self.decide(&failed, now);
         self.tell(&decision, &failure);
         match decision {
             Decision::RetryAt { at, wait } => {
-                self.open_ledger();
-                self.record(failure, Next::Retry { wait }, now);
+                self.ledger.record_retry(failure, wait, began, now);
                 Some(self.shared.clock.sleep_until(at))
             }
             Decision::Return | Decision::GiveUp(_) => {
-                if self.keeps_ledger {
-                    self.record(failure, Next::Stop, now);
-                }
+                self.ledger.record_end(failure, now);
                 None
             }
         }
@@ -313,7 +298,7 @@ impl Course {
     }
 
     fn tell(&self, decision: &Decision, failure: &Failure) {
-        let upstream = self.upstream.as_ref().map_or("", Upstream::id);
+        let upstream = self.ledger.upstream();
         let attempts = self.attempts();
         let event = match *decision {
             Decision::Return => return,
@@ -331,36 +316,6 @@ impl Course {
             },
         };
         self.shared.events.tell(&event);
-    }
-
-    #[inline]
-    fn ledger_allows(&self) -> bool {
-        self.ledger.as_ref().is_none_or(Attempts::allows_another)
-    }
-
-    /// Most calls never fail, so a request without a ledger gets one only now.
-    fn open_ledger(&mut self) {
-        let began = self.began;
-        self.ledger.get_or_insert_with(|| {
-            let ledger = Attempts::default();
-            began.into_iter().for_each(|began| ledger.begin(began));
-            ledger
-        });
-    }
-
-    fn record(&self, failure: Failure, next: Next, now: Instant) {
-        if let Some(ledger) = &self.ledger {
-            let upstream = self.upstream.as_ref().map(Upstream::shared_id).cloned();
-            ledger.record(upstream, failure, next, now);
-        }
-    }
-
-    fn attach_ledger<R>(&self, response: &mut Response<R>) {
-        if let (Some(ledger), true) = (&self.ledger, self.keeps_ledger)
-            && self.attempts() > 1
-        {
-            response.extensions_mut().insert(ledger.clone());
-        }
     }
 }
 

@@ -91,6 +91,7 @@ mod drain;
 mod future;
 mod key;
 mod layer;
+mod ledger;
 mod service;
 mod shared;
 mod state;

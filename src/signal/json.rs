@@ -57,7 +57,8 @@ impl<'a> Escaped<'a> {
     }
 }
 
-/// The character of the `uXXXX` that the text begins with, or of two that make a surrogate pair, and their length.
+/// The character of the escape that the text begins with, a `u` and four hexadecimal digits, or of two that make a surrogate
+/// pair, and their length.
 fn unicode(text: &str) -> (char, usize) {
     let unit = |from: usize| u32::from_str_radix(text.get(from..from + 4)?, 16).ok();
     let Some(first) = unit(1) else {

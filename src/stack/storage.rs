@@ -8,6 +8,7 @@ use super::handle::Stack;
 use crate::{
     clock::Clock,
     fallback::{Cooldown, Cooldowns},
+    instant::nanos,
     outcome::{Failure, FailureKind},
     rate_limit::{
         Snapshot, SnapshotError,
@@ -139,7 +140,7 @@ impl SavedCooldown {
 }
 
 fn of_cooldown(entry: &Cooldown, now: u64) -> Value {
-    let left = u64::try_from(entry.remaining.as_nanos()).unwrap_or(u64::MAX);
+    let left = nanos(entry.remaining);
     json!({
         "key": &*entry.key,
         "account_wide": entry.account_wide,

@@ -49,7 +49,7 @@ fn floor(file: &str) -> Option<u8> {
             // What a limiter's state is made of.
             "bucket" | "calendar" | "calendar_count" | "counts" | "decision" | "epoch" => 0,
             "learned" | "limit" | "line" | "kept" | "mark" | "pace" | "queue" | "sliding"
-            | "typical" | "view" => 0,
+            | "typical" | "view" | "windows" => 0,
             // What of it is kept over a restart.
             "saved" | "snapshot" | "fields" | "form" | "problem" => 0,
             // What a circuit's state is made of.
@@ -58,10 +58,10 @@ fn floor(file: &str) -> Option<u8> {
             "edit" | "estimate" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
             "cause" | "judge" | "settings" => 1,
-            "admission" | "circuits" | "course" | "forecast" | "handle" | "passes" | "router"
-            | "shared" => 2,
+            "admission" | "circuits" | "course" | "forecast" | "handle" | "ledger" | "passes"
+            | "router" | "shared" => 2,
             "asking" | "entrance" | "limiters" | "news" | "outlook" | "permit" | "storage"
-            | "uses" | "waiter" | "witness" => 2,
+            | "takings" | "uses" | "waiter" | "witness" => 2,
             "future" | "body" | "drain" | "peek" => 3,
             "service" => 4,
             "layer" => 5,

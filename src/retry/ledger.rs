@@ -1,0 +1,109 @@
+//! A call's part in the ledger of its request.
+
+use std::time::{Duration, Instant};
+
+use http::{Extensions, Request, Response};
+
+use crate::{
+    outcome::Failure,
+    request::{Attempts, Next},
+    upstream::Upstream,
+};
+
+/// The ledger of a request, as far as there is one, and for whom this call writes into it.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    attempts: Option<Attempts>,
+    upstream: Option<Upstream>,
+    /// Whether the last failure is ours to record, because nobody outside keeps the ledger.
+    is_ours: bool,
+}
+
+impl Ledger {
+    /// None: most calls never fail, so a request without a ledger gets one only when it is sent again.
+    #[inline]
+    pub(super) fn none() -> Self {
+        Self {
+            attempts: None,
+            upstream: None,
+            is_ours: true,
+        }
+    }
+
+    pub(super) fn of(extensions: &Extensions) -> Self {
+        Self {
+            attempts: extensions.get().cloned(),
+            upstream: extensions.get().cloned(),
+            is_ours: true,
+        }
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.attempts.is_some()
+    }
+
+    /// The first attempt begins.
+    pub(super) fn open(&mut self, now: Instant) {
+        self.is_ours = self.attempts.as_ref().is_none_or(|it| it.open(now));
+    }
+
+    /// Another attempt begins, with this request.
+    pub(super) fn resend<B>(&self, request: &mut Request<B>, now: Instant) {
+        if let Some(attempts) = &self.attempts {
+            attempts.begin(now);
+            request.extensions_mut().insert(attempts.clone());
+        }
+    }
+
+    #[inline]
+    pub(super) fn allows(&self) -> bool {
+        self.attempts.as_ref().is_none_or(Attempts::allows_another)
+    }
+
+    pub(super) fn has_alternatives(&self) -> bool {
+        let attempts = self.attempts.as_ref();
+        attempts.is_some_and(|attempts| attempts.alternatives() > 0)
+    }
+
+    /// Whom the request is for; empty where no layer chose that.
+    pub(super) fn upstream(&self) -> &str {
+        self.upstream.as_ref().map_or("", Upstream::id)
+    }
+
+    /// An attempt has failed, the first of which began then, and another follows after this wait.
+    pub(super) fn record_retry(
+        &mut self,
+        failure: Failure,
+        wait: Duration,
+        began: Instant,
+        now: Instant,
+    ) {
+        self.attempts.get_or_insert_with(|| {
+            let attempts = Attempts::default();
+            attempts.begin(began);
+            attempts
+        });
+        self.record(failure, Next::Retry { wait }, now);
+    }
+
+    /// The last attempt has failed.
+    pub(super) fn record_end(&self, failure: Failure, now: Instant) {
+        if self.is_ours {
+            self.record(failure, Next::Stop, now);
+        }
+    }
+
+    /// Gives the ledger to the caller with his answer, where nobody outside does.
+    pub(super) fn attach<R>(&self, response: &mut Response<R>) {
+        if let (Some(attempts), true) = (&self.attempts, self.is_ours) {
+            response.extensions_mut().insert(attempts.clone());
+        }
+    }
+
+    fn record(&self, failure: Failure, next: Next, now: Instant) {
+        if let Some(attempts) = &self.attempts {
+            let upstream = self.upstream.as_ref().map(Upstream::shared_id).cloned();
+            attempts.record(upstream, failure, next, now);
+        }
+    }
+}
