@@ -1,6 +1,11 @@
 //! [`Observer`], and where a layer tells its events.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+    thread,
+};
 
 use tracing::{Level, level_filters::LevelFilter};
 
@@ -94,9 +99,14 @@ impl Events {
     #[inline(never)]
     fn tell_listeners(&self, event: &Event<'_>) {
         event.trace();
-        if let Some(observer) = &self.observer {
-            observer.event(event);
+        let Some(observer) = &self.observer else {
+            return;
+        };
+        if !thread::panicking() {
+            return observer.event(event);
         }
+        // What is told while a call unwinds is told by a guard: a panic that left it would end the process.
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| observer.event(event)));
     }
 }
 
@@ -107,5 +117,27 @@ impl fmt::Debug for Events {
         } else {
             "Events"
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_observer_that_panics_while_a_call_unwinds_does_not_end_the_process() {
+        struct Guard(Events);
+        impl Drop for Guard {
+            fn drop(&mut self) {
+                self.0.tell(&Event::Disabled { key: "k" });
+            }
+        }
+        let events = Events::to(|_: &Event<'_>| panic!("observer"));
+        let call = AssertUnwindSafe(|| {
+            let _guard = Guard(events);
+            panic!("client");
+        });
+        let panic = panic::catch_unwind(call).unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"client"));
     }
 }

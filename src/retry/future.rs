@@ -124,7 +124,11 @@ where
                 }
                 StepProjection::Readying => {
                     let service = this.service.as_mut().expect(KEPT);
-                    ready!(service.poll_ready(cx)).map_err(Error::from_service)?;
+                    if let Err(error) = ready!(service.poll_ready(cx)) {
+                        this.step.set(Step::Done);
+                        (*this.service, *this.again) = (None, None);
+                        return Poll::Ready(Err(Error::from_service(error)));
+                    }
                     let mut request = this.again.take().expect(KEPT).into_request();
                     this.course.advance();
                     if this.course.may_go_on() {

@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -16,7 +17,7 @@ use super::cause::Cause;
 use crate::{
     body::Replay,
     classify,
-    clock::TokioClock,
+    clock::Clock,
     error::{BoxError, Error},
     fallback::config::falls_back_by_default,
 };
@@ -26,6 +27,7 @@ pin_project! {
     pub struct ResponseFuture<F, T, G, B> {
         #[pin]
         step: Step<F, T, G, B>,
+        clock: Arc<dyn Clock>,
     }
 }
 
@@ -50,9 +52,10 @@ pin_project! {
 }
 
 impl<F, T, G, B> ResponseFuture<F, T, G, B> {
-    pub(super) fn new(call: F, backup: Option<(T, Request<B>)>) -> Self {
+    pub(super) fn new(call: F, backup: Option<(T, Request<B>)>, clock: Arc<dyn Clock>) -> Self {
         Self {
             step: Step::Inside { call, backup },
+            clock,
         }
     }
 }
@@ -68,13 +71,14 @@ where
     type Output = Result<Response<Either<R, L>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut step = self.project().step;
+        let this = self.project();
+        let mut step = this.step;
         loop {
             let next = match step.as_mut().project() {
                 StepProjection::Inside { call, backup } => {
                     let result = ready!(call.poll(cx)).map_err(Error::from_service);
                     // The time is only asked for what a date in a header means.
-                    let failure = classify::failure(&result, &TokioClock);
+                    let failure = classify::failure(&result, &**this.clock);
                     let failure = failure.filter(falls_back_by_default);
                     let mut backup = backup.take();
                     let can_claim = |(_, request): &mut (T, Request<B>)| request.body_mut().claim();

@@ -1,6 +1,9 @@
 //! The service around another.
 
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use http::{Request, Response};
 use http_body_util::Either;
@@ -9,19 +12,25 @@ use tower_service::Service;
 use super::future::ResponseFuture;
 use crate::{
     body::{Replay, RequestCopy},
+    clock::Clock,
     error::{BoxError, Error},
 };
 
 /// Answers in another way where no upstream could. See the [module docs](super).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LastResort<S, T> {
     inner: S,
     backup: T,
+    clock: Arc<dyn Clock>,
 }
 
 impl<S, T> LastResort<S, T> {
-    pub(super) fn new(inner: S, backup: T) -> Self {
-        Self { inner, backup }
+    pub(super) fn new(inner: S, backup: T, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            inner,
+            backup,
+            clock,
+        }
     }
 
     /// The service inside.
@@ -50,7 +59,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let copy = RequestCopy::of(&request).map(RequestCopy::into_request);
         let backup = copy.map(|request| (self.backup.clone(), request));
-        ResponseFuture::new(self.inner.call(request), backup)
+        ResponseFuture::new(self.inner.call(request), backup, self.clock.clone())
     }
 }
 
