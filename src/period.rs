@@ -28,6 +28,12 @@ fn whole_units(time: Duration) -> Option<(u64, &'static str)> {
     (time.subsec_nanos() == 0).then_some((seconds / unit, name))
 }
 
+/// Rounded up.
+pub(crate) fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs()
+        .saturating_add(u64::from(time.subsec_nanos() > 0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::outcome::{Failure, FailureKind};
+use crate::{
+    outcome::{Failure, FailureKind},
+    period::whole_seconds,
+};
 
 impl Failure {
     /// One or two sentences for a person who knows nothing of the inside, without the upstream's own words, which may tell
@@ -56,9 +59,7 @@ pub(crate) fn again(wait: Option<Duration>) -> String {
 /// Seconds up to a minute and a half, minutes up to an hour and a half, hours up to two days, and days beyond; always rounded
 /// up.
 pub(crate) fn in_words(wait: Duration) -> String {
-    let seconds = wait
-        .as_secs()
-        .saturating_add(u64::from(wait.subsec_nanos() > 0));
+    let seconds = whole_seconds(wait);
     let (count, unit) = match seconds {
         0..=90 => (seconds.max(1), "second"),
         91..=5_400 => (seconds.div_ceil(60), "minute"),

@@ -136,3 +136,27 @@ pub fn call<S: Service<Request<()>>>(service: &mut S, request: Request<()>) {
         hint::spin_loop();
     }
 }
+
+/// Sends plain requests.
+pub fn plain<S>(service: S) -> impl FnMut()
+where
+    S: Service<Request<()>>,
+{
+    sends(service, Requests::plain())
+}
+
+/// Sends these requests.
+pub fn sends<S>(mut service: S, mut requests: Requests) -> impl FnMut()
+where
+    S: Service<Request<()>>,
+{
+    move || requests.send(&mut service)
+}
+
+/// Sends a new request each time, for one that is refused does not come back.
+pub fn calls<S>(mut service: S) -> impl FnMut()
+where
+    S: Service<Request<()>>,
+{
+    move || call(&mut service, Request::new(()))
+}

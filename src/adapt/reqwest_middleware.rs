@@ -170,7 +170,7 @@ where
 
 /// A service that answers requests of reqwest: what the layers of a [`TowerMiddleware`] must make of a [`NextService`].
 /// Every tower service over [`http::Request`] that may go to another thread is one.
-pub trait Answer<'a>: sealed::Sealed {
+pub trait Answer<'a>: sealed::Sealed<'a> {
     /// The answer to this request.
     #[doc(hidden)]
     fn answer(
@@ -197,9 +197,21 @@ where
     }
 }
 
+/// Nobody else's type can be one: what such a service is may change.
 mod sealed {
-    pub trait Sealed {}
-    impl<S> Sealed for S {}
+    use super::*;
+
+    pub trait Sealed<'a> {}
+
+    impl<'a, S, R> Sealed<'a> for S
+    where
+        S: Service<Request<RequestBody>, Response = Response<R>> + Send + 'a,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'a,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+    }
 }
 
 /// A request as a chain takes it, with its extensions beside it.

@@ -217,6 +217,10 @@ where
         let mut loan = Loan::of(&this.shared, body);
         let polled = loan.poll();
         let mut state = loan.end(&polled);
+        if polled.is_ready() {
+            // He has what he waited for: only others are to be woken.
+            this.shared.wakers.forget(this.turn);
+        }
         let frame = match polled {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(None) => {

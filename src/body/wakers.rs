@@ -28,10 +28,13 @@ impl Wakers {
     }
 
     pub(super) fn wake_all(&self) {
-        let waiting = mem::take(&mut *self.lock());
-        for (_, waker) in waiting {
-            waker.wake();
+        let mut waiting = self.lock();
+        if waiting.is_empty() {
+            return; // and keeps its room
         }
+        let woken = mem::take(&mut *waiting);
+        drop(waiting);
+        woken.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(u64, Waker)>> {

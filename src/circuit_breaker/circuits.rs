@@ -134,7 +134,7 @@ impl Circuits {
         look: impl FnOnce(&mut State, Instant) -> R,
     ) -> Option<R> {
         let now = self.now();
-        let mut locked = self.keys.find(key)?;
+        let mut locked = self.keys.find_or_others(key)?;
         Some(locked.change(self.policy(), self.began, now, |state| look(state, now)))
     }
 

@@ -114,7 +114,7 @@ impl CircuitBreaker {
     }
 
     /// A breaker with the same settings, no state, and at most so many keys that are not idle, at least 1. A key beyond them
-    /// shares one circuit with all others beyond, whose key is `(others)`. Default: 1,000,000.
+    /// shares one circuit with all others beyond, whose key is `(others)`: its state and figures are theirs. Default: 1,000,000.
     #[must_use]
     pub fn max_keys(self, keys: usize) -> Self {
         self.with(|settings| settings.max_keys = keys.max(1))
@@ -250,7 +250,7 @@ impl CircuitBreaker {
         result
     }
 
-    fn circuits(&self) -> &Arc<Circuits> {
+    pub(super) fn circuits(&self) -> &Arc<Circuits> {
         &self.shared.circuits
     }
 

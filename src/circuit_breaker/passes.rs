@@ -89,6 +89,10 @@ impl Passes {
             Some(_) => {
                 place.missed = place.missed.saturating_add(1);
                 let wants_lane = place.missed >= PATIENCE;
+                if wants_lane {
+                    // Its circuit may be forgotten from now on, even where the other key is granted no lane.
+                    *place = Place::default();
+                }
                 Found::Ask { wants_lane }
             }
             None => Found::Ask { wants_lane: true },
@@ -150,3 +154,7 @@ impl fmt::Debug for Passes {
         f.write_str("Passes(..)")
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+#[path = "passes/tests.rs"]
+mod tests;

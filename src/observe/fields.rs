@@ -1,4 +1,5 @@
-//! What each event says, by fixed names: the one table behind log lines, records and `tracing`.
+//! What each event says, by fixed names: the one table behind log lines and records. `tracing`, whose names are fixed where it
+//! is called, says the same; a test holds the two together.
 
 use std::{borrow::Cow, time::Duration};
 

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
-use tracing::{Span, field::Empty, info_span};
+use tracing::{Instrument, Span, field::Empty, info_span, instrument::Instrumented};
 
 use super::{names::gen_ai_provider, receipt::Receipt, trace::TARGET};
 use crate::{
@@ -80,7 +80,9 @@ where
             error.type = Empty,
         );
         let call = span.in_scope(|| self.inner.call(request));
-        SpannedFuture { call, span }
+        SpannedFuture {
+            call: call.instrument(span),
+        }
     }
 }
 
@@ -88,8 +90,7 @@ pin_project! {
     /// The future of [`Spanned`].
     pub struct SpannedFuture<F> {
         #[pin]
-        call: F,
-        span: Span,
+        call: Instrumented<F>,
     }
 }
 
@@ -101,12 +102,10 @@ where
     type Output = Result<Response<R>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let entered = this.span.enter();
-        let result = ready!(this.call.poll(cx)).map_err(Error::from_service);
-        drop(entered);
-        if !this.span.is_disabled() {
-            record(this.span, &result);
+        let mut call = self.project().call;
+        let result = ready!(call.as_mut().poll(cx)).map_err(Error::from_service);
+        if !call.span().is_disabled() {
+            record(call.span(), &result);
         }
         Poll::Ready(result)
     }
@@ -136,7 +135,7 @@ fn record<R>(span: &Span, result: &Result<Response<R>, Error>) {
 impl<F> fmt::Debug for SpannedFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpannedFuture")
-            .field("span", &self.span)
+            .field("span", self.call.span())
             .finish_non_exhaustive()
     }
 }

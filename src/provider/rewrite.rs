@@ -98,9 +98,10 @@ fn push_encoded(target: &mut String, segment: &str) {
 
 fn exchange_credentials(headers: &mut HeaderMap, provider: &Provider, path: &str) {
     headers.remove(HOST);
+    let is_owned = |name: &str| CREDENTIALS.contains(&name) || OWNERS.contains(&name);
     let secret = headers
         .iter()
-        .filter(|(name, value)| value.is_sensitive() || CREDENTIALS.contains(&name.as_str()));
+        .filter(|(name, value)| value.is_sensitive() || is_owned(name.as_str()));
     let secret: Vec<_> = secret.map(|(name, _)| name.clone()).collect();
     for name in secret {
         headers.remove(name);
@@ -123,24 +124,28 @@ fn exchange_credentials(headers: &mut HeaderMap, provider: &Provider, path: &str
 /// The version that Anthropic's API has had since 2023: <https://docs.claude.com/en/api/versioning>.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
-/// Header fields that carry, or name the owner of, the credentials of some provider or gateway.
-const CREDENTIALS: [&str; 16] = [
+/// Header fields that carry the credentials of some provider or gateway.
+pub(crate) const CREDENTIALS: [&str; 13] = [
     "api-key",
     "authorization",
     "cf-aig-authorization",
     "cookie",
     "helicone-auth",
     "ocp-apim-subscription-key",
-    "openai-organization",
-    "openai-project",
     "proxy-authorization",
     "x-amz-security-token",
     "x-api-key",
     "x-auth-token",
     "x-goog-api-key",
-    "x-goog-user-project",
     "x-portkey-api-key",
     "x-portkey-virtual-key",
+];
+
+/// Header fields that name the owner of credentials.
+const OWNERS: [&str; 3] = [
+    "openai-organization",
+    "openai-project",
+    "x-goog-user-project",
 ];
 
 /// Whether a pair of the query carries a key.

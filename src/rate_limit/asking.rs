@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{decision::Asked, epoch::Nanos, limiters::Limiters};
+use super::{decision::Asked, epoch::Nanos, handle::RateLimiter, limiters::Limiters};
 use crate::{
     cost::Cost,
     money::Money,
@@ -76,11 +76,10 @@ impl Asking {
 /// How long being admitted is still of use to a request that asks now.
 pub(super) fn longest_wait(
     head: &RequestHead<'_>,
-    limiters: &Limiters,
+    limiters: &[RateLimiter],
     now: Instant,
 ) -> Option<Duration> {
     let of_limiters = limiters
-        .all()
         .iter()
         .filter_map(|limiter| limiter.settings().max_wait);
     let longest = of_limiters.min();

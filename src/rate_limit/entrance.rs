@@ -189,7 +189,7 @@ fn hold_back(
         }
     };
     let capacity = limiters.all()[limiter].settings().queue_capacity;
-    let longest = longest_wait(head, limiters, asking.asked);
+    let longest = longest_wait(head, limiters.all(), asking.asked);
     let reason = if longest.is_some_and(|longest| wait > longest) {
         RefusalReason::WaitTooLong
     } else if found[limiter].state.queued() >= capacity {

@@ -1,30 +1,27 @@
 //! What would become of a request, for those who choose among upstreams.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use super::{
+    asking::longest_wait,
     decision::{Asked, Look},
     handle::RateLimiter,
 };
 use crate::{
-    cost::Cost,
     forecast::{Forecast, Prospect},
-    money::Money,
-    request::{Deadline, RequestHead},
+    request::{Cost, RequestHead},
     upstream::Upstream,
 };
 
-/// A request that would wait longer than the limiter's longest wait, or than its own [`Deadline`], would be refused.
+/// A request that would wait for longer than the limiter's longest wait, its own [`Deadline`](crate::Deadline) or the end of its
+/// attempt allows would be refused.
 impl Forecast for RateLimiter {
     fn forecast(&self, upstream: &Upstream, head: &RequestHead<'_>) -> Prospect {
         let key = self.key(head);
         let quota = self.granted(head).unwrap_or(&self.settings().quota);
-        let cost = self.cost_at(upstream, head);
+        let cost: Cost = head.extensions.get().copied().unwrap_or_default();
         self.look_under(quota, &key, |state, now| {
-            let cost = match cost.is_guess {
-                true => state.make_fit(state.expect(cost)),
-                false => cost,
-            };
+            let cost = self.reckoned(upstream.own_price(), state.likely(cost));
             let asked = Asked {
                 cost,
                 priority: head.extensions.get().copied().unwrap_or_default(),
@@ -46,23 +43,11 @@ impl Forecast for RateLimiter {
 impl RateLimiter {
     fn waiting(&self, wait: Duration, head: &RequestHead<'_>) -> Prospect {
         let now = self.settings().clock.now();
-        let left = |Deadline(at): &Deadline| at.saturating_duration_since(now);
-        let longest = [self.settings().max_wait, head.extensions.get().map(left)];
-        match longest.into_iter().flatten().min() {
+        match longest_wait(head, slice::from_ref(self), now) {
             Some(longest) if wait > longest => Prospect::Refuse {
                 retry_after: Some(wait),
             },
             _ => Prospect::Queue { wait },
-        }
-    }
-
-    /// What the request costs, reckoned in money by the upstream's price, else by the limiter's.
-    fn cost_at(&self, upstream: &Upstream, head: &RequestHead<'_>) -> Cost {
-        let cost: Cost = head.extensions.get().copied().unwrap_or_default();
-        let price = upstream.own_price().or(self.settings().price.as_ref());
-        match price {
-            Some(price) if cost.money == Money::default() => cost.with_money(price.of(cost)),
-            _ => cost,
         }
     }
 }

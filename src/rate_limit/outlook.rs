@@ -11,7 +11,7 @@ use super::{
 use crate::{
     money::Money,
     period::in_words,
-    request::{Cost, Priority, RequestHead},
+    request::{Cost, Price, Priority, RequestHead},
 };
 
 impl RateLimiter {
@@ -56,8 +56,10 @@ impl RateLimiter {
     /// 1.0 the last of it goes, and above 1.0 the request would wait. Without limits it is 0. Pauses, spacing, the queue and a
     /// rate that was cut are not in it.
     pub fn risk(&self, key: &str, cost: Cost) -> f64 {
-        let cost = self.reckoned(cost);
-        self.look(key, |state, now| state.risk(cost, now))
+        self.look(key, |state, now| {
+            let cost = self.reckoned(None, state.likely(cost));
+            state.risk(cost, now)
+        })
     }
 
     /// The key that a request falls under, by the limiter's [scope](Self::scope).
@@ -92,12 +94,8 @@ impl RateLimiter {
     }
 
     fn look_at(&self, key: &str, cost: Cost) -> (Look, Nanos) {
-        let cost = self.reckoned(cost);
         self.look(key, |state, now| {
-            let cost = match cost.is_guess {
-                true => state.make_fit(state.expect(cost)),
-                false => cost,
-            };
+            let cost = self.reckoned(None, state.likely(cost));
             let asked = Asked {
                 cost,
                 priority: Priority::Normal,
@@ -107,12 +105,12 @@ impl RateLimiter {
         })
     }
 
-    /// What a cost comes to in money, where it does not say so and the limiter has a price.
-    fn reckoned(&self, cost: Cost) -> Cost {
-        let price = self
-            .settings()
-            .price
-            .filter(|_| cost.money == Money::default());
-        price.map_or(cost, |price| cost.with_money(price.of(cost)))
+    /// What a cost comes to in money by the upstream's own price, else by the limiter's, where it does not say so.
+    pub(super) fn reckoned(&self, own: Option<&Price>, cost: Cost) -> Cost {
+        let price = own.or(self.settings().price.as_ref());
+        match price {
+            Some(price) if cost.money == Money::default() => cost.with_money(price.of(cost)),
+            _ => cost,
+        }
     }
 }

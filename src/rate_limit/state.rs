@@ -88,6 +88,14 @@ impl State {
         (!line.is_next(asked)).then(|| line.predict(counts, asked, from))
     }
 
+    /// What a request of this cost will cost, as far as is known.
+    pub(super) fn likely(&self, cost: Cost) -> Cost {
+        match cost.is_guess {
+            true => self.make_fit(self.expect(cost)),
+            false => cost,
+        }
+    }
+
     /// What to expect of a request whose cost is a guess.
     pub(super) fn expect(&self, guess: Cost) -> Cost {
         let typical = self.rare.as_ref().and_then(|rare| rare.typical);

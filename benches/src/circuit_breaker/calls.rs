@@ -10,7 +10,6 @@ use std::{
 
 use http::Request;
 use tower_resilience_circuitbreaker::SlidingWindowType;
-use tower_service::Service;
 use tower_upstream::{
     CircuitBreakerPolicy, Scope,
     circuit_breaker::{Answer, Verdict},
@@ -22,7 +21,7 @@ use super::peers::{
 };
 use crate::{
     harness::Bench,
-    requests::{Inner, Requests, call},
+    requests::{Inner, Requests, call, calls, plain, sends},
     rounds::Rounds,
 };
 
@@ -114,47 +113,26 @@ fn refused(bench: &Bench) {
         let breaker = breaker(in_a_row().open_for(Duration::from_secs(3_600)));
         let mut service = ours(breaker.judge(|_| Verdict::Failure));
         (0..5).for_each(|_| call(&mut service, Request::new(())));
-        refusals(service)
+        calls(service)
     });
     rounds.row("refused when forced open", bare, 30.0, || {
         let breaker = breaker(in_a_row());
         breaker.force_open("");
-        refusals(ours(breaker))
+        calls(ours(breaker))
     });
     rounds.row("failsafe, refused", bare, None, || {
         let service = failsafe_in_a_row();
         (0..5).for_each(|_| service.machine.on_error());
-        refusals(service)
+        calls(service)
     });
     rounds.row("tower-resilience, refused", bare, None, || {
         let (service, handle) = resilience(SlidingWindowType::CountBased);
         let mut forced = Box::pin(handle.force_open());
         let mut context = Context::from_waker(Waker::noop());
         assert!(forced.as_mut().poll(&mut context).is_ready());
-        refusals(service)
+        calls(service)
     });
     rounds.print();
-}
-
-fn plain<S>(service: S) -> impl FnMut()
-where
-    S: Service<Request<()>>,
-{
-    sends(service, Requests::plain())
-}
-
-fn sends<S>(mut service: S, mut requests: Requests) -> impl FnMut()
-where
-    S: Service<Request<()>>,
-{
-    move || requests.send(&mut service)
-}
-
-fn refusals<S>(mut service: S) -> impl FnMut()
-where
-    S: Service<Request<()>>,
-{
-    move || call(&mut service, Request::new(()))
 }
 
 const KEYS: usize = 1_000;

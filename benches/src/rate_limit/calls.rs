@@ -17,7 +17,7 @@ use super::peers::{
 };
 use crate::{
     harness::Bench,
-    requests::{Inner, Requests, call},
+    requests::{Inner, Requests, call, calls, plain, sends},
     rounds::Rounds,
 };
 
@@ -137,27 +137,13 @@ fn refused(bench: &Bench) {
     rounds.print();
 }
 
-fn plain<S>(service: S) -> impl FnMut()
-where
-    S: Service<Request<()>>,
-{
-    sends(service, Requests::plain())
-}
-
-fn sends<S>(mut service: S, mut requests: Requests) -> impl FnMut()
-where
-    S: Service<Request<()>>,
-{
-    move || requests.send(&mut service)
-}
-
 /// What is sent after the only request that the limit allows.
 fn refusals<S>(mut service: S) -> impl FnMut()
 where
     S: Service<Request<()>>,
 {
     call(&mut service, Request::new(()));
-    move || call(&mut service, Request::new(()))
+    calls(service)
 }
 
 const KEYS: usize = 1_000;

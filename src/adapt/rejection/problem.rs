@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     error::{Error, RateLimited, RefusalReason},
     outcome::{FailureKind, Outcome},
+    period,
 };
 
 /// The response that an error becomes, as the [module docs](super) describe it; for handlers that call a client stack
@@ -92,8 +93,7 @@ fn problem(error: &Error, status: StatusCode, kind: Option<&str>, violated: &[&s
 
 /// Rounded up, and never 0, which would invite a hot loop.
 pub(super) fn whole_seconds(wait: Duration) -> u64 {
-    let begun = u64::from(wait.subsec_nanos() > 0);
-    wait.as_secs().saturating_add(begun).max(1)
+    period::whole_seconds(wait).max(1)
 }
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");

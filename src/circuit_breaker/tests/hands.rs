@@ -176,4 +176,8 @@ async fn no_more_keys_than_allowed_are_kept() {
     assert_eq!(breaker.keys().len(), 11);
     assert_eq!(breaker.state(crate::keys::OTHERS), CircuitState::Open);
     assert_eq!(breaker.state("3"), CircuitState::Closed);
+    // State and figures of a key beyond the bound are those that its requests meet.
+    assert_eq!(breaker.state("50"), CircuitState::Open);
+    let metrics = breaker.metrics("50").unwrap();
+    assert_eq!(metrics.state, CircuitState::Open);
 }

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::figures::{KeyStats, Snapshot, UpstreamStats};
+use crate::outcome::FailureKind;
 
 /// Something that could be better. Written out, it is a sentence or two for whoever runs the program.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,9 +71,11 @@ pub(super) fn insights(snapshot: &Snapshot) -> Vec<Insight> {
 fn of_upstream(id: &Arc<str>, row: &UpstreamStats) -> Vec<Insight> {
     let name = named(id, "requests without an upstream");
     let answers = row.answered + row.broken;
-    let limited = row.failed.get(&crate::FailureKind::RateLimited).copied();
+    let is_limited = |kind: &FailureKind| *kind == FailureKind::RateLimited;
+    let limited = row.failed.get(&FailureKind::RateLimited).copied();
     let limited = limited.unwrap_or(0);
-    let worst = row.failed.iter().max_by_key(|(_, count)| **count);
+    let others = row.failed.iter().filter(|(kind, _)| !is_limited(kind));
+    let worst = others.max_by_key(|(_, count)| **count);
     let worst = worst
         .map_or("", |(kind, _)| kind.as_str())
         .replace('_', " ");
@@ -118,9 +121,12 @@ fn of_upstream(id: &Arc<str>, row: &UpstreamStats) -> Vec<Insight> {
             )
         }),
         say(InsightKind::Cancelled, row.cancelled, requests, 0.10, &|percent| {
-            let longest = row.content.p90;
+            let begins = match row.content.count {
+                0 => "no answer began".to_owned(),
+                _ => format!("one answer in ten begins later than {:.1?}", row.content.p90),
+            };
             format!(
-                "{name}: {percent} % of {requests} requests were given up by their callers; one answer in ten begins later than {longest:.1?}, so a faster model or more patience may help."
+                "{name}: {percent} % of {requests} requests were given up by their callers; {begins}, so a faster model or more patience may help."
             )
         }),
         say(InsightKind::UsageUnknown, row.usage_unknown, answers, 0.10, &|percent| {

@@ -360,3 +360,27 @@ fn little_that_was_seen_is_no_reason_for_advice() {
         .collect();
     assert_eq!(kinds, [InsightKind::Failing, InsightKind::Waiting]);
 }
+
+#[test]
+fn what_is_worst_among_failures_is_none_that_waiting_cures() {
+    let stats = Stats::new();
+    ended(&stats, End::Answered, 58);
+    ended(&stats, End::Failed(FailureKind::RateLimited), 30);
+    ended(&stats, End::Failed(FailureKind::ServerError), 12);
+    let failing = |it: &Insight| it.kind == InsightKind::Failing;
+    let insight = stats.insights().into_iter().find(failing).unwrap();
+    assert!(
+        insight.to_string().contains("most of them by server error"),
+        "{}",
+        insight
+    );
+}
+
+#[test]
+fn callers_who_left_before_any_answer_began_are_not_told_of_answers() {
+    let stats = Stats::new();
+    ended(&stats, End::Cancelled, 100);
+    let left = |it: &Insight| it.kind == InsightKind::Cancelled;
+    let insight = stats.insights().into_iter().find(left).unwrap();
+    assert!(insight.to_string().contains("no answer began"), "{insight}");
+}

@@ -105,3 +105,47 @@ async fn a_fallback_that_consults_it_sends_nobody_into_a_queue_while_another_is_
     ];
     assert_eq!(served, expected);
 }
+
+// A guess was priced before it was made to fit: what would pass was foretold as too large.
+#[tokio::test(start_paused = true)]
+async fn the_money_of_a_guess_is_that_of_the_tokens_that_are_expected() {
+    let quota = Quota::new()
+        .limit(Limit::tokens(1_000).per_minute())
+        .limit(Limit::money(Money::from_cents(1)).per_day());
+    let price = Price::default().output(Money::from_cents(1_000));
+    let limiter = limiter(quota).price(price);
+    let mut guessed = request();
+    let cost = Cost::tokens(0, 5_000).guessed();
+    guessed.extensions_mut().insert(cost);
+    let upstream = Provider::groq().model("m");
+    let foretold = foretell(&limiter, &upstream, &guessed);
+    assert_eq!(foretold, Prospect::Pass { taken: 1.0 });
+    assert!(limiter.can_admit("groq/m", cost));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_attempt_bounds_the_wait_that_is_foretold() {
+    let of = |seconds: u64| {
+        let mut request = request();
+        let end = TokioClock.now() + ms(seconds * 1_000);
+        request.extensions_mut().insert(AttemptDeadline(end));
+        request
+    };
+    let limiter = one_a_minute();
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    let upstream = Provider::groq().model("m");
+    let mut first = request();
+    first.extensions_mut().insert(upstream.clone());
+    service.oneshot(first).await.unwrap();
+    let wait = ms(60_000);
+    assert_eq!(
+        foretell(&limiter, &upstream, &of(60)),
+        Prospect::Queue { wait }
+    );
+    let retry_after = Some(wait);
+    assert_eq!(
+        foretell(&limiter, &upstream, &of(59)),
+        Prospect::Refuse { retry_after }
+    );
+}

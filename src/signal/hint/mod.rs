@@ -107,8 +107,7 @@ enum Unit {
 
 /// The wait as `retry-after` can say it without asking for too little.
 fn whole_seconds(wait: Duration) -> Duration {
-    let begun = u64::from(wait.subsec_nanos() > 0);
-    Duration::from_secs(wait.as_secs() + begun)
+    Duration::from_secs(crate::period::whole_seconds(wait))
 }
 
 fn retry_value(

@@ -74,6 +74,8 @@ mod tests {
         }
         let names: BTreeSet<_> = providers().map(|preset| preset.name).collect();
         assert_eq!(names.len(), providers().count());
+        let readme = include_str!("../../../README.md");
+        assert!(readme.contains(&format!("presets of {} providers", names.len())));
     }
 
     #[test]

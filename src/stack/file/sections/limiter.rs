@@ -6,6 +6,7 @@ use http::HeaderName;
 
 use super::quota::{QUOTA, QuotaDraft};
 use crate::{
+    provider::CREDENTIALS,
     rate_limit::{Quota, RateLimiter},
     request::Scope,
     stack::{
@@ -195,12 +196,3 @@ impl ScopeDraft {
 impl Draft for LimiterDraft {}
 
 impl Draft for HeaderDraft {}
-
-const CREDENTIALS: [&str; 6] = [
-    "authorization",
-    "proxy-authorization",
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
-    "cookie",
-];
