@@ -274,6 +274,16 @@ fn a_reader_is_woken_though_another_was_the_last_to_ask_and_is_gone() {
 }
 
 #[test]
+fn a_reader_that_gets_its_frame_does_not_wake_itself() {
+    let mut body = ReplayBody::new(Full::new(Bytes::from_static(b"all")), 100);
+    let flag = Arc::new(Flag(AtomicBool::new(false)));
+    let waker = Waker::from(flag.clone());
+    let mut context = Context::from_waker(&waker);
+    assert!(Pin::new(&mut body).poll_frame(&mut context).is_ready());
+    assert!(!flag.0.load(SeqCst));
+}
+
+#[test]
 fn a_source_that_panics_is_broken_for_the_others_too() {
     struct Bomb;
     impl Body for Bomb {

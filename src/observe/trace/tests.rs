@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::FutureExt;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Map, Value};
@@ -22,7 +23,8 @@ use tracing::{
 
 use super::*;
 use crate::{
-    Chain, FallbackLayer, Provider, ProviderLayer, RetryLayer, RetryPolicy,
+    Chain, FallbackLayer, Provider, ProviderLayer, Quota, RateLimitLayer, RateLimiter, RetryLayer,
+    RetryPolicy,
     error::BoxError,
     observe::{
         SpanLayer,
@@ -268,4 +270,32 @@ fn a_request_is_a_span_its_attempts_are_children_and_what_is_told_is_told_within
         ]
     );
     assert!(!format!("{spans:?}").contains("secret"));
+}
+
+#[test]
+fn what_a_dropped_call_tells_is_told_within_its_span() {
+    let collector = Collector::default();
+    let dispatch = tracing::Dispatch::new(collector.clone());
+    let _default = tracing::dispatcher::set_default(&dispatch);
+    let limiter = RateLimiter::new(Quota::new().max_concurrent(1)).unwrap();
+    let client = service_fn(|_: Request<()>| {
+        std::future::ready(Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(
+            "held",
+        ))))
+    });
+    let layers = ServiceBuilder::new()
+        .layer(SpanLayer::new())
+        .layer(RateLimitLayer::new(limiter.max_wait(None)));
+    let service = layers.service(client);
+    let call = || service.clone().oneshot(Request::new(()));
+    let held = call().now_or_never().unwrap().unwrap();
+    let mut waits = Box::pin(call());
+    assert!((&mut waits).now_or_never().is_none());
+    drop(waits);
+    let events = collector.0.events.lock().unwrap().clone();
+    let left = events.iter().find(|event| event.name == "left").unwrap();
+    let queued = events.iter().find(|event| event.name == "queued").unwrap();
+    assert!(left.parent.is_some());
+    assert_eq!(left.parent, queued.parent);
+    drop(held);
 }

@@ -2,110 +2,19 @@
 //!
 //! Time stands still in them, so a wake-up that is lost leaves somebody asleep for ever, and shuttle calls that a deadlock.
 
-use std::{future::Future, pin::pin};
+mod rig;
+
+use std::pin::pin;
 
 use futures::future::poll_immediate;
-use shuttle::{
-    check_pct, check_random,
-    future::{block_on, yield_now},
-    thread,
-};
+use shuttle::{future::yield_now, thread};
 
 use super::*;
 use crate::{clock::ManualClock, keys::Keys, sync};
 
+use rig::{Inside, assert_idle, of, play, send, still, threads};
+
 type Call = Request<()>;
-
-/// How many orders of each model are played.
-const ORDERS: usize = 1_000;
-
-/// Plays a model in random orders, and in orders of few switches, in which rare ones come sooner.
-fn play(model: impl Fn() + Send + Sync + Clone + 'static) {
-    let orders = std::env::var("MODEL_ORDERS").ok();
-    let orders = orders.map_or(ORDERS, |orders| orders.parse().expect("a number"));
-    check_random(model.clone(), orders);
-    check_pct(model, orders, 3);
-}
-
-/// How many are inside at once.
-#[derive(Clone)]
-struct Inside {
-    now: Arc<sync::AtomicUsize>,
-    most: usize,
-    /// How many were ever inside.
-    all: Arc<sync::AtomicUsize>,
-}
-
-impl Inside {
-    fn at_most(most: usize) -> Self {
-        let none = || Arc::new(sync::AtomicUsize::new(0));
-        Self {
-            now: none(),
-            most,
-            all: none(),
-        }
-    }
-
-    fn enter(&self) {
-        let before = self.now.fetch_add(1, Ordering::SeqCst);
-        assert!(before < self.most, "{before} were inside already");
-        self.all.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn leave(&self) {
-        self.now.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    fn ever(&self) -> usize {
-        self.all.load(Ordering::SeqCst)
-    }
-}
-
-/// A limiter over a time that stands still.
-fn still(quota: Quota) -> RateLimiter {
-    limiter(quota).clock(ManualClock::new())
-}
-
-fn of(tenant: &str) -> Call {
-    Request::get(format!("http://{tenant}/")).body(()).unwrap()
-}
-
-/// Sends a request through the layer; somebody else may go on while it is under way.
-async fn send(layer: &RateLimitLayer, inside: &Inside, call: Call) -> Result<(), Error> {
-    let entered = inside.clone();
-    let inner = service_fn(move |_: Call| {
-        entered.enter();
-        async {
-            yield_now().await;
-            Ok::<_, BoxError>(answer(200))
-        }
-    });
-    let response = layer.layer(inner).oneshot(call).await?;
-    yield_now().await;
-    // Before the permit is given back, which lets the next one in.
-    inside.leave();
-    drop(response);
-    Ok(())
-}
-
-fn threads<F: Future<Output = ()> + 'static>(
-    tasks: impl IntoIterator<Item = impl FnOnce() -> F + Send + 'static>,
-) {
-    let spawn = |task: _| thread::spawn(move || block_on(call(task)));
-    let threads: Vec<_> = tasks.into_iter().map(spawn).collect();
-    for thread in threads {
-        thread.join().unwrap();
-    }
-}
-
-fn call<F>(task: impl FnOnce() -> F) -> F {
-    task()
-}
-
-fn assert_idle(limiter: &RateLimiter, key: &str) {
-    let status = limiter.status(key);
-    assert_eq!((status.in_flight, status.queued), (0, 0), "{key:?}");
-}
 
 #[test]
 fn no_more_are_under_way_than_may_be_and_everybody_gets_through() {

@@ -36,6 +36,8 @@ use crate::{
 mod anchors;
 #[path = "tests/requests.rs"]
 mod requests;
+#[path = "tests/uploads.rs"]
+mod uploads;
 
 type Answer = Response<String>;
 type Client = Retry<Mock<Request<Bytes>, Answer>>;
