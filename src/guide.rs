@@ -9,6 +9,9 @@ pub mod limits {}
 #[doc = include_str!("guide/streaming.md")]
 pub mod streaming {}
 
+#[doc = include_str!("guide/observe.md")]
+pub mod observe {}
+
 #[doc = include_str!("guide/testing.md")]
 pub mod testing {}
 
