@@ -230,7 +230,6 @@ impl StackBuilder {
                 None => cooldowns,
             }
         });
-        let budget = retry.shared_budget().cloned();
         let parts = Parts {
             chain: &chain,
             retry: &retry,
@@ -272,7 +271,6 @@ impl StackBuilder {
             breaker,
             router,
             cooldowns,
-            budget,
             stats,
             clock,
             explanation,

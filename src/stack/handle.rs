@@ -9,7 +9,7 @@ use crate::{
     fallback::{Cooldowns, Router},
     observe::Stats,
     rate_limit::RateLimiter,
-    retry::RetryBudget,
+    retry::{RetryBudget, RetryLayer},
     upstream::Upstream,
 };
 
@@ -24,7 +24,6 @@ pub struct Stack {
     pub(super) router: Option<Router>,
     pub(super) breaker: CircuitBreaker,
     pub(super) cooldowns: Cooldowns,
-    pub(super) budget: Option<RetryBudget>,
     pub(super) stats: Stats,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) explanation: Arc<str>,
@@ -69,9 +68,14 @@ impl Stack {
         &self.cooldowns
     }
 
+    /// The retries: to read their policy, and to [replace](RetryLayer::set_policy) it while the services run.
+    pub fn retry(&self) -> &RetryLayer {
+        &self.layer.retry
+    }
+
     /// What retries may still be made; `None` where the policy has no budget.
-    pub fn budget(&self) -> Option<&RetryBudget> {
-        self.budget.as_ref()
+    pub fn budget(&self) -> Option<RetryBudget> {
+        self.retry().policy().shared_budget().cloned()
     }
 
     /// What has been counted, for each upstream and key, and advice from it. Handles that you made and gave to the builder have
@@ -94,7 +98,7 @@ impl fmt::Debug for Stack {
             .field("limiters", &self.limiters)
             .field("breaker", &self.breaker)
             .field("cooldowns", &self.cooldowns)
-            .field("budget", &self.budget)
+            .field("budget", &self.budget())
             .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, error::Category, json, value::RawValue};
 use super::handle::Stack;
 use crate::{
     clock::Clock,
-    fallback::{Cooldown, Cooldowns},
+    fallback::{Chain, Cooldown, Cooldowns, Router},
     instant::nanos,
     outcome::{Failure, FailureKind},
     rate_limit::{
@@ -102,8 +102,11 @@ impl Stack {
         limiters().try_for_each(|(limiter, snapshot)| limiter.restore(snapshot))?;
         // Where the wall clock has gone back, no time has passed.
         let now = wall_nanos(&*self.clock).max(saved.saved_at);
+        // Those that were added while the stack is in use are among them.
+        let chain = self.router.as_ref().map(Router::chain);
+        let upstreams = chain.as_ref().map_or(&[][..], Chain::listed);
         for entry in &saved.cooldowns {
-            entry.take_up(&self.upstreams, &self.cooldowns, now);
+            entry.take_up(upstreams, &self.cooldowns, now);
         }
         Ok(())
     }

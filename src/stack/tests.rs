@@ -22,6 +22,7 @@ use crate::{
     outcome::{Failure, FailureKind},
     rate_limit::{Limit, Quota, RateLimiter},
     request::Scope,
+    retry::RetryPolicy,
     upstream::Provider,
 };
 
@@ -203,6 +204,44 @@ async fn limits_and_cooldowns_survive_a_restart_by_the_wall_clock() {
         list,
         [("ollama", true, kind, 10), ("ollama/a", false, kind, 40)]
     );
+}
+
+#[test]
+fn a_cooldown_of_an_upstream_that_was_added_in_use_is_taken_up_where_it_is_added_again() {
+    let folder = Folder::new();
+    let file = folder.0.join("state.json");
+    let clock = ManualClock::new();
+    let failure = Failure::new(FailureKind::Overloaded).with_retry_after(Duration::from_secs(60));
+    let added = Provider::ollama().model("added");
+    let start = || {
+        let stack = restarted(&clock, &["a"]);
+        stack.router().unwrap().add(added.clone()).unwrap();
+        stack
+    };
+    let before = start();
+    before.cooldowns().cool(&added, &failure);
+    before.save(&file).unwrap();
+    let after = start();
+    after.load(&file).unwrap();
+    assert!(after.cooldowns().remaining(&added).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_retries_of_a_stack_change_while_it_is_in_use() {
+    let upstream = Provider::ollama().model("a");
+    let policy = RetryPolicy::llm().max_attempts(1);
+    let stack = Stack::builder().upstream(upstream).retry(policy);
+    let stack = stack.build().unwrap();
+    let seen = Arc::<Mutex<Vec<Uri>>>::default();
+    let service = stack.layer().layer(client(Arc::clone(&seen), 503));
+    service.clone().oneshot(request()).await.unwrap();
+    assert_eq!(seen.lock().unwrap().len(), 1);
+    let policy = stack.retry().policy();
+    let policy = policy.max_attempts(2).without_budget();
+    stack.retry().set_policy(policy).unwrap();
+    assert!(stack.budget().is_none());
+    service.oneshot(request()).await.unwrap();
+    assert_eq!(seen.lock().unwrap().len(), 3);
 }
 
 #[test]
