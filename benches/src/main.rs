@@ -13,6 +13,8 @@
 //! cargo run --release -p bench -- retry                           # retry, of a call that is not retried, beside its peers
 //! cargo run --release -p bench -- retry instructions              # the same, counted by valgrind
 //! cargo run --release -p bench -- circuit_breaker                 # the breaker beside its peers: calls, threads, memory
+//! cargo run --release -p bench -- stack                           # the layers alone, in pairs and together, beside their peers
+//! cargo run --release -p bench -- stack instructions              # the same, counted by valgrind
 //! ```
 //!
 //! A row of `signal` is the median over batches, and the range from the fastest to the slowest; the last column counts
@@ -22,6 +24,7 @@
 mod allocations;
 mod answers;
 mod circuit_breaker;
+mod exchange;
 mod footprint;
 mod harness;
 mod instructions;
@@ -33,6 +36,7 @@ mod requests;
 mod retry;
 mod rounds;
 mod signal;
+mod stack;
 
 use std::process::ExitCode;
 
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
         ["rate_limit", part, ref rows @ ..] => rate_limit::run(part, &bench(rows)),
         ["retry"] => retry::run("", &bench(&[])),
         ["retry", part, ref rows @ ..] => retry::run(part, &bench(rows)),
+        ["stack"] => stack::run("", &bench(&[])),
+        ["stack", part, ref rows @ ..] => stack::run(part, &bench(rows)),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -74,4 +80,5 @@ const USAGE: &str = "usage: bench signal [part of a name] [runs]
        bench circuit_breaker [part] [part of a name] [runs]
        bench observe [part of a name] [runs]
        bench rate_limit [part] [part of a name] [runs]
-       bench retry [part] [part of a name] [runs]";
+       bench retry [part] [part of a name] [runs]
+       bench stack [part] [part of a name] [runs]";

@@ -6,19 +6,15 @@
 //! [tower-resilience](https://docs.rs/tower-resilience-retry). `calls` counts allocations too.
 
 use std::{
-    cell::Cell,
     convert::Infallible,
-    future::{self, Future},
+    future,
     hint::black_box,
-    pin::pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
+use http::Request;
 use tower::retry::{
     Policy,
     budget::{Budget, TpsBudget},
@@ -29,19 +25,17 @@ use tower_service::Service;
 use tower_upstream::{RetryLayer, RetryPolicy, body::Once};
 
 use crate::{
+    exchange::{Answer, Body, Inner, light, real, sends},
     harness::Bench,
-    instructions::{self, ANY, Rows},
+    instructions::{self, ANY, Part, Rows},
     rounds::Rounds,
 };
-
-type Body = Full<Bytes>;
-type Answer = Response<Body>;
 
 /// Runs one part, or all.
 pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
     match part {
         "" | "calls" => calls(bench),
-        "instructions" => instructions::run(bench, "retry", ROWS)?,
+        "instructions" => instructions::run(bench, &Part::calls_of("retry"), ROWS)?,
         part => return Err(format!("retry has no part {part}")),
     }
     Ok(())
@@ -107,76 +101,6 @@ fn layer(policy: RetryPolicy) -> RetryLayer {
     RetryLayer::new(policy).expect("a policy")
 }
 
-fn light() -> Request<Body> {
-    let request = Request::get("http://api.example.com/v1/models");
-    request.body(Body::default()).expect("a request")
-}
-
-fn real() -> Request<Body> {
-    Request::post("https://api.example.com/v1/chat/completions")
-        .header("host", "api.example.com")
-        .header("content-type", "application/json")
-        .header("accept", "application/json")
-        .header("user-agent", "bench/1.0")
-        .header("authorization", "Bearer sk-0123456789abcdef")
-        .body(Body::from(vec![b'x'; 1_024]))
-        .expect("a request")
-}
-
-/// Answers at once, and puts the request aside for the next call.
-#[derive(Clone)]
-struct Inner;
-
-thread_local! {
-    static LIGHT_OR_REAL: Cell<Option<Request<Body>>> = const { Cell::new(None) };
-}
-
-/// Bodies that are put aside as what they are made of.
-trait Aside {
-    fn put(request: Request<Self>)
-    where
-        Self: Sized;
-
-    fn take() -> Option<Request<Self>>
-    where
-        Self: Sized;
-}
-
-impl Aside for Body {
-    fn put(request: Request<Self>) {
-        LIGHT_OR_REAL.set(Some(request));
-    }
-
-    fn take() -> Option<Request<Self>> {
-        LIGHT_OR_REAL.take()
-    }
-}
-
-impl Aside for Once<Body> {
-    fn put(request: Request<Self>) {
-        LIGHT_OR_REAL.set(Some(request.map(Once::into_inner)));
-    }
-
-    fn take() -> Option<Request<Self>> {
-        Some(LIGHT_OR_REAL.take()?.map(Once::new))
-    }
-}
-
-impl<B: Aside> Service<Request<B>> for Inner {
-    type Response = Answer;
-    type Error = Infallible;
-    type Future = future::Ready<Result<Answer, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        B::put(request);
-        future::ready(Ok(Response::default()))
-    }
-}
-
 /// Copies the request and does no more: what every layer has to pay that may send it again.
 struct Copying;
 
@@ -224,25 +148,6 @@ impl Policy<Request<Body>, Answer, Infallible> for Attempts {
 
     fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
         Some(request.clone())
-    }
-}
-
-fn sends<S, B>(mut service: S, request: Request<B>) -> impl FnMut()
-where
-    S: Service<Request<B>>,
-    B: Aside,
-{
-    let mut request = Some(request);
-    let mut context = Context::from_waker(Waker::noop());
-    move || {
-        assert!(service.poll_ready(&mut context).is_ready());
-        let sent = request.take().expect("it comes back");
-        let future = pin!(service.call(black_box(sent)));
-        match future.poll(&mut context) {
-            Poll::Ready(result) => drop(black_box(result)),
-            Poll::Pending => panic!("the call waits"),
-        }
-        request = B::take();
     }
 }
 

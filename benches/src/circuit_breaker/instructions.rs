@@ -2,11 +2,11 @@
 
 use crate::{
     harness::Bench,
-    instructions::{self, ANY, Rows},
+    instructions::{self, ANY, Part, Rows},
 };
 
 pub fn run(bench: &Bench) -> Result<(), String> {
-    instructions::run(bench, "circuit_breaker", ROWS)
+    instructions::run(bench, &Part::calls_of("circuit_breaker"), ROWS)
 }
 
 /// Rows of `calls`.

@@ -2,11 +2,11 @@
 
 use crate::{
     harness::Bench,
-    instructions::{self, ANY, Rows},
+    instructions::{self, ANY, Part, Rows},
 };
 
 pub fn run(bench: &Bench) -> Result<(), String> {
-    instructions::run(bench, "rate_limit", ROWS)
+    instructions::run(bench, &Part::calls_of("rate_limit"), ROWS)
 }
 
 const ROWS: &Rows = &[

@@ -1,0 +1,35 @@
+//! What the layers cost together, beside tower-resilience's in the same process.
+//!
+//! Four layers, in the order of the crate's docs: fallback, retry, circuit breaker, rate limit. Ours are those by default, the
+//! fallback's over a chain of two upstreams, the limiter's with one limit a minute for each of them. tower-resilience's have one
+//! limit and one circuit for all, and a value to fall back on; this is what they offer, and it is less. `six` is what
+//! [`Stack`](tower_upstream::Stack) makes of two upstreams. The service inside answers at once with nothing, and all is well:
+//! no layer has to do more than let the call pass.
+
+mod calls;
+mod instructions;
+mod ours;
+mod peers;
+
+use crate::harness::Bench;
+
+/// Runs one part, or all.
+pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
+    // The limiters look for a runtime's clock.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let _guard = runtime.enter();
+    match part {
+        "" | "calls" => {
+            calls::light_ones(bench);
+            calls::real_ones(bench);
+        }
+        "light" => calls::light_ones(bench),
+        "real" => calls::real_ones(bench),
+        "instructions" => instructions::run(bench)?,
+        part => return Err(format!("stack has no part {part}")),
+    }
+    Ok(())
+}
