@@ -55,6 +55,15 @@ impl<'a> RequestHead<'a> {
         }
     }
 
+    /// The same request, with its upstream looked up once for all who ask.
+    #[inline]
+    pub(crate) fn with_upstream(self) -> Self {
+        Self {
+            considered: self.upstream(),
+            ..self
+        }
+    }
+
     /// The same request, were it for this upstream.
     pub fn toward(self, upstream: &'a Upstream) -> Self {
         Self {
@@ -144,7 +153,7 @@ impl Scope {
     }
 
     /// The key of this request. Only a host in capitals allocates here, and [`Scope::By`] as it likes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn key<'a>(&self, head: &RequestHead<'a>) -> Key<'a> {
         let upstream = || head.upstream().map(Upstream::shared_id);
         match self {

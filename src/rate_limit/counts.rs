@@ -24,9 +24,10 @@ pub(super) struct Counts {
 pub(super) struct Usage<'a> {
     pub(super) limit: &'a Limit,
     pub(super) used: u64,
-    /// When all of it will be free again.
-    pub(super) free: Nanos,
     pub(super) is_learned: bool,
+    window: &'a Window,
+    elsewhere: Elsewhere,
+    now: Nanos,
 }
 
 /// A limit that holds nobody back, and would have.
@@ -34,6 +35,14 @@ pub(super) struct Usage<'a> {
 pub(super) struct Shadow {
     pub(super) limit: usize,
     pub(super) until: Nanos,
+}
+
+impl Usage<'_> {
+    /// When all of it will be free again. Reckoned only for those who ask: it looks at every slot.
+    pub(super) fn free(&self) -> Nanos {
+        let (limit, elsewhere) = (self.limit, self.elsewhere);
+        elsewhere.earliest(limit, self.window, limit.capacity(), self.now)
+    }
 }
 
 impl Counts {
@@ -193,8 +202,10 @@ impl Counts {
         each.map(move |(index, (limit, window, elsewhere))| Usage {
             limit,
             used: window.used(limit, now).saturating_add(elsewhere.taken(now)),
-            free: elsewhere.earliest(limit, window, limit.capacity(), now),
             is_learned: index >= known,
+            window,
+            elsewhere,
+            now,
         })
     }
 

@@ -21,7 +21,7 @@ impl RateLimiter {
         self.look(key, |state, now| {
             let until = |at: Nanos| Duration::from_nanos(at.saturating_sub(now));
             let limits = state.usage(now).map(|usage| {
-                let reset_after = until(usage.free);
+                let reset_after = until(usage.free());
                 LimitStatus::new(usage.limit, usage.used, reset_after, usage.is_learned)
             });
             Status {

@@ -60,7 +60,11 @@ where
     #[inline(always)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut permit = None;
-        match enter(&self.limiters, &RequestHead::of(&request), &mut permit) {
+        match enter(
+            &self.limiters,
+            &RequestHead::of(&request).with_upstream(),
+            &mut permit,
+        ) {
             Entry::Admitted => ResponseFuture::admitted(self.inner.call(request), permit),
             Entry::Queued(waiter) => {
                 // The readiness of the inner service must not be held through the wait: the service that has it goes, and
