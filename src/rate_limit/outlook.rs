@@ -11,7 +11,7 @@ use super::{
 use crate::{
     money::Money,
     period::in_words,
-    request::{Cost, Price, Priority, RequestHead},
+    request::{Cost, Price, Priority, RequestHead, Scope},
 };
 
 impl RateLimiter {
@@ -65,6 +65,16 @@ impl RateLimiter {
     /// The key that a request falls under, by the limiter's [scope](Self::scope).
     pub fn key_of(&self, head: &RequestHead<'_>) -> Arc<str> {
         self.key(head).named().unwrap_or_default()
+    }
+
+    /// Whether each upstream has a state of its own, and with it its own quota.
+    pub(crate) fn goes_by_upstreams(&self) -> bool {
+        matches!(self.settings().scope, Scope::Upstream | Scope::Host)
+    }
+
+    /// Whether each provider has a state of its own, and with it the quota of its account.
+    pub(crate) fn goes_by_providers(&self) -> bool {
+        matches!(self.settings().scope, Scope::Provider)
     }
 
     /// Its quota, scope and longest wait, in words.

@@ -17,6 +17,7 @@ use crate::{
     observe::{Observer, Stats},
     provider::ProviderLayer,
     rate_limit::{Quota, RateLimitLayer, RateLimiter},
+    request::Scope,
     retry::{RetryLayer, RetryPolicy},
     upstream::Upstream,
 };
@@ -128,8 +129,10 @@ impl StackBuilder {
         self
     }
 
-    /// Adds a limiter: a request is admitted by all of them at once or by none. The first one is [`Stack::limiter`]. Default:
-    /// one without limits of its own, [`RateLimiter::default`].
+    /// Adds a limiter: a request is admitted by all of them at once or by none. Where none goes by upstreams or hosts, there is
+    /// one before them that does, without limits of its own, so that the quotas of upstreams hold, and what one of them answers
+    /// holds nobody back who asks another. Where an account has a [quota](crate::Provider::quota) and no limiter goes by
+    /// providers, there is one for that as well.
     pub fn limiter(self, limiter: RateLimiter) -> Self {
         self.add_limiter(limiter, true, Vec::new())
     }
@@ -217,7 +220,7 @@ impl StackBuilder {
             .into_iter()
             .fold(Chain::new(upstreams), |chain, change| change(chain));
         let breaker = breaker.build(&clock, observer.as_ref())?;
-        let limiters = build_limiters(limiters, &clock, observer.as_ref())?;
+        let limiters = build_limiters(limiters, chain.listed(), &clock, observer.as_ref())?;
         let chain = limiters
             .iter()
             .fold(chain.consult(breaker.clone()), |chain, limiter| {
@@ -296,9 +299,10 @@ impl Breaker {
     }
 }
 
-/// At least one.
+/// One of them goes by upstreams.
 fn build_limiters(
     limiters: Vec<Limiter>,
+    upstreams: &[Upstream],
     clock: &Arc<dyn Clock>,
     observer: Option<&Arc<dyn Observer>>,
 ) -> Result<Vec<RateLimiter>, ConfigError> {
@@ -309,10 +313,16 @@ fn build_limiters(
             None => limiter,
         }
     };
-    if limiters.is_empty() {
-        return Ok(vec![with_clock(RateLimiter::default())]);
-    }
-    let built = limiters.into_iter().map(|entry| {
+    let is_missing = |goes: fn(&RateLimiter) -> bool| !limiters.iter().any(|it| goes(&it.limiter));
+    let is_granted = |upstream: &Upstream| upstream.provider().own_quota().is_some();
+    let of_upstreams = is_missing(RateLimiter::goes_by_upstreams).then_some(Scope::Host);
+    let of_accounts =
+        upstreams.iter().any(is_granted) && is_missing(RateLimiter::goes_by_providers);
+    let scopes = of_upstreams
+        .into_iter()
+        .chain(of_accounts.then_some(Scope::Provider));
+    let own = scopes.map(|scope| Ok(with_clock(RateLimiter::default().scope(scope))));
+    let given = limiters.into_iter().map(|entry| {
         let limiter = match entry.is_shared {
             true => entry.limiter,
             false => with_clock(entry.limiter),
@@ -322,7 +332,7 @@ fn build_limiters(
         }
         Ok(limiter)
     });
-    built.collect()
+    own.chain(given).collect()
 }
 
 impl fmt::Debug for StackBuilder {

@@ -141,6 +141,9 @@ impl Reader<'_> {
         if let Some(tokens) = self.count(values, "TOKENS_PER_MINUTE", 1) {
             quota = quota.limit(Limit::tokens(tokens.into()).per_minute());
         }
+        if quota == Quota::new() {
+            return None;
+        }
         let limiter = RateLimiter::new(quota).ok()?.scope(Scope::All);
         Some((limiter, Vec::new()))
     }

@@ -19,7 +19,7 @@ pub struct Stack {
     pub(super) layer: StackLayer,
     /// In the order of the chain.
     pub(super) upstreams: Arc<[Upstream]>,
-    /// At least one.
+    /// One of them goes by upstreams.
     pub(super) limiters: Arc<[RateLimiter]>,
     pub(super) router: Option<Router>,
     pub(super) breaker: CircuitBreaker,
@@ -43,12 +43,13 @@ impl Stack {
         &self.upstreams
     }
 
-    /// The first of the limiters: by default each upstream's windows, under the upstream's id.
+    /// The limiter that has each upstream's windows, under the upstream's id: the first that goes by upstreams or hosts.
     pub fn limiter(&self) -> &RateLimiter {
-        &self.limiters[0]
+        let own = self.limiters.iter().find(|it| it.goes_by_upstreams());
+        own.expect("the builder sees to it that there is one")
     }
 
-    /// All limiters, in the order in which they were added.
+    /// All limiters, in the order in which they were added, after that of the upstreams where none of them is that.
     pub fn limiters(&self) -> &[RateLimiter] {
         &self.limiters
     }

@@ -9,14 +9,15 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::FutureExt;
 use http::{Request, Response, Uri};
 use http_body_util::Full;
 use tower::{Service, ServiceExt, service_fn};
 use tower_layer::Layer;
 
-use super::Stack;
+use super::{Stack, StackBuilder};
 use crate::{
-    clock::{Clock, ManualClock},
+    clock::{Clock, ManualClock, TokioClock},
     error::{BoxError, Error},
     observe::Event,
     outcome::{Failure, FailureKind},
@@ -206,6 +207,70 @@ async fn limits_and_cooldowns_survive_a_restart_by_the_wall_clock() {
     );
 }
 
+#[tokio::test]
+async fn quotas_of_upstreams_hold_beside_a_limiter_over_all() {
+    let quota = Quota::new().limit(Limit::requests(1).per_minute());
+    let upstream = Provider::ollama().model("a").quota(quota).unwrap();
+    let global = limiter(10).scope(Scope::All).max_wait(Duration::ZERO);
+    let stack = Stack::builder().upstream(upstream).limiter(global);
+    let stack = stack.build().unwrap();
+    let seen = Arc::<Mutex<Vec<Uri>>>::default();
+    let service = stack.layer().layer(client(Arc::clone(&seen), 200));
+    service.clone().oneshot(request()).await.unwrap();
+    assert!(service.oneshot(request()).await.is_err());
+    assert_eq!(seen.lock().unwrap().len(), 1);
+    assert_eq!(stack.limiter().status("ollama/a").limits[0].used, 1);
+}
+
+#[tokio::test]
+async fn the_quota_of_an_account_holds_over_its_models() {
+    let quota = Quota::new().limit(Limit::requests(1).per_minute());
+    let account = Provider::ollama().quota(quota).unwrap();
+    let builder = Stack::builder().retry(RetryPolicy::llm().max_attempts(1));
+    let builder = builder
+        .upstream(account.model("a"))
+        .upstream(account.model("b"));
+    let stack = builder.build().unwrap();
+    let seen = Arc::<Mutex<Vec<Uri>>>::default();
+    let service = stack.layer().layer(client(Arc::clone(&seen), 200));
+    service.clone().oneshot(request()).await.unwrap();
+    let refused = service.oneshot(request()).now_or_never();
+    assert!(refused.is_none_or(|result| result.is_err()));
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+// One limiter over all was all there was: a 429 of one host held everybody back for a minute.
+#[tokio::test(start_paused = true)]
+async fn what_one_host_answers_holds_nobody_back_who_asks_another() {
+    for builder in [
+        Stack::builder().limiter(limiter(10).scope(Scope::All)),
+        StackBuilder::from_env("", [("REQUESTS_PER_MINUTE", "60")]).unwrap(),
+        StackBuilder::from_env("", [("MAX_RETRIES", "3")]).unwrap(),
+    ] {
+        let stack = builder.retry(RetryPolicy::llm().max_attempts(1));
+        let service = stack.build().unwrap().layer().layer(service_fn(
+            |request: Request<Full<Bytes>>| async move {
+                let status = match request.uri().host() {
+                    Some("limited") => 429,
+                    _ => 200,
+                };
+                let response = Response::builder()
+                    .status(status)
+                    .header("retry-after", "60");
+                response.body(Full::<Bytes>::default())
+            },
+        ));
+        let began = TokioClock.now();
+        for (host, status) in [("limited", 429), ("free", 200)] {
+            let request = Request::get(format!("http://{host}/v1/models"));
+            let request = request.body(Full::<Bytes>::default()).unwrap();
+            let response = service.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), status);
+        }
+        assert_eq!(TokioClock.now(), began);
+    }
+}
+
 #[test]
 fn a_cooldown_of_an_upstream_that_was_added_in_use_is_taken_up_where_it_is_added_again() {
     let folder = Folder::new();
@@ -354,7 +419,7 @@ circuit breaker:
   for 1 minute, 2 times as long after each failed probe, up to 10 minutes
   closes after 3 good probes, 3 at a time
 rate limit:
-  each upstream: no limits of its own; waits of up to 90s
+  each upstream or host: no limits of its own; waits of up to 90s
 "
     );
     let off = Stack::builder()

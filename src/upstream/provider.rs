@@ -192,7 +192,8 @@ impl Provider {
     }
 
     /// Sets the quota that the whole account is granted, over all models. A limiter with a state for each provider
-    /// ([`Scope::Provider`](crate::Scope::Provider)) keeps to it in place of its own; no other heeds it.
+    /// ([`Scope::Provider`](crate::Scope::Provider)) keeps to it in place of its own; no other heeds it. A
+    /// [`Stack`](crate::Stack) has such a limiter where an account has a quota.
     ///
     /// # Errors
     ///

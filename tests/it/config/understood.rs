@@ -159,7 +159,7 @@ fn a_file_that_says_nothing_is_a_stack_without_upstreams() {
     let usual = Stack::builder().build().unwrap();
     assert_eq!(built("{}").explain(), usual.explain());
     assert_eq!(
-        built(r#"{"retry": {}, "rate_limit": {}}"#).explain(),
+        built(r#"{"retry": {}, "circuit_breaker": {}}"#).explain(),
         usual.explain()
     );
 }
@@ -248,7 +248,10 @@ fn a_key_of_a_scope_has_the_quota_that_the_file_grants_it() {
     let stack = built(
         r#"{"rate_limit": {"scope": "caller", "quotas": {"planner": {"max_tokens_per_request": 100}}}}"#,
     );
-    let limiter = stack.limiter();
+    let [of_upstreams, limiter] = stack.limiters() else {
+        panic!("one by upstreams, and that of the file");
+    };
+    assert!(of_upstreams.can_admit("planner", Cost::tokens(101, 0)));
     assert!(!limiter.can_admit("planner", Cost::tokens(101, 0)));
     assert!(limiter.can_admit("writer", Cost::tokens(101, 0)));
 }

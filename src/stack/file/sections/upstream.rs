@@ -104,7 +104,7 @@ pub(crate) const PROVIDER: Table<ProviderDraft> = Table(
         ),
         Field::new(
             "quota",
-            "What the whole account is granted, over all models, for a limiter of the scope \"provider\".",
+            "What the whole account is granted, over all models.",
             &[Form::Table(&Part(QUOTA, |provider: &mut ProviderDraft| {
                 provider.quota.get_or_insert_default()
             }))],
