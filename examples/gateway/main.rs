@@ -1,0 +1,63 @@
+//! A gateway in front of several providers: one URL in OpenAI's format, a stack of all six layers behind it.
+//!
+//! ```sh
+//! cargo run --example gateway                                  # three simulated providers, nothing to set up
+//! curl -s localhost:8080/v1/chat/completions -H 'content-type: application/json' \
+//!   -d '{"model":"auto","messages":[{"role":"user","content":"Why?"}]}'
+//! ```
+//!
+//! | route | |
+//! |---|---|
+//! | `POST /v1/chat/completions`, `POST /v1/embeddings` | passed on as they are, but for what the provider layer rewrites; streams as they come |
+//! | `GET /v1/models` | the models' names; `auto` is whoever can answer, a model's name is that model at any provider, `groq/llama` that one upstream |
+//! | `GET /` and `GET /events` | the live page, and the server-sent events that it shows |
+//! | `GET /metrics`, `GET /healthz` | for Prometheus; 200, or 503 while it stops |
+//! | `GET /admin/state`, `POST /admin/{force-open,reset,clear-cooldown}?key=ID` | with `Authorization: Bearer` and the admin token |
+//!
+//! | variable | |
+//! |---|---|
+//! | `GATEWAY_ADDRESS` | where it listens; `127.0.0.1:8080` |
+//! | `GATEWAY_CONFIG` | a stack as JSON, or as TOML in a build with `--features toml`; see `examples/configs` |
+//! | `GATEWAY_PROVIDERS` | without a file: `groq,openai,ollama`, their keys in the usual variables. Limits, retries and the breaker are set as [`Stack::from_env`](tower_upstream::Stack::from_env) tells. Without either: simulators |
+//! | `GATEWAY_KEYS` | `anna:KEY,ben:KEY`: who may ask, and is which tenant. Without it: everybody |
+//! | `GATEWAY_TENANT_REQUESTS_PER_MINUTE` | of each tenant; 600 |
+//! | `GATEWAY_ADMIN_TOKEN` | without it, a random one is made and told on stderr |
+//! | `GATEWAY_STATE` | a file that keeps what is taken of the quotas over a restart |
+//! | `GATEWAY_AUDIT` | a file for every decision, as lines of JSON |
+//! | `GATEWAY_MAX_BODY_BYTES` | 4194304; more is a 413 |
+//! | `GATEWAY_BODY_SECONDS`, `GATEWAY_ANSWER_SECONDS`, `GATEWAY_DRAIN_SECONDS` | for a body to arrive (30), for an answer to begin (120), for requests to end when it stops (30) |
+//!
+//! It speaks HTTP/1.1 without TLS: put it behind what ends TLS. `/`, `/events`, `/metrics` and `/healthz` are open to whoever
+//! reaches the port, and name upstreams and tenants. What upstreams say goes on to callers only where the request is at
+//! fault; their header fields do not.
+
+mod app;
+mod ask;
+mod errors;
+mod gate;
+mod live;
+mod metrics;
+mod server;
+mod settings;
+mod upstreams;
+
+use tokio::net::TcpListener;
+use tower::BoxError;
+
+#[tokio::main]
+pub(crate) async fn main() -> Result<(), BoxError> {
+    let settings = settings::Settings::read(|name| std::env::var(name).ok())?;
+    let address = settings.address;
+    let (builder, _simulators) = upstreams::from_env().await?;
+    let gateway = app::Gateway::new(settings, builder)?;
+    gateway.load()?;
+    let listener = TcpListener::bind(address).await?;
+    eprintln!("{}", gateway.stack.explain());
+    eprintln!("listening on http://{}", listener.local_addr()?);
+    let is_drained = server::serve(listener, gateway.clone(), server::told_to_stop()).await?;
+    eprintln!(
+        "stopped, with requests {}",
+        if is_drained { "ended" } else { "cut off" }
+    );
+    gateway.save()
+}

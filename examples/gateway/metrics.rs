@@ -1,0 +1,166 @@
+//! What the stack has counted, in the form of [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/).
+//!
+//! Names are those of the crate's feature `metrics`, as exporters for Prometheus write them, where
+//! [`Stats`](tower_upstream::observe::Stats) tell the same. What are histograms there are summaries here. Labels are bounded,
+//! as the rows of `Stats` are.
+
+use std::fmt::{Display, Write};
+
+use tower_upstream::{
+    CircuitState, Stack,
+    observe::{KeyStats, Latency, UpstreamStats},
+};
+
+use super::live::taken;
+
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(crate) fn text(stack: &Stack) -> String {
+    let (all, mut text) = (stack.stats().snapshot(), Text::default());
+    text.family("requests", "counter", "requests by their end");
+    for (id, row) in &all.upstreams {
+        let failed = row
+            .failed
+            .iter()
+            .map(|(kind, count)| ("failed", kind.as_str(), *count));
+        let ends = [
+            ("answered", row.answered),
+            ("broken", row.broken),
+            ("cancelled", row.cancelled),
+        ];
+        for (end, kind, count) in ends
+            .map(|(end, count)| (end, "", count))
+            .into_iter()
+            .chain(failed)
+        {
+            let labels = [("upstream", &**id), ("end", end), ("error_type", kind)];
+            text.sample("_total", &labels, count);
+        }
+    }
+    for (name, help, count) in OF_UPSTREAMS {
+        text.family(name, "counter", help);
+        for (id, row) in &all.upstreams {
+            text.sample("_total", &[("upstream", id)], count(row));
+        }
+    }
+    for (name, help, of) in TIMES {
+        text.family(name, "summary", help);
+        for (id, times) in all.upstreams.iter().map(|(id, row)| (id, of(row))) {
+            for (quantile, time) in [("0.5", times.p50), ("0.9", times.p90), ("0.99", times.p99)] {
+                let labels = [("upstream", &**id), ("quantile", quantile)];
+                text.sample("", &labels, time.as_secs_f64());
+            }
+            let sum = times.mean.as_secs_f64() * times.count as f64;
+            text.sample("_sum", &[("upstream", id)], sum);
+            text.sample("_count", &[("upstream", id)], times.count);
+        }
+    }
+    for (name, help, count) in OF_KEYS {
+        text.family(name, "counter", help);
+        for (key, row) in &all.keys {
+            text.sample("_total", &[("key", key)], count(row));
+        }
+    }
+    text.family(
+        "limiter_taken",
+        "gauge",
+        "share of a limit, 1.0 where all is taken",
+    );
+    for upstream in stack.upstreams() {
+        for limit in stack.limiter().status(upstream.id()).limits {
+            let (dimension, per) = (limit.dimension.as_str(), format!("{:?}", limit.per));
+            let labels = [
+                ("key", upstream.id()),
+                ("dimension", dimension),
+                ("per", &per),
+            ];
+            text.sample("", &labels, taken(&limit));
+        }
+    }
+    text.family(
+        "circuit_state",
+        "gauge",
+        "0 closed, 1 half open, 2 open, -1 disabled",
+    );
+    for upstream in stack.upstreams() {
+        let state = match stack.breaker().state(upstream.id()) {
+            CircuitState::HalfOpen => 1,
+            CircuitState::Open | CircuitState::ForcedOpen => 2,
+            CircuitState::Disabled => -1,
+            _ => 0,
+        };
+        text.sample("", &[("key", upstream.id())], state);
+    }
+    text.family("exhausted", "counter", "requests for which nobody was left");
+    text.sample("_total", &[], all.exhausted);
+    text.written + "# EOF\n"
+}
+
+#[derive(Default)]
+struct Text {
+    written: String,
+    family: String,
+}
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.family = format!("tower_upstream_{name}");
+        let (text, name) = (&mut self.written, &self.family);
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        if name.ends_with("_seconds") {
+            let _ = writeln!(text, "# UNIT {name} seconds");
+        }
+    }
+
+    /// Labels that are empty are the same as none.
+    fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
+        let escaped = |value: &str| {
+            value
+                .replace('\\', r"\\")
+                .replace('"', r#"\""#)
+                .replace('\n', r"\n")
+        };
+        let labels = labels.iter().filter(|(_, value)| !value.is_empty());
+        let labels: Vec<_> = labels
+            .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
+            .collect();
+        let (labels, name) = (labels.join(","), &self.family);
+        let _ = writeln!(self.written, "{name}{suffix}{{{labels}}} {value}");
+    }
+}
+
+type Row<T, V> = (&'static str, &'static str, fn(&T) -> V);
+
+const OF_UPSTREAMS: [Row<UpstreamStats, u64>; 9] = [
+    ("tokens_input", "of prompts", |row| row.input_tokens),
+    ("tokens_cached", "out of caches", |row| row.cached_tokens),
+    ("tokens_output", "of answers", |row| row.output_tokens),
+    ("money_nanos", "billionths of money", |row| {
+        row.money.nanos()
+    }),
+    ("answers_truncated", "cut at their maximum", |row| {
+        row.truncated
+    }),
+    ("retries", "requests sent again", |row| row.retries),
+    ("retries_given_up", "not sent again", |row| row.gave_up),
+    ("cooldowns", "times left alone", |row| row.cooldowns),
+    ("switches", "to another upstream", |row| row.switched_away),
+];
+
+const OF_KEYS: [Row<KeyStats, u64>; 7] = [
+    ("limiter_admitted", "requests let through", |row| {
+        row.admitted
+    }),
+    ("limiter_queued", "requests that waited", |row| row.queued),
+    ("limiter_left", "callers who left", |row| row.left),
+    ("limiter_refused", "requests refused", KeyStats::refused),
+    ("limiter_shadowed", "only by shadows", |row| row.shadowed),
+    ("limiter_learned", "limits learned", |row| row.learned),
+    ("limiter_paused", "pauses for all", |row| row.paused),
+];
+
+const TIMES: [Row<UpstreamStats, Latency>; 3] = [
+    ("head_seconds", "time to an answer's head", |row| row.head),
+    ("content_seconds", "time to its content", |row| row.content),
+    ("answer_seconds", "time to its end", |row| row.took),
+];
