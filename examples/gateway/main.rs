@@ -31,14 +31,14 @@
 //! reaches the port, and name upstreams and tenants. What upstreams say goes on to callers only where the request is at
 //! fault; their header fields do not.
 
-mod app;
+pub(crate) mod app;
 mod ask;
 mod errors;
 mod gate;
 mod live;
 mod metrics;
-mod server;
-mod settings;
+pub(crate) mod server;
+pub(crate) mod settings;
 mod upstreams;
 
 use tokio::net::TcpListener;

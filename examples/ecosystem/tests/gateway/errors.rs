@@ -1,0 +1,213 @@
+//! Every error in OpenAI's form, with the right status.
+
+use provider_simulator::{Limits, Reply, Simulator};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tower_upstream::RetryPolicy;
+
+use super::rig::{GROQ, Rig, chat, chat_of, error, within};
+
+#[tokio::test]
+async fn each_mistake_of_a_caller_is_told_by_its_status_and_code() {
+    let rig = Rig::new().await;
+    let messages = json!([{ "role": "user", "content": "Why?" }]);
+    let chats = "/v1/chat/completions";
+    for (path, body, status, code) in [
+        (chats, "", 400, "invalid_request"),
+        (chats, "{", 400, "invalid_request"),
+        (chats, "[]", 400, "invalid_request"),
+        (chats, "null", 400, "invalid_request"),
+        (chats, "\"text\"", 400, "invalid_request"),
+        (chats, "{}", 400, "invalid_request"),
+        (chats, "\u{feff}{}", 400, "invalid_request"),
+        (
+            chats,
+            &json!({ "messages": messages }).to_string(),
+            400,
+            "invalid_request",
+        ),
+        (
+            chats,
+            &json!({ "model": 7, "messages": messages }).to_string(),
+            400,
+            "invalid_request",
+        ),
+        (
+            chats,
+            &json!({ "model": null, "messages": messages }).to_string(),
+            400,
+            "invalid_request",
+        ),
+        (
+            chats,
+            &json!({ "model": "auto" }).to_string(),
+            400,
+            "invalid_request",
+        ),
+        (
+            chats,
+            &json!({ "model": "auto", "messages": {} }).to_string(),
+            400,
+            "invalid_request",
+        ),
+        (
+            chats,
+            &json!({ "model": "auto", "messages": messages, "stream": 1 }).to_string(),
+            400,
+            "invalid_request",
+        ),
+        (
+            chats,
+            &json!({ "model": "nobody's", "messages": messages }).to_string(),
+            404,
+            "model_not_found",
+        ),
+        (
+            chats,
+            &json!({ "model": "text-embedding-3-small", "messages": messages }).to_string(),
+            404,
+            "model_not_found",
+        ),
+        (chats, &"[".repeat(100_000), 400, "invalid_request"),
+        (
+            "/v1/embeddings",
+            &json!({ "model": "auto" }).to_string(),
+            400,
+            "invalid_request",
+        ),
+        (
+            "/v1/embeddings",
+            &json!({ "model": "auto", "input": 3 }).to_string(),
+            400,
+            "invalid_request",
+        ),
+        (
+            "/v1/embeddings",
+            &json!({ "model": "large", "input": "x" }).to_string(),
+            404,
+            "model_not_found",
+        ),
+        ("/v1/completions", "{}", 404, "not_found"),
+        ("/v1/models", "{}", 405, "method_not_allowed"),
+        ("/nowhere", "{}", 404, "not_found"),
+    ] {
+        let request = rig
+            .client
+            .post(format!("{}{path}", rig.url))
+            .body(body.to_owned());
+        let told = error(within(request.send()).await.unwrap()).await;
+        assert_eq!(told, (status, code.to_owned()), "{path} {body}");
+    }
+    assert_eq!(rig.groq.counts().received + rig.openai.counts().received, 0);
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_which_are_right() {
+    let rig = Rig::new().await;
+    for (method, path) in [
+        (Method::GET, "/v1/chat/completions"),
+        (Method::DELETE, "/v1/models"),
+        (Method::POST, "/metrics"),
+        (Method::GET, "/admin/force-open"),
+    ] {
+        let request = rig.client.request(method, format!("{}{path}", rig.url));
+        let response = within(request.bearer_auth(super::rig::ADMIN).send())
+            .await
+            .unwrap();
+        assert!(response.headers().contains_key("allow"), "{path}");
+        assert_eq!(error(response).await.0, 405, "{path}");
+    }
+}
+
+/// What the caller can mend is between him and the model.
+#[tokio::test]
+async fn what_an_upstream_says_of_the_request_goes_to_the_caller_as_it_was_said() {
+    let rig = Rig::new().await;
+    rig.groq.script([Reply::Status(400)]);
+    let response = rig.chat(&chat_of(GROQ)).await;
+    assert_eq!(response.status(), 400);
+    assert_eq!(response.headers()["x-served-by"], GROQ);
+    let told: Value = response.json().await.unwrap();
+    assert!(told["error"]["message"].is_string(), "{told}");
+    assert!(told.get("request_id").is_none(), "byte for byte");
+}
+
+/// A 401 of an upstream means the gateway's key: the caller would change his own, and its words repeat a part of it.
+#[tokio::test]
+async fn what_an_upstream_says_of_the_gateways_key_stays_inside() {
+    let rig = Rig::with(&[], Simulator::groq().key("another"), |it| it).await;
+    let told = error(rig.chat(&chat_of(GROQ)).await).await;
+    assert_eq!(told, (502, "upstream_error".to_owned()));
+}
+
+#[tokio::test]
+async fn a_limit_is_told_with_the_time_to_come_back() {
+    let limits = Limits::new().requests_per_day(1);
+    let rig = Rig::with(&[], Simulator::groq().model("small", limits), |it| it).await;
+    assert_eq!(rig.chat(&chat_of(GROQ)).await.status(), 200);
+    for _ in 0..2 {
+        let response = rig.chat(&chat_of(GROQ)).await;
+        let wait: u64 = response.headers()["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!((60..=86_400).contains(&wait), "{wait}");
+        let (status, code) = error(response).await;
+        assert_eq!((status, &*code), (429, "rate_limit_exceeded"));
+    }
+    let received = rig.groq.counts().received;
+    assert_eq!(received, 2, "the second refusal is the gateway's own");
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_stalls_or_is_gone_has_a_status_each() {
+    let variables = [("GATEWAY_ANSWER_SECONDS", "1")];
+    let once = |stack: tower_upstream::stack::StackBuilder| {
+        stack.retry(RetryPolicy::llm().max_attempts(1))
+    };
+    let rig = Rig::with(&variables, Simulator::groq(), once).await;
+    let ask = async || {
+        rig.gateway.stack.cooldowns().clear_all();
+        rig.gateway.stack.breaker().reset_all();
+        error(rig.chat(&chat_of(GROQ)).await).await
+    };
+    rig.groq
+        .script([Reply::Stall, Reply::Status(500), Reply::Overloaded]);
+    assert_eq!(ask().await, (504, "timeout".to_owned()));
+    assert_eq!(ask().await, (503, "unavailable".to_owned()));
+    assert_eq!(ask().await, (503, "unavailable".to_owned()));
+    rig.gateway.stack.breaker().force_open(GROQ);
+    let told = error(rig.chat(&chat_of(GROQ)).await).await;
+    assert_eq!(told, (503, "unavailable".to_owned()));
+    rig.groq.go_down().await;
+    assert_eq!(ask().await.0 / 100, 5);
+    assert_eq!(rig.chat(&chat()).await.status(), 200, "there is another");
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_id_or_gets_one() {
+    let rig = Rig::new().await;
+    let ask = async |id: &[u8]| {
+        let request = rig.client.post(format!("{}/v1/chat/completions", rig.url));
+        let id = reqwest::header::HeaderValue::from_bytes(id).unwrap();
+        let request = request.header("x-request-id", id).json(&chat());
+        let response = within(request.send()).await.unwrap();
+        response.headers()["x-request-id"]
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(ask(b"mine-7").await, "mine-7");
+    assert_eq!(rig.groq.log()[0].headers["x-request-id"], "mine-7");
+    let made = [
+        ask(b"").await,
+        ask(b"two words").await,
+        ask(&[b'x'; 200]).await,
+        ask(&[0xff]).await,
+    ];
+    for id in &made {
+        assert!(id.starts_with("req_") && id.len() == 36, "{id}");
+    }
+    assert_ne!(made[0], made[1]);
+}

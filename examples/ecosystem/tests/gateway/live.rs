@@ -1,0 +1,238 @@
+//! What watches: the page, its events, and the metrics.
+
+use std::collections::BTreeSet;
+
+use provider_simulator::{Limits, Reply, Simulator};
+use serde_json::Value;
+use tower_upstream::{Limit, Quota, RateLimiter};
+
+use super::rig::{GROQ, OPENAI, Rig, chat, within};
+
+/// The events of a stream as they come: their names and data.
+struct Events {
+    response: reqwest::Response,
+    text: String,
+}
+
+impl Events {
+    async fn of(rig: &Rig) -> Self {
+        let response = rig.get("/events").await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self {
+            response,
+            text: String::new(),
+        }
+    }
+
+    /// `None` at the end.
+    async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| {
+                    let mut lines = event.lines();
+                    lines
+                        .find_map(|line| line.strip_prefix(name))
+                        .unwrap_or_default()
+                };
+                let event = (
+                    field("event: ").to_owned(),
+                    serde_json::from_str(field("data: ")).unwrap_or_default(),
+                );
+                self.text = rest.to_owned();
+                return Some(event);
+            }
+            let chunk = within(self.response.chunk())
+                .await
+                .expect("a whole stream")?;
+            self.text
+                .push_str(std::str::from_utf8(&chunk).expect("text"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_state_comes_at_once_and_has_what_the_page_shows() {
+    let rig = Rig::new().await;
+    let (name, state) = Events::of(&rig).await.next().await.unwrap();
+    assert_eq!(name, "state");
+    let keys = |value: &Value| -> BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    let fields = [
+        "answered",
+        "circuit",
+        "cooling_ms",
+        "cooling_reason",
+        "failed",
+        "id",
+        "in_flight",
+        "limits",
+        "paused_ms",
+        "queued",
+        "retry_after_ms",
+    ];
+    assert_eq!(
+        keys(&state["upstreams"][0]),
+        fields.map(str::to_owned).into()
+    );
+    let fields = ["answered", "cost", "cost_nanos", "failed", "tokens"];
+    assert_eq!(keys(&state["totals"]), fields.map(str::to_owned).into());
+    assert_eq!(state["upstreams"][0]["id"], GROQ);
+    assert_eq!(state["upstreams"][0]["circuit"], "closed");
+}
+
+#[tokio::test]
+async fn decisions_come_as_they_are_made_and_the_state_goes_along() {
+    let limits = Limits::new().requests_per_day(1);
+    let rig = Rig::with(&[], Simulator::groq().model("small", limits), |it| it).await;
+    let mut events = Events::of(&rig).await;
+    events.next().await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(rig.chat(&chat()).await.status(), 200);
+    }
+    let mut told = BTreeSet::new();
+    loop {
+        let (name, data) = events.next().await.unwrap();
+        match &*name {
+            "decision" => {
+                assert_eq!(data["v"], 1);
+                told.insert(data["event"].as_str().unwrap().to_owned());
+            }
+            _ if data["totals"]["answered"] == 2 && told.contains("switched") => {
+                assert_eq!(data["upstreams"][0]["cooling_reason"], "rate_limited");
+                assert_eq!(data["upstreams"][1]["answered"], 1);
+                break;
+            }
+            _ => {}
+        }
+    }
+    for event in ["admitted", "cooling_down", "ended", "switched"] {
+        assert!(told.contains(event), "{event} in {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_read_holds_nobody_up() {
+    let rig = Rig::new().await;
+    let _deaf = rig.get("/events").await;
+    for _ in 0..50 {
+        let calls = (0..20).map(|_| async { rig.chat(&chat()).await.status() });
+        let statuses = futures::future::join_all(calls).await;
+        assert!(
+            statuses
+                .iter()
+                .all(|status| [200, 429].contains(&status.as_u16()))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_limit_fills_as_it_is_taken() {
+    let quota = Quota::new().limit(Limit::requests(10).per_minute());
+    let limiter = RateLimiter::new(quota).unwrap();
+    let rig = Rig::with(&[], Simulator::groq(), |it| it.limiter(limiter)).await;
+    for _ in 0..5 {
+        rig.chat(&chat()).await;
+    }
+    let (_, state) = Events::of(&rig).await.next().await.unwrap();
+    let limit = &state["upstreams"][0]["limits"][0];
+    assert_eq!(limit["name"], "requests per 60s");
+    assert_eq!(limit["amount"], "10 requests per 60s");
+    assert_eq!(limit["used"], 0.5);
+}
+
+/// By the grammar of OpenMetrics 1.0, as far as it is used: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
+#[tokio::test]
+async fn metrics_keep_to_the_rules_of_their_format() {
+    let odd = "a\\b\"c";
+    let rig = Rig::new().await;
+    rig.groq.script([Reply::Quota]);
+    for _ in 0..3 {
+        let request = rig.client.post(format!("{}/v1/chat/completions", rig.url));
+        within(request.header("x-tenant", odd).json(&chat()).send())
+            .await
+            .unwrap();
+    }
+    let response = rig.get("/metrics").await;
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    let text = response.text().await.unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.last(), Some(&"# EOF"));
+    let (mut family, mut kind) = ("", "");
+    let (mut families, mut samples) = (BTreeSet::new(), BTreeSet::new());
+    for line in &lines[..lines.len() - 1] {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            family = help.split(' ').next().unwrap();
+            assert!(families.insert(family), "{family} stands in one place");
+        } else if let Some(told) = line.strip_prefix("# TYPE ") {
+            kind = told.strip_prefix(family).unwrap().trim();
+        } else if let Some(unit) = line.strip_prefix("# UNIT ") {
+            assert_eq!(unit, format!("{family} seconds"));
+            assert!(family.ends_with("_seconds"));
+        } else {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            value.parse::<f64>().unwrap();
+            assert!(samples.insert(series), "{series} stands once");
+            let suffix = series
+                .split('{')
+                .next()
+                .unwrap()
+                .strip_prefix(family)
+                .unwrap();
+            let allowed: &[&str] = match kind {
+                "counter" => &["_total"],
+                "summary" => &["", "_sum", "_count"],
+                "gauge" => &[""],
+                kind => panic!("{kind}"),
+            };
+            assert!(allowed.contains(&suffix), "{line}");
+        }
+    }
+    for wanted in [
+        format!("tower_upstream_requests_total{{upstream=\"{OPENAI}\",end=\"answered\"}} 3"),
+        format!(
+            "tower_upstream_requests_total{{upstream=\"{GROQ}\",end=\"failed\",error_type=\"quota_exhausted\"}} 1"
+        ),
+        r#"tower_upstream_limiter_admitted_total{key="tenant:a\\b\"c"} 3"#.to_owned(),
+        format!("tower_upstream_circuit_state{{key=\"{GROQ}\"}} 0"),
+    ] {
+        assert!(lines.contains(&&*wanted), "{wanted} in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn tenants_that_are_made_up_do_not_grow_the_metrics_without_bound() {
+    let rig = Rig::new().await;
+    for round in 0..11 {
+        let calls = (0..100).map(|number| {
+            let request = rig.client.post(format!("{}/v1/chat/completions", rig.url));
+            let request = request.header("x-tenant", format!("{round}-{number}"));
+            request.body("{").send()
+        });
+        within(futures::future::join_all(calls)).await;
+    }
+    let text = rig.get("/metrics").await.text().await.unwrap();
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("tower_upstream_limiter_admitted_total"));
+    assert!(rows.count() <= 1_001);
+    assert!(text.contains("(others)"));
+}
+
+#[tokio::test]
+async fn the_page_may_run_what_is_in_it_and_nothing_else() {
+    let rig = Rig::new().await;
+    let response = rig.get("/").await;
+    let policy = response.headers()["content-security-policy"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let page = response.text().await.unwrap();
+    let (_, nonce) = policy.split_once("script-src 'nonce-").unwrap();
+    let nonce = nonce.split('\'').next().unwrap();
+    assert!(page.contains(&format!("nonce=\"{nonce}\"")) && !page.contains("{nonce}"));
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"));
+}

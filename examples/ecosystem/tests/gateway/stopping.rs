@@ -1,0 +1,73 @@
+//! How it ends, and how it begins anew.
+
+use provider_simulator::{Limits, Simulator};
+use tokio::net::TcpStream;
+
+use super::rig::{GROQ, LONG, OPENAI, Rig, chat, chat_of, ms, streamed, within};
+
+#[tokio::test]
+async fn a_stream_under_way_ends_whole_and_nobody_new_is_let_in() {
+    let rig = Rig::with(&[], Simulator::groq().chunk_interval(ms(20)), |it| it).await;
+    let idle = rig.connect().await;
+    let mut response = rig.chat(&streamed()).await;
+    let mut text = within(response.chunk()).await.unwrap().unwrap().to_vec();
+    let events = rig.get("/events").await;
+    let address = rig.address.clone();
+    let (_, served, _simulators) = rig.stop();
+    while let Some(chunk) = within(response.chunk()).await.unwrap() {
+        text.extend(chunk);
+    }
+    assert!(text.ends_with(b"data: [DONE]\n\n"));
+    within(events.text())
+        .await
+        .expect("a live page's events end, and do not break");
+    drop(idle);
+    assert!(within(served).await.unwrap(), "all have ended");
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_end_is_not_waited_for_for_ever() {
+    let variables = [("GATEWAY_DRAIN_SECONDS", "1")];
+    let rig = Rig::with(&variables, Simulator::groq().latency(LONG), |it| it).await;
+    let request = rig
+        .client
+        .post(format!("{}/v1/chat/completions", rig.url))
+        .json(&chat());
+    let call = tokio::spawn(request.send());
+    super::rig::until(|| rig.groq.counts().in_flight == 1).await;
+    let (_, served, _simulators) = rig.stop();
+    assert!(!within(served).await.unwrap(), "one is left");
+    call.abort();
+}
+
+#[tokio::test]
+async fn what_was_taken_of_a_quota_is_still_taken_after_a_restart() {
+    let folder = std::env::temp_dir().join(format!("gateway-state-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("state.json");
+    let variables = [("GATEWAY_STATE", file.to_str().unwrap())];
+    let groq = || Simulator::groq().model("small", Limits::new().requests_per_day(1));
+    let rig = Rig::with(&variables, groq(), |it| it).await;
+    rig.chat(&chat_of("large")).await;
+    assert_eq!(rig.chat(&chat()).await.headers()["x-served-by"], GROQ);
+    assert_eq!(
+        rig.chat(&chat()).await.headers()["x-served-by"],
+        OPENAI,
+        "the day is used up"
+    );
+    let (gateway, served, _) = rig.stop();
+    assert!(within(served).await.unwrap());
+    gateway.save().unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        text.contains("\"cooldowns\":[{") && !text.contains("secret"),
+        "{text}"
+    );
+
+    // Another process, with a simulator that remembers nothing.
+    let rig = Rig::with(&variables, groq(), |it| it).await;
+    assert_eq!(rig.chat(&chat()).await.headers()["x-served-by"], OPENAI);
+    assert_eq!(rig.groq.counts().received, 0);
+    std::fs::remove_dir_all(folder).unwrap();
+}
