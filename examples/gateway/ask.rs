@@ -158,35 +158,36 @@ fn model_of(body: &[u8], field: &'static str) -> Result<String, ApiError> {
 }
 
 /// Success passes as it comes, and so does what the caller can mend. The rest is between the gateway and its upstream.
-async fn answered(mut response: Response) -> Result<Response, ApiError> {
-    let served_by = response.extensions().get::<ServedBy>();
+async fn answered(response: http::Response<Body>) -> Result<Response, ApiError> {
+    let (head, body) = response.into_parts();
+    let served_by = head.extensions.get::<ServedBy>();
     let served_by = served_by.and_then(|ServedBy(it)| HeaderValue::from_str(it.id()).ok());
-    let headers = std::mem::take(response.headers_mut());
-    *response.headers_mut() = only(headers, &PASSED_BACK);
-    response
-        .headers_mut()
-        .extend(served_by.map(|id| (SERVED_BY, id)));
-    let status = response.status();
-    let failure = response
-        .extensions()
-        .get::<Outcome>()
-        .and_then(Outcome::failure)
-        .cloned();
-    match status.as_u16() {
-        200..300 => Ok(response),
+    let failure = head.extensions.get().and_then(Outcome::failure).cloned();
+    // A response of its own: in the extensions of the other are words for the status, which the server would repeat.
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = only(head.headers, &PASSED_BACK);
+    let served_by = served_by.map(|id| (SERVED_BY, id));
+    response.headers_mut().extend(served_by);
+    match head.status.as_u16() {
+        200..300 => Ok(response.map(|_| body)),
         400 | 404 | 409 | 413 | 415 | 422 => {
-            let (head, body) = response.into_parts();
             let body = within(LINGER, Limited::new(body, 64 << 10).collect()).await;
             let body = body.and_then(Result::ok).unwrap_or_default().to_bytes();
             let told = serde_json::from_slice(&body).unwrap_or(Value::Null);
             if told["error"]["message"].is_string() && told["error"]["type"].is_string() {
-                return Ok(Response::from_parts(head, body.into()));
+                let headers = response.headers_mut();
+                headers.insert(
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("application/json"),
+                );
+                return Ok(response.map(|_| body.into()));
             }
             let words = failure.and_then(|failure| failure.message);
             let words = words
                 .as_deref()
                 .unwrap_or("The upstream refused the request.");
-            Err(ApiError::new(status, "upstream_refused", words))
+            Err(ApiError::new(head.status, "upstream_refused", words))
         }
         429 => {
             let mut refusal = RateLimited::new(RefusalReason::WaitTooLong);
