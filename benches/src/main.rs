@@ -15,6 +15,7 @@
 //! cargo run --release -p bench -- circuit_breaker                 # the breaker beside its peers: calls, threads, memory
 //! cargo run --release -p bench -- stack                           # the layers alone, in pairs and together, beside their peers
 //! cargo run --release -p bench -- stack instructions              # the same, counted by valgrind
+//! cargo run --release -p bench --features gateway -- gateway      # the example's gateway, with its stack and without
 //! ```
 //!
 //! A row of `signal` is the median over batches, and the range from the fastest to the slowest; the last column counts
@@ -26,6 +27,8 @@ mod answers;
 mod circuit_breaker;
 mod exchange;
 mod footprint;
+#[cfg(feature = "gateway")]
+mod gateway;
 mod harness;
 mod instructions;
 mod observe;
@@ -52,6 +55,8 @@ fn main() -> ExitCode {
         }
         ["circuit_breaker"] => circuit_breaker::run("", &bench(&[])),
         ["circuit_breaker", part, ref rows @ ..] => circuit_breaker::run(part, &bench(rows)),
+        #[cfg(feature = "gateway")]
+        ["gateway", ref part @ ..] => gateway::run(part),
         ["observe", ref rows @ ..] => observe::run(&bench(rows)),
         ["rate_limit"] => rate_limit::run("", &bench(&[])),
         ["rate_limit", part, ref rows @ ..] => rate_limit::run(part, &bench(rows)),
@@ -78,6 +83,7 @@ fn bench(rows: &[&str]) -> Bench {
 
 const USAGE: &str = "usage: bench signal [part of a name] [runs]
        bench circuit_breaker [part] [part of a name] [runs]
+       bench gateway (with the feature gateway)
        bench observe [part of a name] [runs]
        bench rate_limit [part] [part of a name] [runs]
        bench retry [part] [part of a name] [runs]

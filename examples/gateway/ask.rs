@@ -14,7 +14,8 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::{Value, json, value::RawValue};
 use tower::ServiceExt;
 use tower_upstream::{
-    Error, Outcome, ServedBy, Upstream,
+    Deadline, Error, Outcome, ServedBy, Upstream,
+    clock::{Clock, TokioClock},
     error::{RateLimited, RefusalReason},
     fallback::Preferences,
 };
@@ -84,6 +85,9 @@ pub(crate) async fn ask(
     (*request.method_mut(), *request.uri_mut()) = (head.method, head.uri);
     *request.headers_mut() = only(head.headers, &SENT_ON);
     request.extensions_mut().insert(preferences.clone());
+    // Whose turn would come too late is told so at once, and when to come back.
+    let deadline = TokioClock.now() + gateway.settings.answer_time;
+    request.extensions_mut().insert(Deadline(deadline));
     let call = gateway.upstreams.clone().oneshot(request);
     match within(gateway.settings.answer_time, call).await {
         Some(Ok(response)) => answered(response).await,

@@ -29,7 +29,8 @@
 //!
 //! It speaks HTTP/1.1 without TLS: put it behind what ends TLS. `/`, `/events`, `/metrics` and `/healthz` are open to whoever
 //! reaches the port, and name upstreams and tenants. What upstreams say goes on to callers only where the request is at
-//! fault; their header fields do not.
+//! fault; their header fields do not. A stream may take as long as it takes, once it has begun. The simulators keep all that
+//! they are asked: in front of them, memory grows.
 
 pub(crate) mod app;
 mod ask;
@@ -39,7 +40,7 @@ mod live;
 mod metrics;
 pub(crate) mod server;
 pub(crate) mod settings;
-mod upstreams;
+pub(crate) mod upstreams;
 
 use tokio::net::TcpListener;
 use tower::BoxError;

@@ -1,6 +1,11 @@
 //! Connections, and how they end.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -12,10 +17,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::net::TcpListener;
 use tower::{BoxError, ServiceExt};
 use tower_upstream::clock::{Clock, TokioClock};
 
@@ -38,7 +40,7 @@ pub(crate) async fn serve(
     let mut is_stopping = false;
     loop {
         let accepted = match is_stopping {
-            // Who has connected already is served.
+            // Who is known to have connected already is served.
             true => listener.accept().now_or_never(),
             false => tokio::select! {
                 accepted = listener.accept() => Some(accepted),
@@ -55,7 +57,7 @@ pub(crate) async fn serve(
         };
         let Ok((stream, peer)) = accepted else {
             // Out of file descriptors, for example: some are given back in a moment.
-            within(Duration::from_millis(50), std::future::pending::<()>()).await;
+            within(Duration::from_millis(50), pending::<()>()).await;
             continue;
         };
         let router = router.clone();
@@ -75,11 +77,18 @@ pub(crate) async fn serve(
 
 /// Ends with SIGTERM or ctrl-c.
 pub(crate) async fn told_to_stop() {
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
+    #[cfg(unix)]
+    let terminated = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => pending().await,
+        }
     };
+    #[cfg(not(unix))]
+    let terminated = pending::<()>();
     tokio::select! {
-        _ = terminated.recv() => {}
+        _ = terminated => {}
         _ = tokio::signal::ctrl_c() => {}
     }
 }

@@ -3,7 +3,7 @@
 use provider_simulator::{Limits, Reply, Simulator};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tower_upstream::RetryPolicy;
+use tower_upstream::{Limit, Quota, RateLimiter, RetryPolicy};
 
 use super::rig::{GROQ, Rig, chat, chat_of, error, within};
 
@@ -158,6 +158,19 @@ async fn a_limit_is_told_with_the_time_to_come_back() {
     }
     let received = rig.groq.counts().received;
     assert_eq!(received, 2, "the second refusal is the gateway's own");
+}
+
+#[tokio::test]
+async fn a_wait_that_would_take_too_long_is_not_begun() {
+    let quota = Quota::new().limit(Limit::requests(1).per_minute());
+    let limiter = RateLimiter::new(quota).unwrap();
+    let variables = [("GATEWAY_ANSWER_SECONDS", "10")];
+    let rig = Rig::with(&variables, Simulator::groq(), |it| it.limiter(limiter)).await;
+    assert_eq!(rig.chat(&chat_of(GROQ)).await.status(), 200);
+    let response = rig.chat(&chat_of(GROQ)).await;
+    assert!(response.headers().contains_key("retry-after"));
+    let told = error(response).await;
+    assert_eq!(told.0, 503, "{told:?}");
 }
 
 #[tokio::test]
