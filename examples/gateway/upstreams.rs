@@ -18,13 +18,14 @@ pub(crate) type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Byte
 
 /// A stack to be built, and the simulators that it asks, which go when they are dropped.
 pub(crate) async fn from_env() -> Result<(StackBuilder, Vec<Simulator>), BoxError> {
-    match (env::var("GATEWAY_CONFIG"), env::var("GATEWAY_PROVIDERS")) {
-        (Ok(path), _) => {
-            let builder = from_file(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
-            Ok((builder, Vec::new()))
-        }
-        (Err(_), Ok(names)) => Ok((of_presets(&names)?, Vec::new())),
-        (Err(_), Err(_)) => simulated().await,
+    let set = |name| env::var(name).ok().filter(|it| !it.trim().is_empty());
+    if let Some(path) = set("GATEWAY_CONFIG") {
+        let builder = from_file(path.as_ref()).map_err(|error| format!("{path}: {error}"))?;
+        return Ok((builder, Vec::new()));
+    }
+    match set("GATEWAY_PROVIDERS") {
+        Some(names) => Ok((of_presets(&names)?, Vec::new())),
+        None => simulated().await,
     }
 }
 
