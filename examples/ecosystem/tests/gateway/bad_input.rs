@@ -40,6 +40,20 @@ async fn a_body_of_a_hundred_megabytes_is_refused_and_its_sender_gets_to_know() 
     );
 }
 
+/// A connection that is closed while bytes are still on their way is reset, and with it goes the answer: RFC 9112, 9.6.
+#[tokio::test]
+async fn who_sends_all_before_he_reads_gets_his_answer_too() {
+    let rig = Rig::new().await;
+    let head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nconnection: close\r\ncontent-length: 104857600\r\n\r\n";
+    let mut bytes = head.to_vec();
+    bytes.resize(head.len() + (100 << 20), b' ');
+    let answer = rig.raw(&bytes).await;
+    assert_eq!(
+        (status(&answer), code(&answer)),
+        ("413", "request_too_large".into())
+    );
+}
+
 #[tokio::test]
 async fn who_asks_before_he_sends_is_told_at_once() {
     let rig = Rig::new().await;

@@ -14,8 +14,14 @@ async fn a_stream_under_way_ends_whole_and_nobody_new_is_let_in() {
     let events = rig.get("/events").await;
     let address = rig.address.clone();
     let (_, served, _simulators) = rig.stop();
+    let mut chunks = 0;
     while let Some(chunk) = within(response.chunk()).await.unwrap() {
         text.extend(chunk);
+        chunks += 1;
+        assert!(
+            chunks != 3 || !served.is_finished(),
+            "it waits for the stream"
+        );
     }
     assert!(text.ends_with(b"data: [DONE]\n\n"));
     within(events.text())
