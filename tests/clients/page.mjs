@@ -1,16 +1,20 @@
 // The gateway's live page in a real browser: `node tests/clients/page.mjs TARGET_DIRECTORY`, which `.ci/run page` does.
-// The target directory has the modules that npm put under `page`; `screenshots` under it is written.
+// The target directory has the modules that npm put under `page` and the built gateway; `screenshots` under it is written.
 
 import assert from "node:assert/strict";
-import { mkdir, readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { contrast, launch, modules, open, until } from "./page/browser.mjs";
 import { everySort, fill, fiveMinutes, HOSTILE } from "./page/scenes.mjs";
 import { PAGE, ScriptedGateway, TOKEN } from "./page/scripted.mjs";
+import { Provider, StartedGateway } from "./page/started.mjs";
 
 const target = process.argv[2] ?? "target";
+const binary = join(target, "debug", "examples", "gateway");
 const { chromium, axe } = modules(target);
 let browser, checks = 0, passed = 0;
 
@@ -23,24 +27,33 @@ after(async () => {
 
 /** A test with a scripted gateway of its own, after which nothing may have gone wrong in any of its pages. */
 function check(name, body) {
-  checks += 1;
-  test(name, { timeout: 60_000 }, async () => {
-    const gateway = await ScriptedGateway.start();
-    const pages = [];
-    const show = async (options) => {
-      const page = await open(browser, gateway.url, options);
-      pages.push(page);
-      await until("the page is live", () => isLive(page));
-      return page;
-    };
+  checkOver(name, false, () => ScriptedGateway.start(), body);
+}
+
+/** A test with the gateway that was built. `prepare` gives what its environment sets. */
+function checkBuilt(name, prepare, body) {
+  const start = async (afterwards) => StartedGateway.start(binary, { GATEWAY_ADMIN_TOKEN: TOKEN, ...await prepare(afterwards) });
+  checkOver(name, !existsSync(binary) && `there is no ${binary}`, start, body);
+}
+
+function checkOver(name, skip, start, body) {
+  if (!skip) checks += 1;
+  test(name, { timeout: 90_000, skip }, async () => {
+    const afterwards = [];
     try {
+      const gateway = await start(afterwards), pages = [];
+      afterwards.push(() => gateway.stop());
+      const show = async (options) => {
+        const page = await open(browser, gateway.url, options);
+        pages.push(page);
+        afterwards.push(() => page.context().close());
+        await until("the page is live", () => isLive(page));
+        return page;
+      };
       await body({ gateway, show });
-      for (const page of pages) {
-        assert.deepEqual(page.wrong, []);
-      }
+      for (const page of pages) assert.deepEqual(page.wrong, []);
     } finally {
-      for (const page of pages) await page.context().close();
-      await gateway.stop();
+      for (const end of afterwards.reverse()) await end();
     }
     passed += 1;
   });
@@ -54,7 +67,7 @@ const rows = (page) => page.locator("#log > li").evaluateAll((all) => all.map((r
 check("it is one small file that asks for nothing but events", async ({ gateway, show }) => {
   const page = await show();
   assert.deepEqual(new Set(page.requested), new Set([gateway.url, `${gateway.url}events`]));
-  assert.ok((await readFile(PAGE, "utf8")).split("\n").length <= 410);
+  assert.ok((await readFile(PAGE, "utf8")).split("\n").length <= 401);
 });
 
 check("bars fill as limits are taken, and say so to those who do not see them", async ({ gateway, show }) => {
@@ -307,4 +320,85 @@ check("axe finds nothing, marks stand out, and nothing scrolls sideways, on a ph
       for (const [pair, ratio, least] of lowest) assert.ok(ratio >= least, `${where}: ${pair} has ${ratio.toFixed(2)}, not ${least}`);
     }
   }
+});
+
+let provider;
+/** What the gateway's environment sets for the provider of this test, whose first model is the one that matters. */
+async function provided(afterwards) {
+  const folder = await mkdtemp(join(tmpdir(), "gateway-page-"));
+  afterwards.push(() => rm(folder, { recursive: true }));
+  provider = await Provider.start([HOSTILE, "spare"]);
+  afterwards.push(() => provider.stop());
+  await provider.configure(join(folder, "gateway.json"));
+  return { GATEWAY_CONFIG: join(folder, "gateway.json") };
+}
+const FIRST = `first/${HOSTILE}`;
+const used = (page) => page.getByRole("meter").first().getAttribute("aria-valuenow").then(Number);
+
+checkBuilt("over the gateway: bars fill, answers are told, and a breaker that is forced open shows within a second", provided, async ({ gateway, show }) => {
+  const page = await show(), first = card(page, FIRST);
+  const told = (words) => until(words, async () => (await rows(page)).some((row) => row.startsWith(`${FIRST} ${words}`)));
+  const button = (name) => first.getByRole("button", { name });
+  assert.deepEqual(await Promise.all(Array.from({ length: 6 }, () => gateway.chat())), [200, 200, 200, 200, 200, 200]);
+  await until("the bar fills", async () => await used(page) === 30);
+  await told("answered in ");
+  const total = (name) => page.locator("#totals div", { hasText: name }).locator("dd").textContent();
+  await until("six are answered", async () => (await total("answered")) === "6");
+  assert.deepEqual([await total("failed"), await total("tokens"), await total("cost")], ["0", "72", "$0.0000243"]);
+  assert.match(await page.getByRole("img", { name: /^Tokens/ }).getAttribute("aria-label"), /: 72 in the last one/);
+
+  await button("Force open").click();
+  await page.keyboard.type(TOKEN);
+  await page.keyboard.press("Enter");
+  await until("it is forced open", async () => (await first.locator(".pill").textContent()) === "forced open", 1_000);
+  await told("circuit opens: ");
+  assert.equal(await gateway.chat(), 200, "the spare one answers");
+  await button("Reset").click();
+  await until("it is closed", async () => (await first.locator(".pill").textContent()) === "closed", 1_000);
+  await told("circuit closes: ");
+  assert.equal(await page.locator("img").count(), 0, "a model's name is text");
+});
+
+checkBuilt("over the gateway: the page is there again when the gateway is", provided, async ({ gateway, show }) => {
+  const page = await show();
+  const answered = () => page.locator("#totals dd").first().textContent();
+  assert.equal(await gateway.chat(), 200);
+  await until("an answer is counted", async () => (await answered()) === "1");
+  await gateway.stop();
+  await until("the page sees it", async () => !await isLive(page), 2_000);
+  const again = await StartedGateway.start(binary, gateway.environment, gateway.port);
+  try {
+    await until("the page is live", () => isLive(page), 20_000);
+    assert.equal(await answered(), "0");
+    assert.equal(await again.chat(), 200);
+    await until("an answer is counted", async () => (await answered()) === "1");
+    assert.deepEqual(page.wrong.filter((line) => !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED/.test(line)), []);
+    page.wrong.length = 0;
+  } finally {
+    await again.stop();
+  }
+});
+
+// The first is a model's, the second its whole account's.
+for (const [code, words] of [["rate_limit_exceeded", "rate limited"], ["insufficient_quota", "quota exhausted"]]) {
+  checkBuilt(`over the gateway: a cooldown counts down and is ended by hand, ${words}`, provided, async ({ gateway, show }) => {
+    const page = await show();
+    provider.instead = { status: 429, headers: { "retry-after": "40" }, body: { error: { message: "No.", type: code, code } } };
+    assert.equal(await gateway.chat(), 200, "the spare one answers");
+    const left = async () => Number(/cooling down for (\d+) s/.exec(await note(page, FIRST))?.[1]);
+    await until("it cools down", async () => await left() > 30);
+    await until("it is told", async () => (await rows(page)).some((row) => row.includes(`: ${words}`)));
+    const before = await left();
+    await until("it counts down", async () => await left() <= before - 2);
+    await card(page, FIRST).getByRole("button", { name: "Clear cooldown" }).click();
+    await page.keyboard.type(TOKEN);
+    await page.keyboard.press("Enter");
+    await until("it is over", async () => (await note(page, FIRST)) === "takes requests", 2_000);
+  });
+}
+
+checkBuilt("over the gateway: with nothing set up, the small quota of the first of the simulators fills", () => ({}), async ({ gateway, show }) => {
+  const page = await show();
+  for (let asked = 0; asked < 6; asked += 1) assert.equal(await gateway.chat({ max_tokens: 20 }), 200);
+  await until("the bar fills", async () => await page.getByRole("meter").count() && await used(page) >= 25);
 });
