@@ -86,6 +86,7 @@ check("bars fill as limits are taken, and say so to those who do not see them", 
     await until(`the bar is filled to ${used}`, async () => Math.abs(await filled() - used) < 0.001);
     assert.equal(await meter.getAttribute("aria-valuetext"), `${now} % used`);
     assert.equal((await meter.getAttribute("class")).replace("meter", "").trim(), kind);
+    assert.equal(await note(page, "groq/m"), used === 1 ? "a limit is full" : "takes requests");
   }
   gateway.state.upstreams[0].limits = [];
   await until("limits that are gone are gone from the page", async () => (await page.getByRole("meter").count()) === 0);
