@@ -162,18 +162,17 @@ async fn state(State(gateway): State<Arc<Gateway>>) -> Json<serde_json::Value> {
 /// Does what the last part of the path says to the upstream that the query names.
 async fn act(State(gateway): State<Arc<Gateway>>, uri: Uri) -> Result<Response, ApiError> {
     let key = gate::key_of(&uri);
-    let (stack, known) = (&gateway.stack, gateway.stack.upstreams());
-    let named = known.iter().any(|it| it.id() == key);
-    match uri.path() {
-        "/admin/force-open" if named => stack.breaker().force_open(&key),
-        "/admin/reset" if named => stack.breaker().reset(&key),
-        // An account cools down under its provider's name, and a limiter holds its callers back for it.
-        "/admin/clear-cooldown" if named || known.iter().any(|it| it.provider().name() == key) => {
-            stack.cooldowns().clear(&key);
-            stack
-                .limiters()
-                .iter()
-                .for_each(|limiter| limiter.resume(&key));
+    let stack = &gateway.stack;
+    let upstream = stack.upstreams().iter().find(|it| it.id() == key);
+    match (uri.path(), upstream) {
+        ("/admin/force-open", Some(_)) => stack.breaker().force_open(&key),
+        ("/admin/reset", Some(_)) => stack.breaker().reset(&key),
+        // Whatever keeps it from being asked: its whole account may be cooling down, and limiters hold callers back.
+        ("/admin/clear-cooldown", Some(upstream)) => {
+            for key in [&key, upstream.provider().name()] {
+                stack.cooldowns().clear(key);
+                stack.limiters().iter().for_each(|it| it.resume(key));
+            }
         }
         _ => {
             let message = "The parameter `key` must be the id of an upstream.";

@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
-    http::header::CONTENT_SECURITY_POLICY,
+    http::{StatusCode, header::CONTENT_SECURITY_POLICY},
     response::{Html, IntoResponse, Sse, sse::Event},
 };
 use futures::{
@@ -19,17 +19,20 @@ use tower_upstream::{
     rate_limit::LimitStatus,
 };
 
-use super::app::Gateway;
+use super::{app::Gateway, errors::ApiError, settings::random};
 
 /// The page runs what carries this answer's nonce, and talks to nobody but this server.
-pub(crate) async fn page() -> impl IntoResponse {
-    let nonce = format!("{:032x}", fastrand::u128(..));
+pub(crate) async fn page() -> Result<impl IntoResponse, ApiError> {
+    let nonce = random().map_err(|_| {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        ApiError::new(status, "unavailable", "The system gives no random numbers.")
+    })?;
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; \
          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     let page = include_str!("page.html").replace("{nonce}", &nonce);
-    ([(CONTENT_SECURITY_POLICY, policy)], Html(page))
+    Ok(([(CONTENT_SECURITY_POLICY, policy)], Html(page)))
 }
 
 /// `state` at once and every 500 ms, `decision` for each event of the stack, and a comment every 15 s. Who reads slowly loses
@@ -58,10 +61,11 @@ pub(crate) async fn events(
                         Some((Ok(event), (feed, stop, TokioClock.now() + STATES, states + 1)))
                     }
                     decision = feed.recv() => {
-                        let event = match decision? {
-                            Received::Event(record) => event.event("decision").data(record.to_string()),
-                            lost => event.comment(lost.to_string()),
+                        let decision = match decision? {
+                            Received::Missed(count) => json!({ "event": "lost", "count": count }).to_string(),
+                            event => event.to_string(),
                         };
+                        let event = event.event("decision").data(decision);
                         Some((Ok(event), (feed, stop, due, states)))
                     }
                 }

@@ -63,11 +63,16 @@ impl Settings {
     }
 }
 
-/// 128 bits that nobody can guess, told once.
-fn random_token() -> Result<String, BoxError> {
+/// 128 bits that nobody can guess.
+pub(crate) fn random() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
-    let token = format!("{:032x}", u128::from_ne_bytes(bytes));
+    getrandom::fill(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+}
+
+/// Told once.
+fn random_token() -> Result<String, BoxError> {
+    let token = random().map_err(|error| error.to_string())?;
     eprintln!("admin token, as GATEWAY_ADMIN_TOKEN is not set: {token}");
     Ok(token)
 }
