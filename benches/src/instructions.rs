@@ -2,7 +2,11 @@
 
 use std::process::Command;
 
-use crate::{harness::Bench, process, rounds::verdict};
+use crate::{
+    harness::Bench,
+    process,
+    table::{Table, verdict},
+};
 
 /// Rows of a part with what each added when it was last made faster, each list below the row whose count is
 /// subtracted.
@@ -71,18 +75,15 @@ impl Usual for (&'static str, f64, f64) {
 ///
 /// When valgrind cannot be run, or a row took more than its count and the margin.
 pub fn run<U: Usual>(bench: &Bench, part: &Part<'_>, rows: &Rows<U>) -> Result<(), String> {
-    println!(
-        "\n{:<48}{:>14}{:>8}{:>8}{:>13}",
-        part.words.join(" "),
-        "instructions",
-        "added",
-        "most",
-        "allocations"
-    );
+    let title = part.words.join(" ");
+    let table = Table::begin(bench.form, (&title, 40), COLUMNS);
     let mut missed = Vec::new();
     for (base, rows) in rows {
         let bare = count(part, base)?;
-        println!("{base:<48}{:>14.0}{:>29.2}", bare.0, bare.1);
+        let cells = [format!("{:.0}", bare.0), String::new(), String::new()];
+        let [all, added, most] = cells;
+        let cells = [all, added, most, format!("{:.2}", bare.1), String::new()];
+        table.row(base, &cells, "");
         for row in rows.iter().filter(|row| bench.wants(row.name())) {
             let (name, usual) = (row.name(), row.instructions());
             let (all, allocations) = count(part, name)?;
@@ -90,14 +91,19 @@ pub fn run<U: Usual>(bench: &Bench, part: &Part<'_>, rows: &Rows<U>) -> Result<(
             let allocations = allocations - bare.1;
             // Keys are made, and windows grow, while the first requests come.
             let is_met = usual == ANY || (added <= most && allocations < row.allocations() + 0.2);
-            println!(
-                "{name:<48}{all:>14.0}{added:>8.0}{:>8}{allocations:>13.2}{}",
-                match usual {
-                    ANY => String::new(),
-                    _ => format!("{most:.0}"),
-                },
-                verdict(is_met)
-            );
+            let bounds = match usual {
+                ANY => [String::new(), String::new()],
+                _ => [format!("{most:.0}"), format!("{:.0}", row.allocations())],
+            };
+            let [most, most_allocations] = bounds;
+            let cells = [
+                format!("{all:.0}"),
+                format!("{added:.0}"),
+                most,
+                format!("{allocations:.2}"),
+                most_allocations,
+            ];
+            table.row(name, &cells, verdict(is_met));
             if !is_met {
                 missed.push(name);
             }
@@ -142,4 +148,11 @@ fn collected(part: &Part<'_>, row: &str, runs: u32) -> Result<(u64, u64), String
 /// The count of a row that is nobody's goal.
 pub const ANY: f64 = 0.0;
 
+const COLUMNS: &[(&str, usize)] = &[
+    ("instructions", 14),
+    ("added", 9),
+    ("most", 9),
+    ("allocations", 13),
+    ("most", 6),
+];
 const MARGIN: f64 = 1.15;

@@ -37,31 +37,16 @@ mod retry;
 mod rounds;
 mod signal;
 mod stack;
+mod table;
 
 use std::process::ExitCode;
 
 use harness::Bench;
+use table::Form;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments[..] {
-        ["signal", ref rows @ ..] => {
-            signal::run(&bench(rows));
-            Ok(())
-        }
-        ["circuit_breaker"] => circuit_breaker::run("", &bench(&[])),
-        ["circuit_breaker", part, ref rows @ ..] => circuit_breaker::run(part, &bench(rows)),
-        ["observe", ref rows @ ..] => observe::run(&bench(rows)),
-        ["rate_limit"] => rate_limit::run("", &bench(&[])),
-        ["rate_limit", part, ref rows @ ..] => rate_limit::run(part, &bench(rows)),
-        ["retry"] => retry::run("", &bench(&[])),
-        ["retry", part, ref rows @ ..] => retry::run(part, &bench(rows)),
-        ["stack"] => stack::run("", &bench(&[])),
-        ["stack", part, ref rows @ ..] => stack::run(part, &bench(rows)),
-        _ => Err(USAGE.to_owned()),
-    };
-    match result {
+    match run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -70,13 +55,42 @@ fn main() -> ExitCode {
     }
 }
 
-/// Which rows: those whose name holds a word, and how often.
-fn bench(rows: &[&str]) -> Bench {
-    let runs = rows.get(1).and_then(|runs| runs.parse().ok());
-    Bench::new(rows.first().copied().unwrap_or_default(), runs)
+fn run(arguments: &[&str]) -> Result<(), String> {
+    let (flags, words): (Vec<_>, Vec<_>) =
+        arguments.iter().partition(|word| word.starts_with("--"));
+    let mut bench = Bench::default();
+    for flag in flags {
+        match flag {
+            "--quick" => bench.is_quick = true,
+            "--markdown" => bench.form = Form::Markdown,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    let (layer, words) = words.split_first().ok_or(USAGE)?;
+    let (part, rows) = match *layer {
+        // They have one part.
+        "observe" | "signal" => ("", words),
+        _ => words
+            .split_first()
+            .map_or(("", words), |(part, rows)| (*part, rows)),
+    };
+    bench.word = rows.first().copied().unwrap_or_default().to_owned();
+    bench.runs = rows.get(1).and_then(|runs| runs.parse().ok());
+    match *layer {
+        "circuit_breaker" => circuit_breaker::run(part, &bench),
+        "observe" => observe::run(&bench),
+        "rate_limit" => rate_limit::run(part, &bench),
+        "retry" => retry::run(part, &bench),
+        "signal" => {
+            signal::run(&bench);
+            Ok(())
+        }
+        "stack" => stack::run(part, &bench),
+        _ => Err(USAGE.to_owned()),
+    }
 }
 
-const USAGE: &str = "usage: bench signal [part of a name] [runs]
+const USAGE: &str = "usage: bench [--quick] [--markdown] signal [part of a name] [runs]
        bench circuit_breaker [part] [part of a name] [runs]
        bench observe [part of a name] [runs]
        bench rate_limit [part] [part of a name] [runs]

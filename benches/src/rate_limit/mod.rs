@@ -28,14 +28,15 @@ pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
             calls::run(bench);
             threads::run(bench);
             queue::run(bench);
-            memory::run(bench);
+            memory::run(bench)?;
             waiting::run(bench, &runtime);
         }
         "calls" => calls::run(bench),
         "threads" => threads::run(bench),
         "queue" => queue::run(bench),
-        "memory" => memory::run(bench),
+        "memory" => memory::run(bench)?,
         "waiting" => waiting::run(bench, &runtime),
+        "order" => waiting::order(bench, &runtime)?,
         "instructions" => instructions::run(bench)?,
         part => return Err(format!("rate_limit has no part {part}")),
     }

@@ -1,9 +1,10 @@
 //! Instructions and allocations a call.
 
-use super::calls::{BARE, COPIED};
+use super::calls::COPIED;
 use crate::{
     harness::Bench,
     instructions::{self, ANY, Part, Rows},
+    race::BARE,
 };
 
 pub fn run(bench: &Bench) -> Result<(), String> {
