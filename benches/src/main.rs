@@ -15,6 +15,7 @@
 //! cargo run --release -p bench -- circuit_breaker                 # the breaker beside its peers: calls, threads, memory
 //! cargo run --release -p bench -- stack                           # the layers alone, in pairs and together, beside their peers
 //! cargo run --release -p bench -- stack instructions              # the same, counted by valgrind
+//! cargo run --release -p bench -- end_to_end                      # over sockets: hyper, reqwest
 //! ```
 //!
 //! A row of `signal` is the median over batches, and the range from the fastest to the slowest; the last column counts
@@ -24,6 +25,7 @@
 mod allocations;
 mod answers;
 mod circuit_breaker;
+mod end_to_end;
 mod exchange;
 mod footprint;
 mod harness;
@@ -78,6 +80,7 @@ fn run(arguments: &[&str]) -> Result<(), String> {
     bench.runs = rows.get(1).and_then(|runs| runs.parse().ok());
     match *layer {
         "circuit_breaker" => circuit_breaker::run(part, &bench),
+        "end_to_end" => end_to_end::run(part, &bench),
         "observe" => observe::run(&bench),
         "rate_limit" => rate_limit::run(part, &bench),
         "retry" => retry::run(part, &bench),
@@ -92,6 +95,7 @@ fn run(arguments: &[&str]) -> Result<(), String> {
 
 const USAGE: &str = "usage: bench [--quick] [--markdown] signal [part of a name] [runs]
        bench circuit_breaker [part] [part of a name] [runs]
+       bench end_to_end [part]
        bench observe [part of a name] [runs]
        bench rate_limit [part] [part of a name] [runs]
        bench retry [part] [part of a name] [runs]

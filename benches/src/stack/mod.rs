@@ -8,8 +8,8 @@
 
 mod calls;
 mod instructions;
-mod ours;
-mod peers;
+pub mod ours;
+pub mod peers;
 mod refused;
 mod sizes;
 mod threads;

@@ -70,7 +70,7 @@ pub fn open_breaker() -> CircuitBreakerLayer<DefaultClassifier> {
     layer
 }
 
-pub fn retry<R, E>() -> RetryLayer<R, Answer, E> {
+pub fn retry<R, A, E>() -> RetryLayer<R, A, E> {
     RetryLayer::builder().max_attempts(3).build()
 }
 
