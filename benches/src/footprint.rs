@@ -31,7 +31,7 @@ pub fn run(
     let title = "1,000,000 keys, one request each";
     let table = Table::begin(bench.form, (title, 36), COLUMNS);
     for name in names.iter().filter(|name| bench.wants(name)) {
-        let line = process::again(&[layer, "memory", name, KEYS])?;
+        let (line, _) = process::output(&[layer, "memory", name, KEYS])?;
         let cells: Vec<_> = line.trim_end().split('\t').map(str::to_owned).collect();
         let [cells @ .., remark] = &cells[..] else {
             return Err(format!("{name} says: {line}"));

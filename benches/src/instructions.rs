@@ -79,14 +79,14 @@ pub fn run<U: Usual>(bench: &Bench, part: &Part<'_>, rows: &Rows<U>) -> Result<(
     let table = Table::begin(bench.form, (&title, 40), COLUMNS);
     let mut missed = Vec::new();
     for (base, rows) in rows {
-        let bare = count(part, base)?;
+        let bare = count(bench, part, base)?;
         let cells = [format!("{:.0}", bare.0), String::new(), String::new()];
         let [all, added, most] = cells;
         let cells = [all, added, most, format!("{:.2}", bare.1), String::new()];
         table.row(base, &cells, "");
         for row in rows.iter().filter(|row| bench.wants(row.name())) {
             let (name, usual) = (row.name(), row.instructions());
-            let (all, allocations) = count(part, name)?;
+            let (all, allocations) = count(bench, part, name)?;
             let (added, most) = (all - bare.0, usual * MARGIN);
             let allocations = allocations - bare.1;
             // Keys are made, and windows grow, while the first requests come.
@@ -116,8 +116,13 @@ pub fn run<U: Usual>(bench: &Bench, part: &Part<'_>, rows: &Rows<U>) -> Result<(
 }
 
 /// Instructions and allocations a call.
-fn count(part: &Part<'_>, row: &str) -> Result<(f64, f64), String> {
-    let (few, many) = (part.calls / 25, part.calls / 25 + part.calls);
+fn count(bench: &Bench, part: &Part<'_>, row: &str) -> Result<(f64, f64), String> {
+    let calls = if bench.is_quick {
+        part.calls / 4
+    } else {
+        part.calls
+    };
+    let (few, many) = (calls / 25, calls / 25 + calls);
     let (before, after) = (collected(part, row, few)?, collected(part, row, many)?);
     let a_call =
         |before: u64, after: u64| after.saturating_sub(before) as f64 / f64::from(many - few);

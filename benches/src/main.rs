@@ -16,6 +16,7 @@
 //! cargo run --release -p bench -- stack                           # the layers alone, in pairs and together, beside their peers
 //! cargo run --release -p bench -- stack instructions              # the same, counted by valgrind
 //! cargo run --release -p bench -- end_to_end                      # over sockets: hyper, reqwest
+//! cargo run --release -p bench -- --quick report                  # most of this, into BENCHMARKS.md; without --quick, all
 //! ```
 //!
 //! A row of `signal` is the median over batches, and the range from the fastest to the slowest; the last column counts
@@ -34,6 +35,7 @@ mod observe;
 mod process;
 mod race;
 mod rate_limit;
+mod report;
 mod requests;
 mod retry;
 mod rounds;
@@ -70,8 +72,8 @@ fn run(arguments: &[&str]) -> Result<(), String> {
     }
     let (layer, words) = words.split_first().ok_or(USAGE)?;
     let (part, rows) = match *layer {
-        // They have one part.
-        "observe" | "signal" => ("", words),
+        // They have no parts.
+        "observe" | "report" | "signal" => ("", words),
         _ => words
             .split_first()
             .map_or(("", words), |(part, rows)| (*part, rows)),
@@ -84,6 +86,7 @@ fn run(arguments: &[&str]) -> Result<(), String> {
         "observe" => observe::run(&bench),
         "rate_limit" => rate_limit::run(part, &bench),
         "retry" => retry::run(part, &bench),
+        "report" => report::run(&bench),
         "signal" => {
             signal::run(&bench);
             Ok(())
@@ -98,5 +101,6 @@ const USAGE: &str = "usage: bench [--quick] [--markdown] signal [part of a name]
        bench end_to_end [part]
        bench observe [part of a name] [runs]
        bench rate_limit [part] [part of a name] [runs]
+       bench report [part of the words of a section]
        bench retry [part] [part of a name] [runs]
        bench stack [part] [part of a name] [runs]";

@@ -173,5 +173,6 @@ const COLUMNS: &[(&str, usize)] = &[
     ("added", 8),
     ("8 of 10", 16),
 ];
-const ROUNDS: usize = 41;
-const SAMPLE: Duration = Duration::from_millis(150);
+const ROUNDS: usize = 121;
+/// Short, so that the rows of a round meet the same machine.
+const SAMPLE: Duration = Duration::from_millis(50);
