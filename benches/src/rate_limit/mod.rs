@@ -2,8 +2,8 @@
 //!
 //! From the outside: only what users of the crates have. The peers are [governor](https://docs.rs/governor), as a layer would
 //! ask it, [tower](https://docs.rs/tower)'s own layers, and
-//! [tower-resilience](https://docs.rs/tower-resilience-ratelimiter). tower_governor is not among them: without axum or
-//! tonic no response can be made of its error, so that its layer is none.
+//! [tower-resilience](https://docs.rs/tower-resilience-ratelimiter), and [tower_governor](https://docs.rs/tower_governor),
+//! whose answers have axum's body.
 
 mod calls;
 mod instructions;

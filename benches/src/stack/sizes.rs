@@ -35,14 +35,18 @@ pub fn run(bench: &Bench) -> Result<(), String> {
         }
     };
     row("bare service", sizes(&Inner), ANY);
-    row("limit alone", sizes(&limit().layer(Inner)), ANY);
-    row("breaker alone", sizes(&breaker().layer(Inner)), ANY);
-    row("retry alone", sizes(&retry().layer(Inner)), ANY);
-    row("fallback alone", sizes(&fallback().layer(Inner)), ANY);
+    row("limit alone", sizes(&limit().layer(Inner)), [8, 232]);
+    row("breaker alone", sizes(&breaker().layer(Inner)), [8, 288]);
+    row("retry alone", sizes(&retry().layer(Inner)), [24, 488]);
+    row("fallback alone", sizes(&fallback().layer(Inner)), [32, 616]);
     let three = (retry(), breaker(), limit()).layer(Inner);
-    row("three, no fallback", sizes(&three), ANY);
-    row("four layers", sizes(&ours::four(Inner)), ANY);
-    row("six layers", sizes(&stack(|stack| stack).layer(Inner)), ANY);
+    row("three, no fallback", sizes(&three), [40, 728]);
+    row("four layers", sizes(&ours::four(Inner)), [72, 1_240]);
+    row(
+        "six layers",
+        sizes(&stack(|stack| stack).layer(Inner)),
+        [96, 1_320],
+    );
     row("tower-resilience's four", sizes(&peers::four(Inner)), ANY);
     match missed.is_empty() {
         true => Ok(()),
