@@ -32,7 +32,11 @@ pub fn run(
     let table = Table::begin(bench.form, (title, 36), COLUMNS);
     for name in names.iter().filter(|name| bench.wants(name)) {
         let (line, _) = process::output(&[layer, "memory", name, KEYS])?;
-        let cells: Vec<_> = line.trim_end().split('\t').map(str::to_owned).collect();
+        let cells: Vec<_> = line
+            .trim_end_matches('\n')
+            .split('\t')
+            .map(str::to_owned)
+            .collect();
         let [cells @ .., remark] = &cells[..] else {
             return Err(format!("{name} says: {line}"));
         };

@@ -19,9 +19,9 @@
 //! cargo run --release -p bench -- --quick report                  # most of this, into BENCHMARKS.md; without --quick, all
 //! ```
 //!
-//! A row of `signal` is the median over batches, and the range from the fastest to the slowest; the last column counts
-//! allocations. Rows of `rate_limit`, `retry` and `circuit_breaker` are timed in turn and say what they measure. Set-up is not timed. The machine should
-//! be idle.
+//! A row of `signal` and `observe` is the median over batches, and the range from the fastest to the slowest; the last column
+//! counts allocations. Rows of the others are timed in turn and say what they measure. Set-up is not timed. The machine should be
+//! idle. `--quick` goes a quarter of the rounds, `--markdown` prints tables as the report has them.
 
 mod allocations;
 mod answers;

@@ -42,7 +42,12 @@ pub fn run(bench: &Bench) -> Result<(), String> {
             "\n## {title}\n\n{notes}\n\n`bench {words}`{}\n\n{said}\n",
             if is_well { "" } else { ": beyond a bound" }
         );
-        behind.extend(said.lines().filter_map(|line| is_behind(&words, line)));
+        for table in said.split("\n\n") {
+            let mut rows = table.lines();
+            let title = rows.next().map(cells).unwrap_or_default();
+            let place = format!("`{words}`, {}", title.first().unwrap_or(&""));
+            behind.extend(rows.filter_map(|row| is_behind(&place, row)));
+        }
     }
     if behind.is_empty() {
         behind.push_str("Nowhere, in this run.\n");
@@ -66,16 +71,22 @@ pub fn run(bench: &Bench) -> Result<(), String> {
 }
 
 /// A line of a list, where a row misses its goal or takes more than the peer that it is held against.
-fn is_behind(words: &str, row: &str) -> Option<String> {
-    let mut cells = row.trim_matches('|').split(" | ");
-    let (name, remark) = (cells.next()?.trim(), cells.last()?.trim());
+fn is_behind(place: &str, row: &str) -> Option<String> {
+    let cells = cells(row);
+    let (name, remark) = (cells.first()?, cells.last()?);
     let (before, peer) = remark.split_once(" × ").unwrap_or((remark, ""));
     let ratio = before
         .rsplit(' ')
         .next()
         .and_then(|ratio| ratio.parse().ok());
     let is_ahead = ratio.is_some_and(|ratio: f64| ratio > 1.0) && !peer.is_empty();
-    (is_ahead || remark.starts_with("MISSED")).then(|| format!("- `{words}`, {name}: {remark}\n"))
+    (is_ahead || remark.starts_with("MISSED")).then(|| format!("- {place}: {name}: {remark}\n"))
+}
+
+/// Those of a row of Markdown.
+fn cells(row: &str) -> Vec<&str> {
+    let row = row.trim_start_matches("| ").trim_end_matches('|');
+    row.split('|').map(str::trim).collect()
 }
 
 /// The machine, and how busy it was.
@@ -226,7 +237,8 @@ const SECTIONS: &[Section] = &[
     Section {
         title: "Rate limit: two threads",
         words: &["rate_limit", "threads"],
-        notes: "governor is one atomic of the limit. Our limiter keeps a queue and what is under way as well.",
+        notes: "All rows are held against tower-resilience; governor, where a limit is one atomic and nothing else, is ahead of all. Our \
+            limiter keeps a queue and what is under way as well.",
         is_short: true,
     },
     Section {
@@ -238,7 +250,8 @@ const SECTIONS: &[Section] = &[
     Section {
         title: "Circuit breaker",
         words: &["circuit_breaker", "calls"],
-        notes: "failsafe and recloser are asked as a layer would ask them.",
+        notes: "failsafe and recloser are asked as a layer would ask them; they judge a call by a count, and neither holds a guard until the \
+            answer has ended.",
         is_short: true,
     },
     Section {

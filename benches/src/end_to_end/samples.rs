@@ -103,7 +103,7 @@ pub fn compare(
             missed.extend(
                 beside
                     .is_some_and(|beside| beside > 0.35)
-                    .then_some("above 0.35 ×"),
+                    .then_some("adds more than 0.35 of its peer"),
             );
         }
         let of_bare = |value: String| if at == 0 { String::new() } else { value };
