@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     convert::Infallible,
     future::{self, Future},
-    hint::black_box,
+    hint::{self, black_box},
     mem,
     pin::pin,
     task::{Context, Poll, Waker},
@@ -121,16 +121,19 @@ where
     move || send(&mut service, request.clone())
 }
 
-/// Makes one call that is answered, or refused, at once.
+/// Makes one call that is answered, or refused, at once. Who has to wait for another thread asks again until he is let in.
 pub fn send<S, B>(service: &mut S, request: Request<B>)
 where
     S: Service<Request<B>>,
 {
     let mut context = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut context).is_ready());
-    let future = pin!(service.call(black_box(request)));
-    match future.poll(&mut context) {
-        Poll::Ready(result) => drop(black_box(result)),
-        Poll::Pending => panic!("the call waits"),
+    let mut future = pin!(service.call(black_box(request)));
+    loop {
+        if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
+            drop(black_box(result));
+            return;
+        }
+        hint::spin_loop();
     }
 }

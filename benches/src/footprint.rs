@@ -10,28 +10,43 @@ use crate::{
     harness::Bench,
     process,
     requests::{Tenant, call, extensions, forget, request},
-    rounds::verdict,
+    table::{Table, verdict},
 };
 
 /// Each row of a layer in a process of its own: what one gives back, another would take without growing.
-pub fn run(bench: &Bench, layer: &str, names: &[&str], rows: fn(&Bench, usize)) {
-    if let Some(keys) = bench.runs() {
+///
+/// # Errors
+///
+/// When such a process fails.
+pub fn run(
+    bench: &Bench,
+    layer: &str,
+    names: &[&str],
+    rows: fn(&Bench, usize),
+) -> Result<(), String> {
+    if let Some(keys) = bench.runs {
         rows(bench, keys as usize);
-        return;
+        return Ok(());
     }
-    println!(
-        "\n{:<36}{:>10}{:>12}{:>10}{:>8}",
-        "1,000,000 keys, one request each", "bytes/key", "resident", "ns/key", "goal"
-    );
+    let title = "1,000,000 keys, one request each";
+    let table = Table::begin(bench.form, (title, 36), COLUMNS);
     for name in names.iter().filter(|name| bench.wants(name)) {
-        if let Err(error) = process::again(&[layer, "memory", name, KEYS]) {
-            println!("{name:<36}{error}");
-        }
+        let (line, _) = process::output(&[layer, "memory", name, KEYS])?;
+        let cells: Vec<_> = line
+            .trim_end_matches('\n')
+            .split('\t')
+            .map(str::to_owned)
+            .collect();
+        let [cells @ .., remark] = &cells[..] else {
+            return Err(format!("{name} says: {line}"));
+        };
+        table.row(name, cells, remark);
     }
+    Ok(())
 }
 
-/// Bytes beyond the key's own text.
-pub fn row<S>(name: &str, goal: Option<f64>, mut service: S, keys: usize)
+/// Prints the cells of a row, with tabs between them: bytes are those beyond the key's own text.
+pub fn row<S>(goal: Option<f64>, mut service: S, keys: usize)
 where
     S: Service<Request<()>>,
 {
@@ -47,11 +62,17 @@ where
     let live = (allocations::live() - live) as f64 / keys as f64 - text;
     let resident = process::resident().saturating_sub(resident) as f64 / keys as f64 - text;
     println!(
-        "{name:<36}{live:>10.1}{resident:>12.1}{nanos:>10.0}{:>8}{}",
+        "{live:.1}\t{resident:.1}\t{nanos:.0}\t{}\t{}",
         goal.map_or(String::new(), |goal| format!("≤ {goal}")),
         verdict(goal.is_none_or(|goal| live <= goal)),
     );
     drop(service);
 }
 
+const COLUMNS: &[(&str, usize)] = &[
+    ("bytes/key", 10),
+    ("resident", 12),
+    ("ns/key", 10),
+    ("goal", 8),
+];
 const KEYS: &str = "1000000";

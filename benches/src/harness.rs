@@ -5,13 +5,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::allocations;
+use crate::{
+    allocations,
+    table::{Form, Table, verdict},
+};
 
-/// Which rows are wanted.
+/// Which rows are wanted, and how.
+#[derive(Clone, Debug, Default)]
 pub struct Bench {
-    word: String,
+    /// A part of the names of those that are.
+    pub word: String,
     /// Runs without timing, so many times.
-    runs: Option<u32>,
+    pub runs: Option<u32>,
+    pub form: Form,
+    /// A quarter of the rounds.
+    pub is_quick: bool,
 }
 
 /// What a row should stay below, or above.
@@ -28,27 +36,23 @@ pub enum Goal {
 }
 
 impl Bench {
-    pub fn new(word: &str, runs: Option<u32>) -> Self {
-        Self {
-            word: word.to_owned(),
-            runs,
-        }
-    }
-
     /// Whether a row of this name is wanted.
     pub fn wants(&self, name: &str) -> bool {
         name.contains(&self.word)
     }
 
-    /// How often rows run, where they are not timed.
-    pub fn runs(&self) -> Option<u32> {
-        self.runs
+    /// How many of these rounds are to be gone.
+    pub fn rounds(&self, rounds: usize) -> usize {
+        if self.is_quick {
+            rounds / 4 + 1
+        } else {
+            rounds
+        }
     }
 
+    /// Begins a table of rows.
     pub fn title(&self, title: &str) {
-        let columns = ["median", "range", "goal", "allocations"];
-        let [median, range, goal, allocations] = columns;
-        println!("\n{title:<44}{median:>12}{range:>22}{goal:>12}{allocations:>14}");
+        Table::begin(self.form, (title, WIDTH), COLUMNS);
     }
 
     /// Times what `run` does. `parts` is what the allocations are divided by: events of a stream, or 1.
@@ -86,8 +90,8 @@ impl Bench {
                 !matches!(goal, Goal::Below(nanos) if median >= nanos),
             ),
         };
-        let verdict = if is_met { "" } else { "  MISSED" };
-        println!("{name:<44}{median:>12}{range:>22}{goal:>12}{allocations:>14.2}{verdict}");
+        let cells = [median, range, goal, format!("{allocations:.2}")];
+        Table::go_on(self.form, WIDTH, COLUMNS).row(name, &cells, verdict(is_met));
     }
 }
 
@@ -111,6 +115,13 @@ fn time<T>(mut run: impl FnMut() -> T) -> Vec<f64> {
     nanos
 }
 
+const WIDTH: usize = 44;
+const COLUMNS: &[(&str, usize)] = &[
+    ("median", 12),
+    ("range", 22),
+    ("goal", 12),
+    ("allocations", 14),
+];
 const BATCHES: usize = 101;
 /// Long enough for the clock, short enough to fall between two turns of the scheduler.
 const BATCH: Duration = Duration::from_millis(2);

@@ -2,7 +2,11 @@
 
 use std::process::Command;
 
-use crate::{harness::Bench, process, rounds::verdict};
+use crate::{
+    harness::Bench,
+    process,
+    table::{Table, verdict},
+};
 
 /// Rows of a part with what each added when it was last made faster, each list below the row whose count is
 /// subtracted.
@@ -35,6 +39,11 @@ pub trait Usual: 'static {
 
     /// A call.
     fn allocations(&self) -> f64;
+
+    /// Instructions and allocations that it should add at most one day.
+    fn goal(&self) -> Option<[f64; 2]> {
+        None
+    }
 }
 
 impl Usual for (&'static str, f64) {
@@ -51,7 +60,7 @@ impl Usual for (&'static str, f64) {
     }
 }
 
-impl Usual for (&'static str, f64, f64) {
+impl Usual for (&'static str, f64, f64, Option<[f64; 2]>) {
     fn name(&self) -> &'static str {
         self.0
     }
@@ -63,6 +72,10 @@ impl Usual for (&'static str, f64, f64) {
     fn allocations(&self) -> f64 {
         self.2
     }
+
+    fn goal(&self) -> Option<[f64; 2]> {
+        self.3
+    }
 }
 
 /// Runs each row under valgrind, few times and many times: the difference is what the calls took.
@@ -71,18 +84,14 @@ impl Usual for (&'static str, f64, f64) {
 ///
 /// When valgrind cannot be run, or a row took more than its count and the margin.
 pub fn run<U: Usual>(bench: &Bench, part: &Part<'_>, rows: &Rows<U>) -> Result<(), String> {
-    println!(
-        "\n{:<48}{:>14}{:>8}{:>8}{:>13}",
-        part.words.join(" "),
-        "instructions",
-        "added",
-        "most",
-        "allocations"
-    );
+    let title = part.words.join(" ");
+    let table = Table::begin(bench.form, (&title, 40), COLUMNS);
     let mut missed = Vec::new();
     for (base, rows) in rows {
         let bare = count(part, base)?;
-        println!("{base:<48}{:>14.0}{:>29.2}", bare.0, bare.1);
+        let [all, allocations] = [format!("{:.0}", bare.0), format!("{:.2}", bare.1)];
+        let none = String::new;
+        table.row(base, &[all, none(), none(), allocations, none()], "");
         for row in rows.iter().filter(|row| bench.wants(row.name())) {
             let (name, usual) = (row.name(), row.instructions());
             let (all, allocations) = count(part, name)?;
@@ -90,14 +99,26 @@ pub fn run<U: Usual>(bench: &Bench, part: &Part<'_>, rows: &Rows<U>) -> Result<(
             let allocations = allocations - bare.1;
             // Keys are made, and windows grow, while the first requests come.
             let is_met = usual == ANY || (added <= most && allocations < row.allocations() + 0.2);
-            println!(
-                "{name:<48}{all:>14.0}{added:>8.0}{:>8}{allocations:>13.2}{}",
-                match usual {
-                    ANY => String::new(),
-                    _ => format!("{most:.0}"),
-                },
-                verdict(is_met)
-            );
+            let bounds = match usual {
+                ANY => [String::new(), String::new()],
+                _ => [format!("{most:.0}"), format!("{:.0}", row.allocations())],
+            };
+            let [most, most_allocations] = bounds;
+            let cells = [
+                format!("{all:.0}"),
+                format!("{added:.0}"),
+                most,
+                format!("{allocations:.2}"),
+                most_allocations,
+            ];
+            let goal = row
+                .goal()
+                .filter(|goal| added > goal[0] || allocations >= goal[1] + 0.2);
+            let goal = goal.map(|[instructions, allocations]| {
+                format!("MISSED the goal of {instructions} and {allocations} allocations")
+            });
+            let remark = goal.unwrap_or_else(|| verdict(is_met).to_owned());
+            table.row(name, &cells, &remark);
             if !is_met {
                 missed.push(name);
             }
@@ -111,7 +132,8 @@ pub fn run<U: Usual>(bench: &Bench, part: &Part<'_>, rows: &Rows<U>) -> Result<(
 
 /// Instructions and allocations a call.
 fn count(part: &Part<'_>, row: &str) -> Result<(f64, f64), String> {
-    let (few, many) = (part.calls / 25, part.calls / 25 + part.calls);
+    let calls = part.calls;
+    let (few, many) = (calls / 25, calls / 25 + calls);
     let (before, after) = (collected(part, row, few)?, collected(part, row, many)?);
     let a_call =
         |before: u64, after: u64| after.saturating_sub(before) as f64 / f64::from(many - few);
@@ -133,13 +155,24 @@ fn collected(part: &Part<'_>, row: &str, runs: u32) -> Result<(u64, u64), String
         .find_map(|line| line.split("Collected : ").nth(1))
         .and_then(|count| count.trim().parse().ok())
         .ok_or_else(|| format!("valgrind says:\n{report}"))?;
-    let allocations = out
+    let rows = out
         .lines()
-        .filter_map(|line| line.split(" allocations: ").next()?.parse::<u64>().ok());
-    Ok((collected, allocations.sum()))
+        .filter_map(|line| line.split(" allocations: ").next()?.parse().ok());
+    // A row that is not there would be the fastest.
+    match rows.collect::<Vec<u64>>()[..] {
+        [allocations] => Ok((collected, allocations)),
+        _ => Err(format!("not one row is called {row}, but:\n{out}")),
+    }
 }
 
 /// The count of a row that is nobody's goal.
 pub const ANY: f64 = 0.0;
 
+const COLUMNS: &[(&str, usize)] = &[
+    ("instructions", 14),
+    ("added", 9),
+    ("most", 9),
+    ("allocations", 13),
+    ("most", 6),
+];
 const MARGIN: f64 = 1.15;

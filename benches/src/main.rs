@@ -16,15 +16,18 @@
 //! cargo run --release -p bench -- stack                           # the layers alone, in pairs and together, beside their peers
 //! cargo run --release -p bench -- stack instructions              # the same, counted by valgrind
 //! cargo run --release -p bench --features gateway -- gateway      # the example's gateway, with its stack and without
+//! cargo run --release -p bench -- end_to_end                      # over sockets: hyper, reqwest
+//! cargo run --release -p bench -- --quick report                  # most of this, into BENCHMARKS.md; without --quick, all
 //! ```
 //!
-//! A row of `signal` is the median over batches, and the range from the fastest to the slowest; the last column counts
-//! allocations. Rows of `rate_limit`, `retry` and `circuit_breaker` are timed in turn and say what they measure. Set-up is not timed. The machine should
-//! be idle.
+//! A row of `signal` and `observe` is the median over batches, and the range from the fastest to the slowest; the last column
+//! counts allocations. Rows of the others are timed in turn and say what they measure. Set-up is not timed. The machine should be
+//! idle. `--quick` goes a quarter of the rounds, `--markdown` prints tables as the report has them.
 
 mod allocations;
 mod answers;
 mod circuit_breaker;
+mod end_to_end;
 mod exchange;
 mod footprint;
 #[cfg(feature = "gateway")]
@@ -35,38 +38,22 @@ mod observe;
 mod process;
 mod race;
 mod rate_limit;
+mod report;
 mod requests;
 mod retry;
 mod rounds;
 mod signal;
 mod stack;
+mod table;
 
 use std::process::ExitCode;
 
 use harness::Bench;
+use table::Form;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments[..] {
-        ["signal", ref rows @ ..] => {
-            signal::run(&bench(rows));
-            Ok(())
-        }
-        ["circuit_breaker"] => circuit_breaker::run("", &bench(&[])),
-        ["circuit_breaker", part, ref rows @ ..] => circuit_breaker::run(part, &bench(rows)),
-        #[cfg(feature = "gateway")]
-        ["gateway", ref part @ ..] => gateway::run(part),
-        ["observe", ref rows @ ..] => observe::run(&bench(rows)),
-        ["rate_limit"] => rate_limit::run("", &bench(&[])),
-        ["rate_limit", part, ref rows @ ..] => rate_limit::run(part, &bench(rows)),
-        ["retry"] => retry::run("", &bench(&[])),
-        ["retry", part, ref rows @ ..] => retry::run(part, &bench(rows)),
-        ["stack"] => stack::run("", &bench(&[])),
-        ["stack", part, ref rows @ ..] => stack::run(part, &bench(rows)),
-        _ => Err(USAGE.to_owned()),
-    };
-    match result {
+    match run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -75,16 +62,51 @@ fn main() -> ExitCode {
     }
 }
 
-/// Which rows: those whose name holds a word, and how often.
-fn bench(rows: &[&str]) -> Bench {
-    let runs = rows.get(1).and_then(|runs| runs.parse().ok());
-    Bench::new(rows.first().copied().unwrap_or_default(), runs)
+fn run(arguments: &[&str]) -> Result<(), String> {
+    let (flags, words): (Vec<_>, Vec<_>) =
+        arguments.iter().partition(|word| word.starts_with("--"));
+    let mut bench = Bench::default();
+    for flag in flags {
+        match flag {
+            "--quick" => bench.is_quick = true,
+            "--markdown" => bench.form = Form::Markdown,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    let (layer, words) = words.split_first().ok_or(USAGE)?;
+    let (part, rows) = match *layer {
+        // They have no parts.
+        "observe" | "report" | "signal" => ("", words),
+        _ => words
+            .split_first()
+            .map_or(("", words), |(part, rows)| (*part, rows)),
+    };
+    bench.word = rows.first().copied().unwrap_or_default().to_owned();
+    bench.runs = rows.get(1).and_then(|runs| runs.parse().ok());
+    match *layer {
+        "circuit_breaker" => circuit_breaker::run(part, &bench),
+        "end_to_end" => end_to_end::run(part, &bench),
+        #[cfg(feature = "gateway")]
+        "gateway" => gateway::run(words),
+        "observe" => observe::run(&bench),
+        "rate_limit" => rate_limit::run(part, &bench),
+        "retry" => retry::run(part, &bench),
+        "report" => report::run(&bench),
+        "signal" => {
+            signal::run(&bench);
+            Ok(())
+        }
+        "stack" => stack::run(part, &bench),
+        _ => Err(USAGE.to_owned()),
+    }
 }
 
-const USAGE: &str = "usage: bench signal [part of a name] [runs]
+const USAGE: &str = "usage: bench [--quick] [--markdown] signal [part of a name] [runs]
        bench circuit_breaker [part] [part of a name] [runs]
+       bench end_to_end [part]
        bench gateway (with the feature gateway)
        bench observe [part of a name] [runs]
        bench rate_limit [part] [part of a name] [runs]
+       bench report [part of the words of a section]
        bench retry [part] [part of a name] [runs]
        bench stack [part] [part of a name] [runs]";

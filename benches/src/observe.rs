@@ -52,11 +52,7 @@ pub fn run(bench: &Bench) -> Result<(), String> {
         let log = AuditLog::options(&path).keep(0).open();
         let log = log.map_err(|error| error.to_string())?;
         row(bench, "AuditLog", ProviderLayer::new().observe(log.clone()));
-        println!(
-            "{:<44}{:>12} lines lost for want of room in the queue",
-            "",
-            log.lost()
-        );
+        println!("\n{} lines lost for want of room in the queue", log.lost());
         drop(log);
         std::fs::remove_file(path).map_err(|error| error.to_string())?;
     }

@@ -1,6 +1,10 @@
 //! What the system says of this process, and other processes of this program.
 
-use std::{mem::MaybeUninit, process::Command, time::Duration};
+use std::{
+    mem::MaybeUninit,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 /// The processor time of all threads so far.
 pub fn processor_time() -> Duration {
@@ -25,12 +29,18 @@ pub fn program() -> Result<std::path::PathBuf, String> {
     std::env::current_exe().map_err(|error| error.to_string())
 }
 
-/// This program again, with these arguments, for what must not see what was before it.
-pub fn again(arguments: &[&str]) -> Result<(), String> {
-    let status = Command::new(program()?).args(arguments).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("bench {}: {status}", arguments.join(" "))),
-        Err(error) => Err(error.to_string()),
-    }
+/// What this program says when it runs again, with these arguments, for what must not see what was before it; and whether it
+/// succeeds.
+///
+/// # Errors
+///
+/// When it cannot be run.
+pub fn output(arguments: &[&str]) -> Result<(String, bool), String> {
+    let output = Command::new(program()?)
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok((said, output.status.success()))
 }

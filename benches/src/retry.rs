@@ -61,13 +61,15 @@ fn calls(bench: &Bench) {
         let mut rounds = Rounds::new(bench, title);
         rounds.base(bare, || sends(Inner, make()));
         rounds.row(copied, bare, None, || sends(Copying, make()));
-        rounds.row_against(ours, bare, budgeted, || {
+        rounds.row(ours, bare, None, || {
             sends(RetryLayer::default().layer(Inner), make())
         });
-        rounds.row_against(poor, bare, tower, || {
+        rounds.against(budgeted, 1.0);
+        rounds.row(poor, bare, None, || {
             let policy = RetryPolicy::default().without_budget();
             sends(layer(policy).layer(Inner), make())
         });
+        rounds.against(tower, 1.0);
         rounds.row(every, bare, None, || {
             let policy = RetryPolicy::llm()
                 .without_budget()

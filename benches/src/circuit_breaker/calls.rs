@@ -44,9 +44,11 @@ fn closed(bench: &Bench) {
     rounds.row("a row of failures", bare, 35.0, || {
         plain(ours(breaker(in_a_row())))
     });
+    rounds.against("failsafe, in a row", None);
     rounds.row("count window", bare, 35.0, || {
         plain(ours(breaker(over_calls())))
     });
+    rounds.against("recloser", None);
     // Every fiftieth fails, so that the window is never clean.
     rounds.row("some fail", bare, None, || {
         let calls = AtomicU32::new(0);
@@ -59,6 +61,7 @@ fn closed(bench: &Bench) {
     rounds.row("time window", bare, 45.0, || {
         plain(ours(breaker(over_time())))
     });
+    rounds.against("failsafe, over time", None);
     rounds.row("the default", bare, 45.0, || {
         plain(ours(breaker(CircuitBreakerPolicy::default())))
     });
@@ -115,6 +118,7 @@ fn refused(bench: &Bench) {
         (0..5).for_each(|_| call(&mut service, Request::new(())));
         calls(service)
     });
+    rounds.against("failsafe, refused", None);
     rounds.row("refused when forced open", bare, 30.0, || {
         let breaker = breaker(in_a_row());
         breaker.force_open("");

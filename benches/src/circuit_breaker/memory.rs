@@ -6,18 +6,18 @@ use crate::{
     harness::Bench,
 };
 
-pub fn run(bench: &Bench) {
-    footprint::run(bench, "circuit_breaker", &NAMES, rows);
+pub fn run(bench: &Bench) -> Result<(), String> {
+    footprint::run(bench, "circuit_breaker", &NAMES, rows)
 }
 
 fn rows(bench: &Bench, keys: usize) {
     let [time, calls] = NAMES;
     let service = |policy| ours(breaker(policy).max_keys(2 * keys).scope(by_tenant()));
     if bench.wants(time) {
-        row(time, None, service(over_time()), keys);
+        row(None, service(over_time()), keys);
     }
     if bench.wants(calls) {
-        row(calls, None, service(over_calls()), keys);
+        row(None, service(over_calls()), keys);
     }
 }
 

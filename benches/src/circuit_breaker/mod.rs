@@ -19,11 +19,11 @@ pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
         "" => {
             calls::run(bench);
             threads::run(bench);
-            memory::run(bench);
+            memory::run(bench)?;
         }
         "calls" => calls::run(bench),
         "threads" => threads::run(bench),
-        "memory" => memory::run(bench),
+        "memory" => memory::run(bench)?,
         "instructions" => instructions::run(bench)?,
         part => return Err(format!("circuit_breaker has no part {part}")),
     }

@@ -13,7 +13,7 @@ use tower_upstream::{Limit, Quota, Scope};
 
 use super::peers::{
     KeyedGovernor, PLENTY, by_tenant, governed, governor, governor_of, limited, limiter, ours,
-    resilience, tower,
+    resilience, tower, tower_governor,
 };
 use crate::{
     harness::Bench,
@@ -41,12 +41,15 @@ fn unkeyed(bench: &Bench) {
     rounds.row("one window", bare, 40.0, || {
         plain(ours(limited(a_minute())))
     });
+    rounds.against("governor, unkeyed", None);
     rounds.row("one bucket", bare, 40.0, || {
         plain(ours(limited(a_minute().burst(PLENTY))))
     });
+    rounds.against("governor, unkeyed", None);
     rounds.row("one cap of 1,000", bare, 40.0, || {
         plain(ours(limiter(Quota::new().max_concurrent(1_000))))
     });
+    rounds.against("tower ConcurrencyLimit", None);
     rounds.row("governor, unkeyed", bare, None, || plain(governor(Inner)));
     rounds.row("tower RateLimit", bare, None, || {
         plain(tower(PLENTY, Duration::from_secs(60)))
@@ -80,6 +83,7 @@ fn several_limits(bench: &Bench) {
         let capped = three().max_concurrent(1_000);
         sends(ours(limiter(capped)), Requests::of_tokens())
     });
+    rounds.against("governor thrice and tower's cap", None);
     rounds.row("governor thrice and tower's cap", bare, None, || {
         let thrice = governor(governor(governor(Inner)));
         sends(ConcurrencyLimit::new(thrice, 1_000), Requests::of_tokens())
@@ -98,16 +102,21 @@ fn keyed(bench: &Bench) {
     rounds.row("keyed by Scope::by", by_tenants, 65.0, || {
         sends(ours(limited(a_minute()).scope(by_tenant())), tenants())
     });
+    rounds.against("governor, keyed", None);
     rounds.row("keyed bucket by Scope::by", by_tenants, 65.0, || {
         let bucket = limited(a_minute().burst(PLENTY));
         sends(ours(bucket.scope(by_tenant())), tenants())
     });
+    rounds.against("governor, keyed", None);
     rounds.row("keyed by Scope::Upstream", by_upstreams, 65.0, || {
         let limiter = limited(a_minute()).scope(Scope::Upstream);
         sends(ours(limiter), upstreams())
     });
     rounds.row("governor, keyed", by_tenants, None, || {
         sends(KeyedGovernor::new(governed(PLENTY)), tenants())
+    });
+    rounds.row("tower_governor", by_tenants, None, || {
+        sends(tower_governor(), tenants())
     });
     rounds.print();
 }
@@ -121,6 +130,7 @@ fn refused(bench: &Bench) {
     rounds.row("refused for max_wait", bare, 30.0, || {
         refusals(ours(a_day().max_wait(Duration::ZERO)))
     });
+    rounds.against("governor, refused", None);
     rounds.row("refused for queue_capacity", bare, 30.0, || {
         refusals(ours(a_day().max_wait(None).queue_capacity(0)))
     });

@@ -2,8 +2,8 @@
 //!
 //! From the outside: only what users of the crates have. The peers are [governor](https://docs.rs/governor), as a layer would
 //! ask it, [tower](https://docs.rs/tower)'s own layers, and
-//! [tower-resilience](https://docs.rs/tower-resilience-ratelimiter). tower_governor is not among them: without axum or
-//! tonic no response can be made of its error, so that its layer is none.
+//! [tower-resilience](https://docs.rs/tower-resilience-ratelimiter), and [tower_governor](https://docs.rs/tower_governor),
+//! whose answers have axum's body.
 
 mod calls;
 mod instructions;
@@ -28,14 +28,15 @@ pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
             calls::run(bench);
             threads::run(bench);
             queue::run(bench);
-            memory::run(bench);
+            memory::run(bench)?;
             waiting::run(bench, &runtime);
         }
         "calls" => calls::run(bench),
         "threads" => threads::run(bench),
         "queue" => queue::run(bench),
-        "memory" => memory::run(bench),
+        "memory" => memory::run(bench)?,
         "waiting" => waiting::run(bench, &runtime),
+        "order" => waiting::order(bench, &runtime)?,
         "instructions" => instructions::run(bench)?,
         part => return Err(format!("rate_limit has no part {part}")),
     }

@@ -11,10 +11,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota as Governed};
+use governor::{
+    DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota as Governed, clock::QuantaInstant,
+    middleware::NoOpMiddleware,
+};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, limit::RateLimit as TowerRateLimit, limit::rate::Rate};
+use tower_governor::{
+    GovernorError, GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor,
+};
 use tower_resilience_ratelimiter::{RateLimiter as Resilience, RateLimiterLayer, WindowType};
 use tower_service::Service;
 use tower_upstream::{Limit, Quota, RateLimitLayer, RateLimiter, Scope, rate_limit::RateLimit};
@@ -152,6 +158,50 @@ impl Service<Request<()>> for KeyedGovernor {
             Ok(()) => Answered::Call(self.inner.call(request)),
             Err(_) => Answered::Refused,
         }
+    }
+}
+
+/// tower_governor's layer, by key, over a service whose body it can answer with.
+pub fn tower_governor() -> TowerGovernor {
+    let mut config = GovernorConfigBuilder::default().key_extractor(ByTenant);
+    let config = config.per_nanosecond(1).burst_size(1_000_000_000).finish();
+    GovernorLayer::new(config.expect("the settings are valid")).layer(InAxum(Inner))
+}
+
+pub type TowerGovernor = tower_governor::governor::Governor<
+    ByTenant,
+    NoOpMiddleware<QuantaInstant>,
+    InAxum,
+    axum_core::body::Body,
+>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ByTenant;
+
+impl KeyExtractor for ByTenant {
+    type Key = Arc<str>;
+
+    fn extract<T>(&self, request: &Request<T>) -> Result<Arc<str>, GovernorError> {
+        Ok(Tenant::of(request.extensions()))
+    }
+}
+
+/// The service inside, with an empty body of axum's.
+#[derive(Clone)]
+pub struct InAxum(Inner);
+
+impl Service<Request<()>> for InAxum {
+    type Response = Response<axum_core::body::Body>;
+    type Error = Infallible;
+    type Future = future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        drop(self.0.call(request));
+        future::ready(Ok(Response::default()))
     }
 }
 

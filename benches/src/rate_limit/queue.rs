@@ -24,7 +24,8 @@ use tower_upstream::{
 use super::peers::limited;
 use crate::{
     harness::Bench,
-    rounds::{Spread, verdict},
+    rounds::Spread,
+    table::{Table, verdict},
 };
 
 pub fn run(bench: &Bench) {
@@ -38,8 +39,10 @@ fn table(bench: &Bench, title: &str, limit: impl Fn() -> Limit) {
     if !STEPS.iter().any(|(name, _)| bench.wants(name)) {
         return;
     }
-    let [few, some, many] = WAITING.map(|waiting| format!("{waiting} wait"));
-    println!("\n{title:<44}{few:>14}{some:>14}{many:>14}{:>10}", "goal");
+    let heads = WAITING.map(|waiting| format!("{waiting} wait"));
+    let [few, some, many] = heads.each_ref().map(|head| (head.as_str(), 14));
+    let columns = [few, some, many, ("grew", 10)];
+    let table = Table::begin(bench.form, (title, 44), &columns);
     for (name, step) in STEPS.into_iter().filter(|(name, _)| bench.wants(name)) {
         let nanos = WAITING.map(|waiting| {
             let mut line = Line::new(limit(), waiting);
@@ -48,8 +51,8 @@ fn table(bench: &Bench, title: &str, limit: impl Fn() -> Limit) {
         });
         let [few, some, many] = nanos.each_ref().map(|nanos| format!("{:.0}", nanos.median));
         let grew = nanos[2].median / nanos[0].median;
-        let verdict = verdict(grew <= GOAL);
-        println!("{name:<44}{few:>14}{some:>14}{many:>14}{grew:>8.1} ×{verdict}");
+        let cells = [few, some, many, format!("{grew:.1} ×")];
+        table.row(name, &cells, verdict(grew <= GOAL));
     }
 }
 

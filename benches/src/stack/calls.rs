@@ -2,62 +2,75 @@
 
 use http::Request;
 use tower_layer::Layer;
+use tower_upstream::observe::Stats;
 
 use super::{ours, peers};
 use crate::{
     exchange::{Body, Inner, light, real, sends, sends_copies},
     harness::Bench,
+    race::BARE,
     rounds::Rounds,
 };
 
 pub fn light_ones(bench: &Bench) {
-    run(bench, "a light request", light);
+    run(bench, "a light request", light, 160.0);
 }
 
 pub fn real_ones(bench: &Bench) {
-    run(bench, "a real request", real);
+    run(bench, "a real request", real, None);
 }
 
-fn run(bench: &Bench, title: &'static str, make: fn() -> Request<Body>) {
-    use ours::{breaker, fallback, limit, lone, retry, stack};
+/// `goal` is that of the four, in nanoseconds.
+fn run(
+    bench: &Bench,
+    title: &'static str,
+    make: fn() -> Request<Body>,
+    goal: impl Into<Option<f64>>,
+) {
+    use ours::{breaker, fallback, four, four_watched, limit, lone, retry, stack};
     let mut rounds = Rounds::new(bench, title);
     rounds.base(BARE, || sends(Inner, make()));
     macro_rules! row {
-        ($name:literal, $($layer:expr),+) => {
+        ($name:expr, $($layer:expr),+) => {
             rounds.row($name, BARE, None, || sends(($($layer,)+).layer(Inner), make()));
         };
     }
+    row!(THEIR_LIMIT, peers::limit());
     row!("limit alone", limit());
+    rounds.against(THEIR_LIMIT, None);
+    row!(THEIR_BREAKER, peers::breaker());
     row!("breaker alone", breaker());
+    rounds.against(THEIR_BREAKER, None);
+    row!(THEIR_RETRY, peers::retry());
     row!("retry alone", retry());
+    rounds.against(THEIR_RETRY, None);
+    row!(THEIR_FALLBACK, peers::fallback());
     row!("fallback alone", fallback());
+    rounds.against(THEIR_FALLBACK, None);
     row!("fallback, chain of one", lone());
+    rounds.against(THEIR_FALLBACK, None);
     row!("breaker and limit", breaker(), limit());
     row!("retry and limit", retry(), limit());
     row!("retry and breaker", retry(), breaker());
     row!("fallback and limit", fallback(), limit());
     row!("fallback and breaker", fallback(), breaker());
     row!("fallback and retry", fallback(), retry());
+    row!(
+        THEIR_THREE,
+        peers::retry(),
+        peers::breaker(),
+        peers::limit()
+    );
     row!("three, no fallback", retry(), breaker(), limit());
-    row!("four layers", fallback(), retry(), breaker(), limit());
+    rounds.against(THEIR_THREE, None);
+    rounds.row(THEIR_FOUR, BARE, None, || sends(peers::four(Inner), make()));
+    rounds.row("four layers", BARE, goal, || sends(four(Inner), make()));
+    rounds.against(THEIR_FOUR, 0.22);
     row!("four, one upstream", lone(), retry(), breaker(), limit());
-    row!("tower-resilience's limit", peers::limit());
-    row!("tower-resilience's breaker", peers::breaker());
-    row!("tower-resilience's retry", peers::retry());
-    row!("tower-resilience's fallback", peers::fallback());
-    row!(
-        "tower-resilience's three",
-        peers::retry(),
-        peers::breaker(),
-        peers::limit()
-    );
-    row!(
-        "tower-resilience's four",
-        peers::fallback(),
-        peers::retry(),
-        peers::breaker(),
-        peers::limit()
-    );
+    rounds.against(THEIR_FOUR, None);
+    rounds.row("Stats over the four", BARE, None, || {
+        sends(four_watched(Stats::new(), Inner), make())
+    });
     // What goes out is not what came in.
     rounds.base(COPIED, || sends_copies(Inner, make()));
     rounds.row("six layers", COPIED, None, || {
@@ -69,6 +82,12 @@ fn run(bench: &Bench, title: &'static str, make: fn() -> Request<Body>) {
     rounds.print();
 }
 
-pub const BARE: &str = "bare service";
+// No name holds another.
+const THEIR_LIMIT: &str = "tower-resilience's limit";
+const THEIR_BREAKER: &str = "tower-resilience's breaker";
+const THEIR_RETRY: &str = "tower-resilience's retry";
+const THEIR_FALLBACK: &str = "tower-resilience's fallback";
+const THEIR_THREE: &str = "tower-resilience's three";
+const THEIR_FOUR: &str = "tower-resilience's four";
 /// That the request is copied for each call.
 pub const COPIED: &str = "bare, a copy of the request";

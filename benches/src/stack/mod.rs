@@ -8,8 +8,11 @@
 
 mod calls;
 mod instructions;
-mod ours;
-mod peers;
+pub mod ours;
+pub mod peers;
+mod refused;
+mod sizes;
+mod threads;
 
 use crate::harness::Bench;
 
@@ -22,14 +25,27 @@ pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let _guard = runtime.enter();
     match part {
-        "" | "calls" => {
-            calls::light_ones(bench);
-            calls::real_ones(bench);
+        "" => {
+            calls(bench);
+            refused::run(bench);
+            threads::threads(bench);
+            threads::tasks(bench);
+            sizes::run(bench)?;
         }
+        "calls" => calls(bench),
         "light" => calls::light_ones(bench),
         "real" => calls::real_ones(bench),
+        "refused" => refused::run(bench),
+        "threads" => threads::threads(bench),
+        "tasks" => threads::tasks(bench),
+        "sizes" => sizes::run(bench)?,
         "instructions" => instructions::run(bench)?,
         part => return Err(format!("stack has no part {part}")),
     }
     Ok(())
+}
+
+fn calls(bench: &Bench) {
+    calls::light_ones(bench);
+    calls::real_ones(bench);
 }

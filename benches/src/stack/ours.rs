@@ -1,25 +1,65 @@
 //! The crate's layers, ready to be compared.
 
+use std::time::Duration;
+
+use tower_layer::Layer;
 use tower_upstream::{
-    Chain, CircuitBreakerLayer, FallbackLayer, Limit, Provider, Quota, RateLimitLayer, RateLimiter,
-    RetryLayer, Stack, Upstream,
+    Chain, CircuitBreaker, CircuitBreakerLayer, Cooldowns, FallbackLayer, Limit, Provider, Quota,
+    RateLimitLayer, RateLimiter, RetryLayer, Scope, Stack, Upstream,
+    circuit_breaker::CircuitBreak,
+    fallback::Fallback,
+    observe::Stats,
+    rate_limit::RateLimit,
+    retry::Retry,
     stack::{StackBuilder, StackLayer},
 };
 
 /// More than any of these benches sends.
 pub const PLENTY: u64 = 1_000_000_000_000;
 
-pub fn limit() -> RateLimitLayer {
-    RateLimitLayer::new(limiter())
+/// All four layers, by default.
+pub fn four<S>(inner: S) -> Four<S> {
+    (fallback(), retry(), breaker(), limit()).layer(inner)
 }
 
-fn limiter() -> RateLimiter {
-    let quota = Quota::new().limit(Limit::requests(PLENTY).per_minute());
+pub type Four<S> = Fallback<Retry<CircuitBreak<RateLimit<S>>>>;
+
+/// All four layers, and everything that they do is told.
+pub fn four_watched<S>(stats: Stats, inner: S) -> Four<S> {
+    let cooldowns = Cooldowns::new().observe(stats.clone());
+    let breaker = CircuitBreaker::default().observe(stats.clone());
+    (
+        fallback().cooldowns(cooldowns),
+        retry().observe(stats.clone()),
+        CircuitBreakerLayer::new(breaker),
+        RateLimitLayer::new(limiter(PLENTY).observe(stats)),
+    )
+        .layer(inner)
+}
+
+pub fn limit() -> RateLimitLayer {
+    RateLimitLayer::new(limiter(PLENTY))
+}
+
+/// Of one request, after which nobody waits.
+pub fn used_up() -> RateLimitLayer {
+    RateLimitLayer::new(limiter(1).max_wait(Duration::ZERO))
+}
+
+fn limiter(a_minute: u64) -> RateLimiter {
+    let quota = Quota::new().limit(Limit::requests(a_minute).per_minute());
     RateLimiter::new(quota).expect("the quota is valid")
 }
 
 pub fn breaker() -> CircuitBreakerLayer {
     CircuitBreakerLayer::default()
+}
+
+/// For all of them.
+pub fn open_breaker() -> CircuitBreakerLayer {
+    let breaker = CircuitBreaker::default().scope(Scope::All);
+    breaker.force_open("");
+    CircuitBreakerLayer::new(breaker)
 }
 
 pub fn retry() -> RetryLayer {
@@ -44,7 +84,7 @@ fn chain(upstreams: impl IntoIterator<Item = Upstream>) -> FallbackLayer {
 pub fn stack(change: impl FnOnce(StackBuilder) -> StackBuilder) -> StackLayer {
     let [first, second] = upstreams();
     let builder = Stack::builder()
-        .limiter(limiter())
+        .limiter(limiter(PLENTY))
         .upstream(first)
         .upstream(second);
     change(builder).build().expect("the stack is valid").layer()
