@@ -1,7 +1,7 @@
 """Holds every locked dependency against deny.toml and against the Rust version that the package promises.
 
 Reads `cargo metadata --format-version 1` on standard input. cargo-deny does more (advisories, duplicates), but takes longer
-to build than all checks of this project together; this needs only Python.
+to build than all checks of this project together: it is a step of .ci/long, and a job of CI. This needs only Python.
 """
 
 import json
@@ -26,6 +26,10 @@ def main():
             problems.append(f"{name}: licence {licence or 'not told'} is not in deny.toml")
         if package["source"] not in registries | {None}:
             problems.append(f"{name}: source {package['source']} is not in deny.toml")
+        # All of ours have a path, which is what deny.toml's allow-wildcard-paths is for.
+        if package["source"] is None:
+            wild = [it["name"] for it in package["dependencies"] if it["req"] == "*" and not it.get("path")]
+            problems.extend(f"{name}: takes any version of {it}" for it in wild)
         if version(package["rust_version"] or "1.0") > version(promised):
             problems.append(f"{name}: needs Rust {package['rust_version']}, Cargo.toml promises {promised}")
     print(*problems, f"{len(packages)} packages looked at, {len(problems)} problems", sep="\n")

@@ -81,6 +81,9 @@
 //! # an_overload_is_waited_out().unwrap();
 //! ```
 
+// Tells on docs.rs which feature an item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod adapt;
 pub mod body;
 pub mod circuit_breaker;

@@ -173,6 +173,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_counted_before_fades_under_what_is_counted_later() {
+        let start = TokioClock.now();
+        let later = start + Duration::from_nanos(HALF_LIFE);
+        let mut performance = Performance::default();
+        (0..4).for_each(|_| performance.answered(ms(1), start));
+        (0..4).for_each(|_| performance.failed(start));
+        performance.failed(later);
+        // Of four each, two are left: (2 + 1) / (2 + 3 + 1).
+        assert_eq!(performance.success_rate(later), 0.5);
+    }
+
+    #[test]
+    fn who_only_ever_failed_goes_last_until_a_third_of_one_failure_is_left() {
+        let start = TokioClock.now();
+        let mut performance = Performance::default();
+        performance.failed(start);
+        let rank = |after: f64| {
+            let half_life = Duration::from_nanos(HALF_LIFE);
+            performance.rank_by_speed(start + half_life.mul_f64(after))
+        };
+        // 1 / (1/3 + 1) = 0.75, after log2(3) = 1.585 half-lives.
+        assert_eq!([rank(0.0), rank(1.58)], [u64::MAX; 2]);
+        assert_eq!([rank(1.59), rank(5.0)], [0; 2]);
+    }
+
+    #[test]
     fn one_failure_among_many_answers_moves_nobody() {
         let now = TokioClock.now();
         let mut performance = Performance::default();

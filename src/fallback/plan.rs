@@ -215,6 +215,20 @@ mod tests {
     }
 
     #[test]
+    fn whoever_lets_a_request_pass_has_more_room_than_any_queue_and_the_shorter_queue_goes_first() {
+        let plan = plan(Order::Headroom, [Provider::openai().model("a")]);
+        let rank = |prospect| plan.rank(0, Order::Headroom, None, prospect, TokioClock.now());
+        let queue = |micros| {
+            let wait = Duration::from_micros(micros);
+            rank(Prospect::Queue { wait })
+        };
+        let full = rank(Prospect::Pass { taken: 1.0 });
+        assert!(rank(Prospect::FREE) < full);
+        assert!(full < queue(0) && queue(0) < queue(1) && queue(1) < queue(2));
+        assert_eq!(rank(Prospect::TooLarge), u64::MAX);
+    }
+
+    #[test]
     fn what_was_learned_stays_with_an_upstream_through_a_change_of_the_chain() {
         let (provider, now) = (Provider::openai(), TokioClock.now());
         let before = plan(Order::Fastest, [provider.model("a"), provider.model("b")]);

@@ -96,6 +96,33 @@ fn asks(index: usize, alternatives: u32) -> Turn {
 }
 
 #[test]
+fn one_on_own_hardware_goes_before_others_that_are_listed_earlier() {
+    let (away, own) = (provider("a"), provider("b").local());
+    let mut bench = Bench::new(|_| {
+        Chain::new([away.model("1"), own.model("1"), own.model("2")]).order(Order::LocalFirst)
+    });
+    let mut walk = bench.walk(None, 0);
+    let turns = [(); 3].map(|()| {
+        let turn = bench.turn(&mut walk, 0);
+        walk.failed(None, bench.at(0));
+        turn
+    });
+    assert_eq!(turns, [asks(1, 2), asks(2, 1), asks(0, 0)]);
+}
+
+#[test]
+fn who_cannot_go_first_is_not_consulted() {
+    let mut bench = Bench::new(|chain| chain);
+    let mut walk = bench.walk(None, 0);
+    let mut consulted = 0;
+    let turn = bench.turn_seen(&mut walk, 0, |_| {
+        consulted += 1;
+        Prospect::FREE
+    });
+    assert_eq!((turn, consulted), (asks(0, 2), 1));
+}
+
+#[test]
 fn a_walk_goes_in_order_counts_who_is_left_and_passes_by_who_is_cooling() {
     let mut bench = Bench::new(|chain| chain);
     let mut walk = bench.walk(None, 0);
