@@ -90,7 +90,11 @@ impl<'a> RequestHead<'a> {
             Some(authority) => authority.as_str(),
             None => self.headers.get(HOST)?.to_str().ok()?,
         };
-        authority.rsplit('@').next()
+        // `rsplit` searches in a way that is made for longer texts.
+        match authority.bytes().rposition(|byte| byte == b'@') {
+            Some(at) => Some(&authority[at + 1..]),
+            None => Some(authority),
+        }
     }
 }
 
