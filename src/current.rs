@@ -80,12 +80,17 @@ impl<T, S: Clone> Held<T, S> {
     }
 
     /// What holds for a call that begins now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn latest(&mut self) -> &Arc<Kit<T, S>> {
         if self.version != self.current.version.load(Acquire) {
-            *self = Self::of(self.current.clone(), &self.kit.service());
+            self.renew();
         }
         &self.kit
+    }
+
+    #[cold]
+    fn renew(&mut self) {
+        *self = Self::of(self.current.clone(), &self.kit.service());
     }
 }
 

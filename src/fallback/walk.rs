@@ -213,7 +213,9 @@ impl Walk {
         };
         let size = self.cost.map_or(0, sure);
         match prospect {
-            _ if upstream.context().is_some_and(|context| size > context) => Class::TooSmall,
+            _ if size > 0 && upstream.context().is_some_and(|context| size > context) => {
+                Class::TooSmall
+            }
             Prospect::TooLarge => Class::TooSmall,
             Prospect::Queue { wait } if wait > max_wait => Class::Queues,
             _ => Class::Free,
@@ -275,10 +277,8 @@ impl Walk {
 
     /// A context that is not known may be large enough.
     fn fits(&self, upstream: &Upstream) -> bool {
-        match (upstream.context(), self.too_small) {
-            (Some(context), Some(too_small)) => context > too_small,
-            _ => true,
-        }
+        self.too_small
+            .is_none_or(|too_small| upstream.context().is_none_or(|context| context > too_small))
     }
 }
 
