@@ -13,6 +13,7 @@
 //! cargo run --release -p bench -- retry                           # retry, of a call that is not retried, beside its peers
 //! cargo run --release -p bench -- retry instructions              # the same, counted by valgrind
 //! cargo run --release -p bench -- circuit_breaker                 # the breaker beside its peers: calls, threads, memory
+//! cargo run --release -p bench -- fallback                        # the choice of an upstream: calls, instructions
 //! cargo run --release -p bench -- stack                           # the layers alone, in pairs and together, beside their peers
 //! cargo run --release -p bench -- stack instructions              # the same, counted by valgrind
 //! ```
@@ -25,6 +26,7 @@ mod allocations;
 mod answers;
 mod circuit_breaker;
 mod exchange;
+mod fallback;
 mod footprint;
 mod harness;
 mod instructions;
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
         }
         ["circuit_breaker"] => circuit_breaker::run("", &bench(&[])),
         ["circuit_breaker", part, ref rows @ ..] => circuit_breaker::run(part, &bench(rows)),
+        ["fallback"] => fallback::run("", &bench(&[])),
+        ["fallback", part, ref rows @ ..] => fallback::run(part, &bench(rows)),
         ["observe", ref rows @ ..] => observe::run(&bench(rows)),
         ["rate_limit"] => rate_limit::run("", &bench(&[])),
         ["rate_limit", part, ref rows @ ..] => rate_limit::run(part, &bench(rows)),
@@ -78,6 +82,7 @@ fn bench(rows: &[&str]) -> Bench {
 
 const USAGE: &str = "usage: bench signal [part of a name] [runs]
        bench circuit_breaker [part] [part of a name] [runs]
+       bench fallback [part] [part of a name] [runs]
        bench observe [part of a name] [runs]
        bench rate_limit [part] [part of a name] [runs]
        bench retry [part] [part of a name] [runs]
