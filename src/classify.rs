@@ -23,10 +23,13 @@ pub(crate) fn failure<B>(
     }
 }
 
-/// Whether nothing says that the response is a failure: what most are, told without looking further.
+/// Whether the response is a success, as most are: told without looking further.
 #[inline]
-pub(crate) fn is_plain_success<B>(response: &Response<B>) -> bool {
-    response.status().is_success() && response.extensions().get::<Outcome>().is_none()
+pub(crate) fn is_success<B>(response: &Response<B>) -> bool {
+    match response.extensions().get::<Outcome>() {
+        None => response.status().is_success(),
+        Some(outcome) => outcome.is_success(),
+    }
 }
 
 #[inline]

@@ -1,8 +1,11 @@
 //! What the services of a layer share, and how it is replaced while they run.
 
-use std::sync::{
-    Arc, PoisonError,
-    atomic::Ordering::{Acquire, Release},
+use std::{
+    fmt,
+    sync::{
+        Arc, PoisonError,
+        atomic::Ordering::{Acquire, Release},
+    },
 };
 
 use crate::sync::{AtomicUsize, Mutex, MutexGuard};
@@ -15,12 +18,20 @@ pub(crate) struct Current<T> {
     shared: Mutex<Arc<T>>,
 }
 
-/// What one service holds of it.
+/// What one service holds of it, and gives to each of its calls.
 #[derive(Debug)]
-pub(crate) struct Held<T> {
+pub(crate) struct Held<T, S> {
     current: Arc<Current<T>>,
     version: usize,
-    shared: Arc<T>,
+    kit: Arc<Kit<T, S>>,
+}
+
+/// What a call holds on to for as long as it runs, behind one count. To count what is in it one by one, as a clone of a service
+/// and of all services inside of it does, takes longer than most calls have to do.
+pub(crate) struct Kit<T, S> {
+    pub(crate) shared: Arc<T>,
+    /// Was never made ready: its clones make the attempts after the first.
+    spare: Mutex<S>,
 }
 
 impl<T> Current<T> {
@@ -53,33 +64,57 @@ impl<T> Current<T> {
     }
 }
 
-impl<T> Held<T> {
-    pub(crate) fn of(current: Arc<Current<T>>) -> Self {
+impl<T, S: Clone> Held<T, S> {
+    /// For a service over this one.
+    pub(crate) fn of(current: Arc<Current<T>>, inner: &S) -> Self {
         let version = current.version.load(Acquire);
-        Self {
+        let kit = Kit {
             shared: current.shared(),
+            spare: Mutex::new(inner.clone()),
+        };
+        Self {
+            kit: Arc::new(kit),
             version,
             current,
         }
     }
 
     /// What holds for a call that begins now.
-    #[inline]
-    pub(crate) fn latest(&mut self) -> &Arc<T> {
+    #[inline(always)]
+    pub(crate) fn latest(&mut self) -> &Arc<Kit<T, S>> {
         if self.version != self.current.version.load(Acquire) {
-            *self = Self::of(self.current.clone());
+            self.renew();
         }
-        &self.shared
+        &self.kit
+    }
+
+    #[cold]
+    fn renew(&mut self) {
+        *self = Self::of(self.current.clone(), &self.kit.service());
     }
 }
 
-impl<T> Clone for Held<T> {
+impl<T, S: Clone> Kit<T, S> {
+    /// A service that is not ready yet.
+    pub(crate) fn service(&self) -> S {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.clone()
+    }
+}
+
+impl<T, S> Clone for Held<T, S> {
     fn clone(&self) -> Self {
         Self {
             current: self.current.clone(),
             version: self.version,
-            shared: self.shared.clone(),
+            kit: self.kit.clone(),
         }
+    }
+}
+
+impl<T: fmt::Debug, S> fmt::Debug for Kit<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
     }
 }
 
@@ -90,10 +125,11 @@ mod tests {
     #[test]
     fn who_holds_it_sees_the_latest_and_who_replaces_it_is_told() {
         let current = Arc::new(Current::new(1));
-        let mut held = Held::of(current.clone());
+        let mut held = Held::of(current.clone(), &"service");
         let mut copy = held.clone();
         assert_eq!(current.replace(|old| (old + 1, "told")), "told");
-        assert_eq!((**held.latest(), **copy.latest()), (2, 2));
+        assert_eq!((*held.latest().shared, *copy.latest().shared), (2, 2));
+        assert_eq!(held.latest().service(), "service");
         assert_eq!(*current.shared(), 2);
     }
 }

@@ -1,9 +1,12 @@
 //! What travels in a request's extensions, and how the layers look at a request.
 
 use std::{
-    fmt,
+    fmt, mem,
     ops::Deref,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -87,7 +90,11 @@ impl<'a> RequestHead<'a> {
             Some(authority) => authority.as_str(),
             None => self.headers.get(HOST)?.to_str().ok()?,
         };
-        authority.rsplit('@').next()
+        // `rsplit` searches in a way that is made for longer texts.
+        match authority.bytes().rposition(|byte| byte == b'@') {
+            Some(at) => Some(&authority[at + 1..]),
+            None => Some(authority),
+        }
     }
 }
 
@@ -265,13 +272,21 @@ impl fmt::Debug for KeyFn {
 /// extensions yourself to keep a handle on it, or to cap the attempts of that one request.
 #[derive(Clone, Debug)]
 pub struct Attempts {
-    ledger: Arc<Mutex<Ledger>>,
+    ledger: Arc<Ledger>,
 }
 
 #[derive(Debug)]
 struct Ledger {
     max: u32,
-    alternatives: u32,
+    alternatives: AtomicU32,
+    log: Mutex<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    /// Whether a layer keeps the ledger, which then records how the last attempt ended.
+    is_kept: bool,
+    /// When the attempt under way began, once somebody has noted it.
     began: Option<Instant>,
     failed: Vec<Attempt>,
 }
@@ -322,53 +337,59 @@ impl Attempts {
     pub fn new(max: u32) -> Self {
         let ledger = Ledger {
             max: max.max(1),
-            alternatives: 0,
-            began: None,
-            failed: Vec::new(),
+            alternatives: AtomicU32::new(0),
+            log: Mutex::default(),
         };
         Self {
-            ledger: Arc::new(Mutex::new(ledger)),
+            ledger: Arc::new(ledger),
         }
     }
 
     /// The attempts that failed, in the order in which they were made.
     pub fn failed(&self) -> Vec<Attempt> {
-        self.lock().failed.clone()
+        self.log().failed.clone()
     }
 
     /// How many attempts have failed.
     pub fn count(&self) -> u32 {
-        u32::try_from(self.lock().failed.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.log().failed.len()).unwrap_or(u32::MAX)
     }
 
     /// How many more upstreams the fallback layer could still turn to.
     pub fn alternatives(&self) -> u32 {
-        self.lock().alternatives
+        self.ledger.alternatives.load(Relaxed)
     }
 
     /// Whether one more attempt may follow the one that is under way.
+    #[inline]
     pub(crate) fn allows_another(&self) -> bool {
-        let ledger = self.lock();
-        ledger.failed.len() + 1 < ledger.max as usize
+        let max = self.ledger.max;
+        max == u32::MAX || self.log().failed.len() + 1 < max as usize
     }
 
     /// Says how many more upstreams could still be turned to; a fallback of your own calls it before each attempt.
     ///
     /// While there are any, the retry layer waits for short hints only.
     pub fn set_alternatives(&self, alternatives: u32) {
-        self.lock().alternatives = alternatives;
+        // Whoever reads it was given the request after that.
+        self.ledger.alternatives.store(alternatives, Relaxed);
     }
 
-    /// Begins the first attempt, unless a layer outside has begun it. Whoever begins it records how the last one ended.
-    pub(crate) fn open(&self, now: Instant) -> bool {
-        let mut ledger = self.lock();
-        let is_first = ledger.began.is_none();
-        ledger.began.get_or_insert(now);
-        is_first
+    /// Keeps the ledger from now on. False where a layer outside keeps it already.
+    pub(crate) fn keep(&self) -> bool {
+        !mem::replace(&mut self.log().is_kept, true)
     }
 
-    pub(crate) fn begin(&self, now: Instant) {
-        self.lock().began = Some(now);
+    /// The next attempt begins, at this time where that is known already: else it is what [`note_start`](Self::note_start) says.
+    pub(crate) fn begin(&self, now: impl Into<Option<Instant>>) {
+        let mut log = self.log();
+        (log.is_kept, log.began) = (true, now.into());
+    }
+
+    /// When the attempt under way began: now, where nobody has noted it. So the time is read once for all layers, and not at all
+    /// for an attempt that has ended already.
+    pub(crate) fn note_start(&self, now: impl FnOnce() -> Instant) -> Instant {
+        *self.log().began.get_or_insert_with(now)
     }
 
     pub(crate) fn record(
@@ -378,11 +399,11 @@ impl Attempts {
         next: Next,
         now: Instant,
     ) {
-        let mut ledger = self.lock();
-        let took = ledger
+        let mut log = self.log();
+        let took = log
             .began
             .map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
-        ledger.failed.push(Attempt {
+        log.failed.push(Attempt {
             upstream,
             failure,
             took,
@@ -390,8 +411,11 @@ impl Attempts {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.ledger
+            .log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -13,6 +13,7 @@
 //! cargo run --release -p bench -- retry                           # retry, of a call that is not retried, beside its peers
 //! cargo run --release -p bench -- retry instructions              # the same, counted by valgrind
 //! cargo run --release -p bench -- circuit_breaker                 # the breaker beside its peers: calls, threads, memory
+//! cargo run --release -p bench -- fallback                        # the choice of an upstream: calls, instructions
 //! cargo run --release -p bench -- stack                           # the layers alone, in pairs and together, beside their peers
 //! cargo run --release -p bench -- stack instructions              # the same, counted by valgrind
 //! cargo run --release -p bench --features gateway -- gateway      # the example's gateway, with its stack and without
@@ -29,6 +30,7 @@ mod answers;
 mod circuit_breaker;
 mod end_to_end;
 mod exchange;
+mod fallback;
 mod footprint;
 #[cfg(feature = "gateway")]
 mod gateway;
@@ -86,6 +88,7 @@ fn run(arguments: &[&str]) -> Result<(), String> {
     match *layer {
         "circuit_breaker" => circuit_breaker::run(part, &bench),
         "end_to_end" => end_to_end::run(part, &bench),
+        "fallback" => fallback::run(part, &bench),
         #[cfg(feature = "gateway")]
         "gateway" => gateway::run(words),
         "observe" => observe::run(&bench),
@@ -104,6 +107,7 @@ fn run(arguments: &[&str]) -> Result<(), String> {
 const USAGE: &str = "usage: bench [--quick] [--markdown] signal [part of a name] [runs]
        bench circuit_breaker [part] [part of a name] [runs]
        bench end_to_end [part]
+       bench fallback [part] [part of a name] [runs]
        bench gateway (with the feature gateway)
        bench observe [part of a name] [runs]
        bench rate_limit [part] [part of a name] [runs]

@@ -1,5 +1,6 @@
 //! Bodies: [`Replay`] for requests that can be sent again, [`Tracked`] for responses that something must outlive.
 
+mod carried;
 mod kept;
 mod layer;
 mod replay;

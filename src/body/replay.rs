@@ -1,16 +1,18 @@
 //! Request bodies that can be sent more than once.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
+use http::{HeaderMap, Method, Request, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Empty, Full};
 use pin_project_lite::pin_project;
 
+use super::carried::Carried;
 use crate::request::RequestHead;
 
 /// A request body that can be sent again.
@@ -147,7 +149,7 @@ pub(crate) struct RequestCopy<B> {
     uri: Uri,
     version: Version,
     headers: HeaderMap,
-    extensions: Extensions,
+    extensions: Carried,
     body: B,
 }
 
@@ -161,7 +163,7 @@ impl<B: Replay> RequestCopy<B> {
             uri: request.uri().clone(),
             version: request.version(),
             headers: request.headers().clone(),
-            extensions: request.extensions().clone(),
+            extensions: Carried::of(request.extensions()),
         })
     }
 
@@ -171,18 +173,34 @@ impl<B: Replay> RequestCopy<B> {
     }
 }
 
+/// A request that was not sent yet.
+impl<B> From<Request<B>> for RequestCopy<B> {
+    fn from(request: Request<B>) -> Self {
+        let (head, body) = request.into_parts();
+        Self {
+            method: head.method,
+            uri: head.uri,
+            version: head.version,
+            headers: head.headers,
+            extensions: Carried::All(head.extensions),
+            body,
+        }
+    }
+}
+
 impl<B> RequestCopy<B> {
-    pub(crate) fn head(&self) -> RequestHead<'_> {
-        RequestHead::new(&self.method, &self.uri, &self.headers, &self.extensions)
+    pub(crate) fn head(&mut self) -> RequestHead<'_> {
+        let extensions = self.extensions.unfold();
+        RequestHead::new(&self.method, &self.uri, &self.headers, extensions)
     }
 
-    pub(crate) fn into_request(self) -> Request<B> {
+    pub(crate) fn into_request(mut self) -> Request<B> {
         let mut request = Request::new(self.body);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.version_mut() = self.version;
         *request.headers_mut() = self.headers;
-        *request.extensions_mut() = self.extensions;
+        *request.extensions_mut() = mem::take(self.extensions.unfold());
         request
     }
 }

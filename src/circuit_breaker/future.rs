@@ -54,6 +54,8 @@ where
 {
     type Output = Result<Response<Tracked<B, GoodHead>>, Error>;
 
+    // As with the service's call.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (Some(call), admission) = (this.call.as_pin_mut(), this.admission) else {

@@ -51,6 +51,8 @@ where
         self.inner.poll_ready(cx).map_err(Error::from_service)
     }
 
+    // Where it is not inlined, the request is moved once more.
+    #[inline(always)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let head = RequestHead::of(&request);
         let key = self.breaker.key(&head);

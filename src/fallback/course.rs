@@ -1,20 +1,20 @@
 //! The course of one request along a chain: the clock, the ledger, the copies and the events.
 
-use std::{iter, sync::Arc, time::Instant};
+use std::{iter, mem, sync::Arc, time::Instant};
 
 use http::{Request, Response};
 
 use super::{
     config::speaks_of_the_next_request,
-    handle::Cooldowns,
-    plan::Plan,
     preferences::Preferences,
+    shared::Shared,
     walk::{Sight, Turn, Walk},
 };
 use crate::{
     body::{Replay, RequestCopy},
     classify,
     clock::Sleep,
+    current::Kit,
     error::{Error, Exhausted},
     forecast::Prospect,
     observe::Event,
@@ -24,15 +24,15 @@ use crate::{
 };
 
 /// One request on its way along a chain of several upstreams.
-#[derive(Debug)]
-pub(super) struct Course {
-    cooldowns: Cooldowns,
-    plan: Arc<Plan>,
+pub(super) struct Course<S> {
+    kit: Arc<Kit<Shared, S>>,
     walk: Walk,
     ledger: Attempts,
     alternatives: u32,
-    /// When the one asked last was chosen.
-    chosen: Instant,
+    /// When the one asked last was chosen, where that was to be known.
+    chosen: Option<Instant>,
+    /// Whether the ledger knows when the attempt under way began.
+    is_noted: bool,
     /// Whether somebody could be asked next, were the body one that can be sent again.
     cannot_repeat: bool,
 }
@@ -47,51 +47,64 @@ pub(super) enum Move {
     Fail(Error),
 }
 
-impl Course {
-    /// Opens the request's ledger, or goes on with the one that it carries, and sets out.
-    pub(super) fn begin<B>(
-        cooldowns: &Cooldowns,
-        plan: &Arc<Plan>,
-        request: &Request<B>,
-    ) -> (Self, Move) {
-        let now = cooldowns.time().now();
-        let (chain, extensions) = (&plan.chain, request.extensions());
-        let deadline = extensions.get().map(|Deadline(at)| *at);
-        let preferences = extensions.get::<Preferences>().cloned();
-        let cost = extensions.get().copied();
-        let ledger = extensions.get().cloned().unwrap_or_else(|| chain.ledger());
-        let mut course = Self {
-            cooldowns: cooldowns.clone(),
-            plan: plan.clone(),
-            walk: Walk::new(chain, cost, preferences, deadline, now),
-            ledger,
+impl<S> Course<S> {
+    /// Opens the request's ledger, or goes on with the one that it carries.
+    #[inline(always)]
+    pub(super) fn begin<B>(kit: &Arc<Kit<Shared, S>>, request: &Request<B>) -> Self {
+        let (chain, extensions) = (&kit.shared.plan.chain, request.extensions());
+        let walk = Walk::new(
+            chain,
+            extensions.get().copied(),
+            extensions.get::<Preferences>().cloned(),
+        );
+        let ledger = extensions.get().cloned();
+        Self {
+            kit: kit.clone(),
+            walk,
+            ledger: ledger.unwrap_or_else(|| chain.ledger()),
             alternatives: 0,
-            chosen: now,
+            chosen: None,
+            is_noted: false,
             cannot_repeat: false,
-        };
-        plan.goes_by(course.walk.order());
-        let turn = course.turn(Some(request), true, now);
-        let next = course.take(turn, now);
-        (course, next)
+        }
+    }
+
+    /// Whom the request goes to first.
+    pub(super) fn set_out<B>(&mut self, request: &Request<B>) -> Move {
+        let Shared { plan, cooldowns } = &*self.kit.shared;
+        let is_calm = plan.chain.consulted.is_empty() && !cooldowns.are_any();
+        // To read the time takes as long as all that is decided here.
+        if let Some((index, alternatives)) = self.walk.first(plan, is_calm) {
+            let now = plan.learns().then(|| cooldowns.time().now());
+            return self.ask(index, alternatives, now);
+        }
+        let now = cooldowns.time().now();
+        let deadline = request.extensions().get().map(|Deadline(at)| *at);
+        self.walk.limit(&plan.chain, deadline, now);
+        plan.goes_by(self.walk.order());
+        let turn = self.turn(Some(RequestHead::of(request)), true, now);
+        self.take(turn, now)
     }
 
     /// Goes on after a wait. Somebody else's failure may have made it longer meanwhile.
-    pub(super) fn wake<B>(&mut self, request: Option<&Request<B>>) -> Move {
-        let now = self.cooldowns.time().now();
-        let turn = self.turn(request, true, now);
+    pub(super) fn wake<B>(&mut self, request: Option<&mut RequestCopy<B>>) -> Move {
+        let now = self.kit.shared.cooldowns.time().now();
+        let turn = self.turn(request.map(RequestCopy::head), true, now);
         self.take(turn, now)
     }
 
     /// Makes the request ready for this upstream. Gives back a copy for the next, where there may be one.
+    #[inline(always)]
     pub(super) fn address<B: Replay>(
         &mut self,
         request: &mut Request<B>,
         upstream: &Upstream,
-    ) -> Option<Request<B>> {
-        // Even if all others are cooling down now: one of them may be back by the time that this one fails.
-        let may_go_on = self.walk.goes_on(&self.plan.chain) && self.ledger.allows_another();
-        let copy = may_go_on.then(|| RequestCopy::of(request)).flatten();
-        let copy = copy.map(RequestCopy::into_request);
+    ) -> Option<RequestCopy<B>> {
+        let may_go_on = self.may_go_on();
+        let copy = match may_go_on {
+            true => RequestCopy::of(request),
+            false => None,
+        };
         self.cannot_repeat = may_go_on && copy.is_none();
         // The retry layer is less patient with this upstream while there is another.
         let alternatives = if copy.is_some() { self.alternatives } else { 0 };
@@ -102,33 +115,71 @@ impl Course {
         copy
     }
 
+    /// A service for the attempts after the first.
+    pub(super) fn service(&self) -> S
+    where
+        S: Clone,
+    {
+        self.kit.service()
+    }
+
+    /// Whether there may be another attempt. Even if all others are cooling down now: one of them may be back by the time that
+    /// this one fails.
+    #[inline]
+    fn may_go_on(&self) -> bool {
+        let chain = &self.kit.shared.plan.chain;
+        let goes_on = match self.alternatives {
+            0 => self.walk.goes_on(chain),
+            _ => !self.walk.is_final(),
+        };
+        goes_on && self.ledger.allows_another()
+    }
+
+    /// The attempt was not answered at once: when it began will be asked for if it fails.
+    #[inline]
+    pub(super) fn note_start(&mut self) {
+        if !mem::replace(&mut self.is_noted, true) {
+            let clock = self.kit.shared.cooldowns.time();
+            self.ledger.note_start(|| clock.now());
+        }
+    }
+
+    /// The caller gets an answer.
+    #[inline]
+    pub(super) fn succeed(&self) {
+        if let (Some(index), Some(chosen)) = (self.walk.asked(), self.chosen) {
+            let Shared { plan, cooldowns } = &*self.kit.shared;
+            let now = cooldowns.time().now();
+            plan.answered(index, now.saturating_duration_since(chosen), now);
+        }
+    }
+
     /// What follows from what this upstream gave back; `None` where the caller gets it. `request` is what would be sent to
     /// the next.
     pub(super) fn judge<R, B: Replay>(
         &mut self,
         upstream: &Upstream,
         result: &Result<Response<R>, Error>,
-        mut request: Option<&mut Request<B>>,
+        mut request: Option<&mut RequestCopy<B>>,
     ) -> Option<Move> {
-        let Some(failure) = classify::failure(result, self.cooldowns.time()) else {
-            self.learn_of_answer();
+        let Shared { plan, cooldowns } = &*self.kit.shared;
+        let Some(failure) = classify::failure(result, cooldowns.time()) else {
+            self.succeed();
             return None;
         };
-        let now = self.cooldowns.time().now();
+        let now = cooldowns.time().now();
         if speaks_of_the_next_request(failure.kind) {
             let asked = self.walk.asked();
-            asked
-                .into_iter()
-                .for_each(|index| self.plan.failed(index, now));
+            asked.into_iter().for_each(|index| plan.failed(index, now));
         }
-        let chain = &self.plan.chain;
+        let chain = &plan.chain;
         let cooldown = chain.cooldown_after(&failure);
         if let Some(time) = cooldown {
-            self.cooldowns.cool_for(upstream, &failure, time, now);
+            cooldowns.cool_for(upstream, &failure, time, now);
         }
         self.walk.failed(cooldown.or_else(|| failure.hint()), now);
         let is_over = !chain.falls_back(&failure) || self.cannot_repeat || self.walk.is_final();
-        let can_claim = |request: &mut &mut Request<B>| request.body_mut().claim();
+        let can_claim = |request: &mut &mut RequestCopy<B>| request.claim();
         if is_over || !request.as_mut().is_none_or(can_claim) {
             self.record(upstream, failure, Next::Stop, now);
             return None;
@@ -138,12 +189,14 @@ impl Course {
         {
             self.walk.too_large_for(upstream);
         }
-        let turn = self.turn(request.as_deref(), self.ledger.allows_another(), now);
+        let head = request.map(RequestCopy::head);
+        let turn = self.turn(head, self.ledger.allows_another(), now);
         let next = match turn {
             Turn::Try { index, .. } => {
-                self.cooldowns.tell(&Event::Switched {
+                let Shared { plan, cooldowns } = &*self.kit.shared;
+                cooldowns.tell(&Event::Switched {
                     from: upstream.id(),
-                    to: self.plan.chain.upstreams[index].id(),
+                    to: plan.chain.upstreams[index].id(),
                     failure: &failure,
                 });
                 Next::FallBack
@@ -154,17 +207,8 @@ impl Course {
         Some(self.take(turn, now))
     }
 
-    fn learn_of_answer(&self) {
-        if let Some(index) = self.walk.asked().filter(|_| self.plan.learns()) {
-            let now = self.cooldowns.time().now();
-            let after = now.saturating_duration_since(self.chosen);
-            self.plan.answered(index, after, now);
-        }
-    }
-
-    fn turn<B>(&mut self, request: Option<&Request<B>>, is_allowed: bool, now: Instant) -> Turn {
-        let (plan, cooldowns) = (&self.plan, &self.cooldowns);
-        let head = request.map(RequestHead::of);
+    fn turn(&mut self, head: Option<RequestHead<'_>>, is_allowed: bool, now: Instant) -> Turn {
+        let Shared { plan, cooldowns } = &*self.kit.shared;
         let prospect = |upstream: &Upstream| match &head {
             Some(head) => plan.chain.prospect(upstream, head),
             None => Prospect::FREE,
@@ -183,31 +227,35 @@ impl Course {
             Turn::Try {
                 index,
                 alternatives,
-            } => {
-                self.alternatives = alternatives;
-                self.chosen = now;
-                self.ledger.begin(now);
-                Move::Ask(self.plan.chain.upstreams[index].clone())
-            }
-            Turn::Wait { until } => Move::Wait(self.cooldowns.time().sleep_until(until)),
+            } => self.ask(index, alternatives, Some(now)),
+            Turn::Wait { until } => Move::Wait(self.kit.shared.cooldowns.time().sleep_until(until)),
             Turn::Exhausted { soonest } => Move::Fail(self.exhausted(soonest, now)),
         }
     }
 
+    /// The next attempt begins, with the time where it was read.
+    fn ask(&mut self, index: usize, alternatives: u32, now: Option<Instant>) -> Move {
+        self.alternatives = alternatives;
+        (self.chosen, self.is_noted) = (now, now.is_some());
+        self.ledger.begin(now);
+        Move::Ask(self.kit.shared.plan.chain.upstreams[index].clone())
+    }
+
     fn exhausted(&self, soonest: Option<Instant>, now: Instant) -> Error {
+        let Shared { plan, cooldowns } = &*self.kit.shared;
         let retry_after = soonest
             .map(|soonest| soonest.saturating_duration_since(now))
             // Zero would invite a hot loop.
             .filter(|wait| !wait.is_zero());
-        let mut passed_by = self.cooldowns.reasons(&self.plan.chain, now);
+        let mut passed_by = cooldowns.reasons(&plan.chain, now);
         passed_by.extend(iter::repeat_n(FailureKind::Refused, self.walk.refused()));
         let exhausted = Exhausted {
             attempts: self.ledger.failed(),
             cooling: passed_by,
-            excluded: self.walk.excluded(&self.plan.chain),
+            excluded: self.walk.excluded(&plan.chain),
             retry_after,
         };
-        self.cooldowns.tell(&Event::Exhausted {
+        cooldowns.tell(&Event::Exhausted {
             attempts: self.ledger.count(),
             is_rate_limited: exhausted.is_rate_limited(),
             retry_after,

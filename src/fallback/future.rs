@@ -13,7 +13,8 @@ use tower_service::Service;
 
 use super::course::{Course, Move};
 use crate::{
-    body::Replay,
+    body::{Replay, RequestCopy},
+    classify,
     clock::Sleep,
     error::{BoxError, Error},
     upstream::{ServedBy, Upstream},
@@ -24,7 +25,12 @@ pin_project! {
     pub struct ResponseFuture<S, F, B> {
         #[pin]
         step: Step<F>,
-        onward: Option<Onward<S, B>>,
+        // What it takes to turn to another upstream. The call of a chain of one has none.
+        course: Option<Course<S>>,
+        // The service that makes the calls after the first, once there is one.
+        service: Option<S>,
+        // The request for whoever is asked next, where there may be somebody.
+        again: Option<RequestCopy<B>>,
     }
 }
 
@@ -34,7 +40,7 @@ pin_project! {
         Calling {
             #[pin]
             call: F,
-            upstream: Upstream,
+            upstream: Option<Upstream>,
         },
         Readying {
             upstream: Upstream,
@@ -48,94 +54,103 @@ pin_project! {
     }
 }
 
-/// What it takes to turn to another upstream. The call of a chain of one has none.
-pub(super) struct Onward<S, B> {
-    pub(super) course: Course,
-    pub(super) service: S,
-    /// The request for whoever is asked next, where there may be somebody.
-    pub(super) request: Option<Request<B>>,
-}
-
-impl<S, B> Onward<S, B> {
-    /// Sends the request through the service, which must be ready.
-    pub(super) fn send(&mut self, mut request: Request<B>, upstream: &Upstream) -> S::Future
-    where
-        S: Service<Request<B>>,
-        B: Replay,
-    {
-        self.request = self.course.address(&mut request, upstream);
-        self.service.call(request)
-    }
-}
-
 impl<S, F, B> ResponseFuture<S, F, B> {
-    pub(super) fn calling(call: F, upstream: Upstream, onward: Option<Onward<S, B>>) -> Self {
+    #[inline(always)]
+    pub(super) fn calling(
+        call: F,
+        upstream: Upstream,
+        course: Option<Course<S>>,
+        again: Option<RequestCopy<B>>,
+    ) -> Self {
+        let upstream = Some(upstream);
         Self {
             step: Step::Calling { call, upstream },
-            onward,
+            course,
+            service: None,
+            again,
         }
     }
 
-    pub(super) fn waiting(sleep: Sleep, onward: Onward<S, B>) -> Self {
+    pub(super) fn waiting(sleep: Sleep, course: Course<S>, request: RequestCopy<B>) -> Self {
         Self {
             step: Step::Waiting { sleep },
-            onward: Some(onward),
+            course: Some(course),
+            service: None,
+            again: Some(request),
         }
     }
 
     pub(super) fn failed(error: Error) -> Self {
         Self {
             step: Step::Failed { error: Some(error) },
-            onward: None,
+            course: None,
+            service: None,
+            again: None,
         }
     }
 }
 
 impl<S, F, B, R> Future for ResponseFuture<S, F, B>
 where
-    S: Service<Request<B>, Response = Response<R>, Future = F>,
+    S: Service<Request<B>, Response = Response<R>, Future = F> + Clone,
     S::Error: Into<BoxError>,
     F: Future<Output = Result<Response<R>, S::Error>>,
     B: Replay,
 {
     type Output = Result<Response<R>, Error>;
 
+    // As with the service's call.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let (mut step, onward) = (this.step, this.onward);
+        let mut this = self.project();
         loop {
-            let next = match step.as_mut().project() {
+            let next = match this.step.as_mut().project() {
                 StepProjection::Calling { call, upstream } => {
-                    let mut result = ready!(call.poll(cx)).map_err(Error::from_service);
-                    if let Ok(response) = &mut result {
-                        response.extensions_mut().insert(ServedBy(upstream.clone()));
+                    let Poll::Ready(mut result) = call.poll(cx) else {
+                        if let Some(course) = this.course {
+                            course.note_start();
+                        }
+                        return Poll::Pending;
+                    };
+                    // In place: to move a response takes longer than to judge it.
+                    if let Ok(response) = &mut result
+                        && classify::is_success(response)
+                    {
+                        if let Some(course) = this.course {
+                            course.succeed();
+                        }
+                        tell(response, upstream.take());
+                        return Poll::Ready(result.map_err(Error::from_service));
                     }
-                    let judged = onward.as_mut().and_then(|onward| {
-                        let Onward {
-                            course, request, ..
-                        } = onward;
-                        course.judge(upstream, &result, request.as_mut())
+                    let mut result = result.map_err(Error::from_service);
+                    let judged = this.course.as_mut().and_then(|course| {
+                        course.judge(upstream.as_ref()?, &result, this.again.as_mut())
                     });
                     match judged {
                         Some(next) => next,
-                        None => return Poll::Ready(result),
+                        None => {
+                            if let Ok(response) = &mut result {
+                                tell(response, upstream.take());
+                            }
+                            return Poll::Ready(result);
+                        }
                     }
                 }
                 StepProjection::Readying { upstream } => {
-                    let upstream = upstream.clone();
-                    let onward = onward.as_mut().expect(SEVERAL);
-                    ready!(onward.service.poll_ready(cx)).map_err(Error::from_service)?;
-                    let request = onward.request.take().expect(KEPT);
-                    let call = onward.send(request, &upstream);
-                    step.set(Step::Calling { call, upstream });
+                    let course = this.course.as_mut().expect(SEVERAL);
+                    let service = this.service.get_or_insert_with(|| course.service());
+                    ready!(service.poll_ready(cx)).map_err(Error::from_service)?;
+                    let mut request = this.again.take().expect(KEPT).into_request();
+                    *this.again = course.address(&mut request, upstream);
+                    let upstream = Some(upstream.clone());
+                    let call = service.call(request);
+                    this.step.set(Step::Calling { call, upstream });
                     continue;
                 }
                 StepProjection::Waiting { sleep } => {
                     ready!(sleep.as_mut().poll(cx));
-                    let Onward {
-                        course, request, ..
-                    } = onward.as_mut().expect(SEVERAL);
-                    course.wake(request.as_ref())
+                    let course = this.course.as_mut().expect(SEVERAL);
+                    course.wake(this.again.as_mut())
                 }
                 StepProjection::Failed { error } => {
                     let error = error.take().expect("polled after it was ready");
@@ -144,12 +159,20 @@ where
             };
             // The failed response is gone by here, and its call goes now: what they hold, a connection or a place under a
             // concurrency limit, is free before the next upstream is asked.
-            step.set(match next {
+            this.step.set(match next {
                 Move::Ask(upstream) => Step::Readying { upstream },
                 Move::Wait(sleep) => Step::Waiting { sleep },
                 Move::Fail(error) => Step::Failed { error: Some(error) },
             });
         }
+    }
+}
+
+/// Tells the caller who answered.
+#[inline]
+fn tell<R>(response: &mut Response<R>, upstream: Option<Upstream>) {
+    if let Some(upstream) = upstream {
+        response.extensions_mut().insert(ServedBy(upstream));
     }
 }
 

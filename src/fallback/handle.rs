@@ -145,10 +145,16 @@ impl Cooldowns {
         });
     }
 
+    /// Whether anybody may be cooling down.
+    #[inline]
+    pub(super) fn are_any(&self) -> bool {
+        self.shared.any.load(Ordering::Acquire)
+    }
+
     /// Until when this upstream is left alone, if it is.
     #[inline]
     pub(super) fn until(&self, upstream: &Upstream, now: Instant) -> Option<Instant> {
-        if !self.shared.any.load(Ordering::Acquire) {
+        if !self.are_any() {
             return None;
         }
         self.with(|state| state.until(upstream, now))

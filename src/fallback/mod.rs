@@ -104,6 +104,7 @@ mod plan;
 mod preferences;
 mod router;
 mod service;
+mod shared;
 mod state;
 mod walk;
 mod wheel;

@@ -23,6 +23,8 @@ pub(super) struct Plan {
     wheel: Mutex<Wheel>,
     /// Whether anybody goes by what happens: else nothing of it is kept.
     learns: AtomicBool,
+    /// Whom the chain's order puts before all others, whatever happens.
+    leader: Option<usize>,
 }
 
 impl Plan {
@@ -32,6 +34,7 @@ impl Plan {
             performances: upstreams.iter().map(|_| Arc::default()).collect(),
             wheel: Mutex::new(Wheel::new(upstreams.iter().map(Upstream::share))),
             learns: AtomicBool::new(chain.order.learns()),
+            leader: leader(&chain),
             chain,
         }
     }
@@ -59,6 +62,23 @@ impl Plan {
 
     pub(super) fn learns(&self) -> bool {
         self.learns.load(Ordering::Relaxed)
+    }
+
+    /// Whom the chain's order puts before all others, whatever happens.
+    #[inline]
+    pub(super) fn leader(&self) -> Option<usize> {
+        self.leader
+    }
+
+    /// Whom the weights put first, the least by this measure before all others, with one lock for all of them. That one is chosen.
+    pub(super) fn turn_wheel<M: Ord>(&self, measure: impl Fn(&Upstream) -> M) -> Option<usize> {
+        let mut wheel = lock(&self.wheel);
+        let upstreams = self.chain.upstreams.iter().enumerate();
+        let ranked =
+            upstreams.map(|(index, upstream)| (measure(upstream), wheel.pass(index), index));
+        let (_, _, first) = ranked.min()?;
+        wheel.choose(first);
+        Some(first)
     }
 
     /// The upstream at this place answered after so long.
@@ -109,6 +129,17 @@ impl Plan {
             Order::Fastest => self.performance(index).rank_by_speed(now),
             Order::Weighted => lock(&self.wheel).pass(index),
             Order::Learned => self.performance(index).rank_by_success(now),
+        }
+    }
+}
+
+fn leader(chain: &Chain) -> Option<usize> {
+    let is_local = |upstream: &Upstream| upstream.provider().is_local();
+    match chain.order {
+        Order::Listed => Some(0),
+        Order::LocalFirst => Some(chain.upstreams.iter().position(is_local).unwrap_or(0)),
+        Order::Cheapest | Order::Headroom | Order::Fastest | Order::Weighted | Order::Learned => {
+            None
         }
     }
 }

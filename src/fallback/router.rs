@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::Request;
 
-use super::{config::Chain, handle::Cooldowns, plan::Plan};
+use super::{config::Chain, handle::Cooldowns, plan::Plan, shared::Shared};
 use crate::{
     config_error::ConfigError,
     cost::Cost,
@@ -35,11 +35,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Router {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    plan: Arc<Current<Plan>>,
+    current: Arc<Current<Shared>>,
     cooldowns: Cooldowns,
 }
 
@@ -71,20 +67,16 @@ pub struct Standing {
 impl Router {
     pub(super) fn new(chain: Chain) -> Result<Self, ConfigError> {
         chain.check()?;
-        let plan = Plan::new(chain);
-        Ok(Self::assemble(
-            Arc::new(Current::new(plan)),
-            Cooldowns::default(),
-        ))
+        Ok(Self::assemble(Plan::new(chain), Cooldowns::default()))
     }
 
     pub(super) fn with_cooldowns(self, cooldowns: Cooldowns) -> Self {
-        Self::assemble(Arc::new(Current::new(Plan::new(self.chain()))), cooldowns)
+        Self::assemble(Plan::new(self.chain()), cooldowns)
     }
 
     /// The chain as it is now.
     pub fn chain(&self) -> Chain {
-        self.plan().chain.clone()
+        self.current.shared().plan.chain.clone()
     }
 
     /// Puts another chain in its place. What has been learned of the upstreams that stay is kept.
@@ -150,7 +142,8 @@ impl Router {
     ///
     /// It goes by cooldowns and by those that the chain [consults](Chain::consult).
     pub fn choose_best(&self, cost: Cost, preferred: &[&str]) -> Option<Choice> {
-        let (plan, now) = (self.plan(), self.cooldowns().time().now());
+        let (shared, now) = (self.current.shared(), self.cooldowns().time().now());
+        let plan = &shared.plan;
         let mut request = Request::new(());
         request.extensions_mut().insert(cost);
         let head = RequestHead::of(&request);
@@ -179,7 +172,8 @@ impl Router {
 
     /// How the upstreams of the chain stand, as they are listed.
     pub fn upstreams(&self) -> Vec<Standing> {
-        let (plan, now) = (self.plan(), self.cooldowns().time().now());
+        let (shared, now) = (self.current.shared(), self.cooldowns().time().now());
+        let plan = &shared.plan;
         let upstreams = plan.chain.upstreams.iter().enumerate();
         upstreams
             .map(|(index, upstream)| {
@@ -196,29 +190,34 @@ impl Router {
 
     /// The cooldowns that it keeps.
     pub fn cooldowns(&self) -> &Cooldowns {
-        &self.shared.cooldowns
+        &self.cooldowns
     }
 
-    pub(super) fn plan(&self) -> Arc<Plan> {
-        self.shared.plan.shared()
-    }
-
-    /// The plan, for a service to hold.
-    pub(super) fn held(&self) -> Held<Plan> {
-        Held::of(self.shared.plan.clone())
+    /// What the calls of a service over this one hold.
+    pub(super) fn held<S: Clone>(&self, inner: &S) -> Held<Shared, S> {
+        Held::of(self.current.clone(), inner)
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut Chain) -> R) -> R {
-        self.shared.plan.replace(|plan| {
+        self.current.replace(|Shared { plan, cooldowns }| {
             let mut chain = plan.chain.clone();
             let result = change(&mut chain);
-            (plan.changed(chain), result)
+            let changed = Shared {
+                plan: plan.changed(chain),
+                cooldowns: cooldowns.clone(),
+            };
+            (changed, result)
         })
     }
 
-    fn assemble(plan: Arc<Current<Plan>>, cooldowns: Cooldowns) -> Self {
+    fn assemble(plan: Plan, cooldowns: Cooldowns) -> Self {
+        let shared = Shared {
+            plan,
+            cooldowns: cooldowns.clone(),
+        };
         Self {
-            shared: Arc::new(Shared { plan, cooldowns }),
+            current: Arc::new(Current::new(shared)),
+            cooldowns,
         }
     }
 }

@@ -1,22 +1,19 @@
 //! The service around a client.
 
-use std::{
-    mem,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tower_service::Service;
 
 use super::{
     course::{Course, Move},
-    future::{Onward, ResponseFuture},
-    plan::Plan,
+    future::ResponseFuture,
     preferences::Preferences,
     router::Router,
+    shared::Shared,
 };
 use crate::{
-    body::Replay,
+    body::{Replay, RequestCopy},
     current::Held,
     error::{BoxError, Error},
     upstream::Upstream,
@@ -26,19 +23,19 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Fallback<S> {
     inner: S,
-    router: Router,
-    plan: Held<Plan>,
+    held: Held<Shared, S>,
+}
+
+impl<S: Clone> Fallback<S> {
+    pub(super) fn new(inner: S, router: &Router) -> Self {
+        Self {
+            held: router.held(&inner),
+            inner,
+        }
+    }
 }
 
 impl<S> Fallback<S> {
-    pub(super) fn new(inner: S, router: Router) -> Self {
-        Self {
-            inner,
-            plan: router.held(),
-            router,
-        }
-    }
-
     /// The service inside.
     pub fn inner(&self) -> &S {
         &self.inner
@@ -59,45 +56,42 @@ where
         self.inner.poll_ready(cx).map_err(Error::from_service)
     }
 
+    // Where it is not inlined, the request is moved once more.
+    #[inline(always)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let plan = self.plan.latest();
-        let chain = &plan.chain;
+        let kit = self.held.latest();
+        let chain = &kit.shared.plan.chain;
         let wanted = |upstream: &&Upstream| {
             let preferences = request.extensions().get::<Preferences>();
             preferences.is_none_or(|preferences| preferences.allows(upstream))
         };
         if let Some(upstream) = chain.lone().filter(wanted) {
+            let upstream = upstream.clone();
             let extensions = request.extensions_mut();
             extensions.insert(upstream.clone());
             // Its cap is for the retries inside. Without one, a ledger is theirs to open, once a call has failed.
             if chain.is_capped() {
                 extensions.get_or_insert_with(|| chain.ledger());
             }
-            return ResponseFuture::calling(self.inner.call(request), upstream.clone(), None);
+            return ResponseFuture::calling(self.inner.call(request), upstream, None, None);
         }
-        // The instance that is ready makes the first call; where none is made, it goes, and its readiness with it.
-        let clone = self.inner.clone();
-        let ready = mem::replace(&mut self.inner, clone);
-        let (course, next) = Course::begin(self.router.cooldowns(), plan, &request);
-        match next {
+        let mut course = Course::begin(kit, &request);
+        match course.set_out(&request) {
+            // The instance that is ready makes the first call.
             Move::Ask(upstream) => {
-                let mut onward = Onward {
-                    course,
-                    service: ready,
-                    request: None,
-                };
-                let call = onward.send(request, &upstream);
-                ResponseFuture::calling(call, upstream, Some(onward))
+                let again = course.address(&mut request, &upstream);
+                let call = self.inner.call(request);
+                ResponseFuture::calling(call, upstream, Some(course), again)
             }
             Move::Wait(sleep) => {
-                let onward = Onward {
-                    course,
-                    service: self.inner.clone(),
-                    request: Some(request),
-                };
-                ResponseFuture::waiting(sleep, onward)
+                // The readiness of the inner service must not be held through the wait: the service that has it goes.
+                self.inner = kit.service();
+                ResponseFuture::waiting(sleep, course, RequestCopy::from(request))
             }
-            Move::Fail(error) => ResponseFuture::failed(error),
+            Move::Fail(error) => {
+                self.inner = kit.service();
+                ResponseFuture::failed(error)
+            }
         }
     }
 }

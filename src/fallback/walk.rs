@@ -73,17 +73,8 @@ enum Class {
 }
 
 impl Walk {
-    pub(super) fn new(
-        chain: &Chain,
-        cost: Option<Cost>,
-        preferences: Option<Preferences>,
-        deadline: Option<Instant>,
-        now: Instant,
-    ) -> Self {
-        let patience = match chain.when_exhausted {
-            WhenExhausted::Wait { max } => Some(after(now, max)),
-            WhenExhausted::Fail | WhenExhausted::TryAnyway => None,
-        };
+    #[inline]
+    pub(super) fn new(chain: &Chain, cost: Option<Cost>, preferences: Option<Preferences>) -> Self {
         let wanted = preferences.as_ref().and_then(Preferences::wanted_order);
         Self {
             order: wanted.unwrap_or(chain.order),
@@ -91,9 +82,17 @@ impl Walk {
             preferences,
             asked: None,
             failed: Vec::new(),
-            patience: patience.map(|end| deadline.map_or(end, |deadline| end.min(deadline))),
+            patience: None,
             too_small: None,
             refused: 0,
+        }
+    }
+
+    /// Waits no longer than the chain, and the request, allow from now on.
+    pub(super) fn limit(&mut self, chain: &Chain, deadline: Option<Instant>, now: Instant) {
+        if let WhenExhausted::Wait { max } = chain.when_exhausted {
+            let end = after(now, max);
+            self.patience = Some(deadline.map_or(end, |deadline| end.min(deadline)));
         }
     }
 
@@ -115,6 +114,25 @@ impl Walk {
     /// How many were passed by at the last turn because they would have refused the request.
     pub(super) fn refused(&self) -> usize {
         self.refused
+    }
+
+    /// Whose turn it is at first, and how many others could be asked then, where nobody has to be looked at for that: while all
+    /// is calm, as nobody is cooling down and nobody is consulted, an order may know who goes before all others.
+    #[inline]
+    pub(super) fn first(&mut self, plan: &Plan, is_calm: bool) -> Option<(usize, u32)> {
+        if !is_calm || self.preferences.is_some() {
+            return None;
+        }
+        let chain = &plan.chain;
+        let class = |upstream: &Upstream| self.class(upstream, Prospect::FREE, chain.max_wait);
+        let index = match self.order {
+            Order::Weighted => plan.turn_wheel(class)?,
+            _ => plan
+                .leader()
+                .filter(|index| class(&chain.upstreams[*index]) == Class::Free)?,
+        };
+        self.asked = Some(index);
+        Some((index, (chain.upstreams.len() - 1) as u32))
     }
 
     /// Whose turn it is.
@@ -195,7 +213,9 @@ impl Walk {
         };
         let size = self.cost.map_or(0, sure);
         match prospect {
-            _ if upstream.context().is_some_and(|context| size > context) => Class::TooSmall,
+            _ if size > 0 && upstream.context().is_some_and(|context| size > context) => {
+                Class::TooSmall
+            }
             Prospect::TooLarge => Class::TooSmall,
             Prospect::Queue { wait } if wait > max_wait => Class::Queues,
             _ => Class::Free,
@@ -257,10 +277,8 @@ impl Walk {
 
     /// A context that is not known may be large enough.
     fn fits(&self, upstream: &Upstream) -> bool {
-        match (upstream.context(), self.too_small) {
-            (Some(context), Some(too_small)) => context > too_small,
-            _ => true,
-        }
+        self.too_small
+            .is_none_or(|too_small| upstream.context().is_none_or(|context| context > too_small))
     }
 }
 

@@ -73,7 +73,7 @@ impl Permit {
         if !headers.is_empty() && signal::tells_quotas(headers) && !is_cached(headers) {
             self.heed_quotas(headers);
         }
-        if !classify::is_plain_success(response)
+        if !classify::is_success(response)
             && let Some(failure) = classify::failure_of_response(response, self.limiters.clock())
         {
             self.heed_failure(&failure);

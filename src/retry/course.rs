@@ -19,6 +19,7 @@ use crate::{
     body::{Replay, RequestCopy},
     classify,
     clock::Sleep,
+    current::Kit,
     error::Error,
     instant::after,
     observe::Event,
@@ -27,9 +28,8 @@ use crate::{
 };
 
 /// The course of one call, from its first attempt to its last. Small, for most calls succeed at once.
-#[derive(Debug)]
-pub(super) struct Course {
-    shared: Arc<Shared>,
+pub(super) struct Course<S> {
+    kit: Arc<Kit<Shared, S>>,
     /// When the first attempt began, once somebody has to know.
     began: Option<Instant>,
     ledger: Ledger,
@@ -46,15 +46,16 @@ struct Trouble {
     withdrawal: Option<Withdrawal>,
 }
 
-impl Course {
+impl<S> Course<S> {
     /// The course of a request before its first attempt, and before it is copied.
-    #[inline]
-    pub(super) fn begin<B>(shared: &Arc<Shared>, request: &mut Request<B>) -> Self {
+    #[inline(always)]
+    pub(super) fn begin<B>(kit: &Arc<Kit<Shared, S>>, request: &mut Request<B>) -> Self {
+        let shared = &*kit.shared;
         if let Some(budget) = &shared.policy.budget {
             budget.deposit_request();
         }
         let mut course = Self {
-            shared: shared.clone(),
+            kit: kit.clone(),
             began: None,
             ledger: Ledger::none(),
             counts: false,
@@ -68,32 +69,40 @@ impl Course {
     }
 
     fn prepare<B>(&mut self, request: &mut Request<B>) {
-        let (policy, clock) = (&self.shared.policy, &self.shared.clock);
+        let (policy, clock) = (&self.kit.shared.policy, &self.kit.shared.clock);
         if policy.idempotency_key && !is_idempotent(&RequestHead::of(request)) {
-            let key = self.shared.keys.make();
+            let key = self.kit.shared.keys.make();
             request.headers_mut().insert(IDEMPOTENCY_KEY, key);
         }
         let name = policy.attempt_header.as_ref();
         self.counts = name.is_some_and(|name| !request.headers().contains_key(name));
         let has_limit = policy.total_deadline.is_some() || policy.attempt_timeout.is_some();
         self.ledger = Ledger::of(request.extensions());
-        if has_limit || self.ledger.is_there() {
+        if has_limit {
             let now = clock.now();
             self.began = Some(now);
-            self.ledger.open(now);
+            self.ledger.note_start(|| now);
         }
+    }
+
+    /// A service for the attempts after the first.
+    pub(super) fn service(&self) -> S
+    where
+        S: Clone,
+    {
+        self.kit.service()
     }
 
     /// Whether the attempt that is about to begin may be followed by another.
     #[inline]
     pub(super) fn may_go_on(&self) -> bool {
-        self.attempts() < self.shared.most_attempts && self.ledger.allows()
+        self.attempts() < self.kit.shared.most_attempts && self.ledger.allows()
     }
 
     /// The first attempt begins, with this request. Gives back the time that it has.
     #[inline]
     pub(super) fn send<B>(&mut self, request: &mut Request<B>) -> Option<Sleep> {
-        if self.shared.is_plain {
+        if self.kit.shared.is_plain {
             return None;
         }
         self.count(request);
@@ -109,14 +118,14 @@ impl Course {
 
     /// The next attempt begins, with this request. Gives back the time that it has.
     pub(super) fn resend<B>(&mut self, request: &mut Request<B>) -> Option<Sleep> {
-        let now = self.shared.clock.now();
+        let now = self.kit.shared.clock.now();
         self.ledger.resend(request, now);
         self.count(request);
         self.limit(request, now)
     }
 
     fn count<B>(&self, request: &mut Request<B>) {
-        if let (Some(name), true) = (&self.shared.policy.attempt_header, self.counts) {
+        if let (Some(name), true) = (&self.kit.shared.policy.attempt_header, self.counts) {
             let count = HeaderValue::from(self.attempts());
             request.headers_mut().insert(name, count);
         }
@@ -124,12 +133,12 @@ impl Course {
 
     /// Tells the layers inside when this attempt is cut off: all that they see of it is a future that is dropped.
     fn limit<B>(&self, request: &mut Request<B>, now: Instant) -> Option<Sleep> {
-        let own = after(now, self.shared.policy.attempt_timeout?);
+        let own = after(now, self.kit.shared.policy.attempt_timeout?);
         // A layer outside may cut off this whole call sooner.
         let outer = request.extensions().get::<AttemptDeadline>();
         let sooner = outer.map_or(own, |AttemptDeadline(outer)| own.min(*outer));
         request.extensions_mut().insert(AttemptDeadline(sooner));
-        Some(self.shared.clock.sleep_until(own))
+        Some(self.kit.shared.clock.sleep_until(own))
     }
 
     /// The first attempt was not answered at once. Where nothing else asked for the time, the ledger will, if it fails; so the
@@ -137,22 +146,22 @@ impl Course {
     #[inline]
     pub(super) fn note_start(&mut self) {
         if self.began.is_none() {
-            self.began = Some(self.shared.clock.now());
+            self.began = Some(self.ledger.note_start(|| self.kit.shared.clock.now()));
         }
     }
 
     /// The error of an attempt that has taken too long.
     pub(super) fn timed_out(&self) -> Error {
-        let after = self.shared.policy.attempt_timeout.unwrap_or_default();
+        let after = self.kit.shared.policy.attempt_timeout.unwrap_or_default();
         Error::TimedOut { after }
     }
 
     /// Whether this response goes to the caller and nothing else is to be said of it, as of most.
     #[inline]
     pub(super) fn accepts<R>(&self, response: &Response<R>) -> bool {
-        let is_first = self.trouble.is_none() && self.shared.policy.rule.is_none();
-        let is_accepted = is_first && classify::is_plain_success(response);
-        if let (true, Some(budget)) = (is_accepted, &self.shared.policy.budget) {
+        let is_first = self.trouble.is_none() && self.kit.shared.policy.rule.is_none();
+        let is_accepted = is_first && classify::is_success(response);
+        if let (true, Some(budget)) = (is_accepted, &self.kit.shared.policy.budget) {
             budget.deposit_success();
         }
         is_accepted
@@ -163,10 +172,10 @@ impl Course {
     pub(super) fn judge<B: Replay, R>(
         &mut self,
         result: &mut Result<Response<R>, Error>,
-        again: Option<&mut RequestCopy<B>>,
+        mut again: Option<&mut RequestCopy<B>>,
     ) -> Option<Sleep> {
-        let mut failure = classify::failure(result, &*self.shared.clock);
-        let verdict = self.verdict(result, failure.as_ref(), again.as_deref());
+        let mut failure = classify::failure(result, &*self.kit.shared.clock);
+        let verdict = self.verdict(result, failure.as_ref(), again.as_deref_mut());
         if failure.is_none() && verdict == Verdict::Retry {
             let wanted = Failure::new(FailureKind::ServerError);
             failure = Some(wanted.with_message("sent again by the policy's own rule"));
@@ -192,10 +201,10 @@ impl Course {
         &self,
         result: &Result<Response<R>, Error>,
         failure: Option<&Failure>,
-        again: Option<&RequestCopy<B>>,
+        again: Option<&mut RequestCopy<B>>,
     ) -> Verdict {
         let is_refused = failure.is_some_and(|failure| failure.kind == FailureKind::Refused);
-        match (&self.shared.policy.rule, again) {
+        match (&self.kit.shared.policy.rule, again) {
             (Some(rule), Some(request)) if !is_refused => {
                 let result = match result {
                     Ok(response) => Ok(ResponseHead::of(response)),
@@ -214,8 +223,8 @@ impl Course {
 
     /// How much of a failed response may be read, and the time for that, which begins now.
     pub(super) fn drain(&self) -> (u64, impl FnOnce() -> Sleep) {
-        let (bytes, time) = self.shared.policy.drain;
-        let clock = &self.shared.clock;
+        let (bytes, time) = self.kit.shared.policy.drain;
+        let clock = &self.kit.shared.clock;
         (bytes, move || clock.sleep_until(after(clock.now(), time)))
     }
 
@@ -230,7 +239,7 @@ impl Course {
     }
 
     fn succeed(&mut self) {
-        match (self.take_withdrawal(), &self.shared.policy.budget) {
+        match (self.take_withdrawal(), &self.kit.shared.policy.budget) {
             (Some(withdrawal), _) => withdrawal.succeed(),
             (None, Some(budget)) => budget.deposit_success(),
             (None, None) => {}
@@ -242,15 +251,15 @@ impl Course {
         failure: Failure,
         unsent: bool,
         verdict: Verdict,
-        again: Option<&mut RequestCopy<B>>,
+        mut again: Option<&mut RequestCopy<B>>,
     ) -> Option<Sleep> {
         let withdrawal = self.take_withdrawal();
         withdrawal.into_iter().for_each(Withdrawal::spend);
-        let now = self.shared.clock.now();
-        let head = again.as_deref().map(RequestCopy::head);
+        let now = self.kit.shared.clock.now();
+        let head = again.as_deref_mut().map(RequestCopy::head);
         let began = *self.began.get_or_insert(now);
         self.trouble.get_or_insert_with(|| {
-            let state = State::new(&self.shared.policy, head.as_ref(), began);
+            let state = State::new(&self.kit.shared.policy, head.as_ref(), began);
             let withdrawal = None;
             Box::new(Trouble { state, withdrawal })
         });
@@ -268,7 +277,7 @@ impl Course {
         match decision {
             Decision::RetryAt { at, wait } => {
                 self.ledger.record_retry(failure, wait, began, now);
-                Some(self.shared.clock.sleep_until(at))
+                Some(self.kit.shared.clock.sleep_until(at))
             }
             Decision::Return | Decision::GiveUp(_) => {
                 self.ledger.record_end(failure, now);
@@ -279,12 +288,12 @@ impl Course {
 
     /// What the state decides, if the budget can pay for it.
     fn decide(&mut self, failed: &Failed<'_>, now: Instant) -> Decision {
-        let policy = &self.shared.policy;
+        let policy = &self.kit.shared.policy;
         let Some(trouble) = &mut self.trouble else {
             return Decision::Return;
         };
         let decision = {
-            let random = self.shared.random.lock();
+            let random = self.kit.shared.random.lock();
             let mut random = random.unwrap_or_else(PoisonError::into_inner);
             trouble.state.decide(policy, failed, &mut random, now)
         };
@@ -315,7 +324,7 @@ impl Course {
                 reason: reason.as_str(),
             },
         };
-        self.shared.events.tell(&event);
+        self.kit.shared.events.tell(&event);
     }
 }
 

@@ -24,9 +24,10 @@ pin_project! {
     pub struct ResponseFuture<S, B, F, R> {
         #[pin]
         step: Step<F, R>,
-        course: Course,
-        // What another attempt needs, both or none: a service, which is not ready yet, and a copy of the request.
+        course: Course<S>,
+        // The service that makes the attempts after the first, once there is one.
         service: Option<S>,
+        // The request for another attempt, where there may be one.
         again: Option<RequestCopy<B>>,
     }
 }
@@ -51,18 +52,17 @@ pin_project! {
 }
 
 impl<S, B, F, R> ResponseFuture<S, B, F, R> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(
         call: F,
         timeout: Option<Sleep>,
-        course: Course,
-        service: Option<S>,
+        course: Course<S>,
         again: Option<RequestCopy<B>>,
     ) -> Self {
         Self {
             step: Step::Calling { call, timeout },
             course,
-            service,
+            service: None,
             again,
         }
     }
@@ -70,23 +70,31 @@ impl<S, B, F, R> ResponseFuture<S, B, F, R> {
 
 impl<S, B, R> Future for ResponseFuture<S, B, S::Future, R>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
     B: Replay,
     R: Body,
 {
     type Output = Result<Response<R>, Error>;
 
+    // As with the service's call.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
             match this.step.as_mut().project() {
                 StepProjection::Calling { call, timeout } => {
                     let mut result = match (call.poll(cx), timeout) {
-                        (Poll::Ready(Ok(response)), _) if this.course.accepts(&response) => {
-                            return Poll::Ready(Ok(response));
+                        (Poll::Ready(result), _) => {
+                            // In place: to move a response takes longer than to judge it.
+                            if result
+                                .as_ref()
+                                .is_ok_and(|response| this.course.accepts(response))
+                            {
+                                return Poll::Ready(result.map_err(Error::from_service));
+                            }
+                            result.map_err(Error::from_service)
                         }
-                        (Poll::Ready(result), _) => result.map_err(Error::from_service),
                         (Poll::Pending, None) => {
                             this.course.note_start();
                             return Poll::Pending;
@@ -123,7 +131,8 @@ where
                     this.step.set(Step::Readying);
                 }
                 StepProjection::Readying => {
-                    let service = this.service.as_mut().expect(KEPT);
+                    let course = &*this.course;
+                    let service = this.service.get_or_insert_with(|| course.service());
                     if let Err(error) = ready!(service.poll_ready(cx)) {
                         this.step.set(Step::Done);
                         (*this.service, *this.again) = (None, None);
@@ -149,9 +158,7 @@ where
 
 impl<S, B, F, R> fmt::Debug for ResponseFuture<S, B, F, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture")
-            .field("course", &self.course)
-            .finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }
 

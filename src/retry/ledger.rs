@@ -31,20 +31,20 @@ impl Ledger {
     }
 
     pub(super) fn of(extensions: &Extensions) -> Self {
+        let attempts = extensions.get::<Attempts>().cloned();
         Self {
-            attempts: extensions.get().cloned(),
+            is_ours: attempts.as_ref().is_none_or(Attempts::keep),
+            attempts,
             upstream: extensions.get().cloned(),
-            is_ours: true,
         }
     }
 
-    pub(super) fn is_there(&self) -> bool {
-        self.attempts.is_some()
-    }
-
-    /// The first attempt begins.
-    pub(super) fn open(&mut self, now: Instant) {
-        self.is_ours = self.attempts.as_ref().is_none_or(|it| it.open(now));
+    /// When the attempt under way began: now, where no layer has noted it.
+    pub(super) fn note_start(&self, now: impl FnOnce() -> Instant) -> Instant {
+        match &self.attempts {
+            Some(attempts) => attempts.note_start(now),
+            None => now(),
+        }
     }
 
     /// Another attempt begins, with this request.

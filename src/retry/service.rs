@@ -20,15 +20,17 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Retry<S> {
     inner: S,
-    held: Held<Shared>,
+    held: Held<Shared, S>,
+}
+
+impl<S: Clone> Retry<S> {
+    pub(super) fn new(inner: S, current: Arc<Current<Shared>>) -> Self {
+        let held = Held::of(current, &inner);
+        Self { inner, held }
+    }
 }
 
 impl<S> Retry<S> {
-    pub(super) fn new(inner: S, current: Arc<Current<Shared>>) -> Self {
-        let held = Held::of(current);
-        Self { inner, held }
-    }
-
     /// The service inside.
     pub fn inner(&self) -> &S {
         &self.inner
@@ -50,17 +52,16 @@ where
         self.inner.poll_ready(cx).map_err(Error::from_service)
     }
 
-    #[inline]
+    // Where it is not inlined, the request is moved once more.
+    #[inline(always)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let mut course = Course::begin(self.held.latest(), &mut request);
         let copy = match course.may_go_on() {
             true => RequestCopy::of(&request),
             false => None,
         };
-        // The service that was made ready takes this request; the clone is made ready when it is needed.
-        let service = copy.is_some().then(|| self.inner.clone());
         let timeout = course.send(&mut request);
-        ResponseFuture::new(self.inner.call(request), timeout, course, service, copy)
+        ResponseFuture::new(self.inner.call(request), timeout, course, copy)
     }
 }
 

@@ -33,7 +33,7 @@ pub type StackService<S> = Spanned<Intake<Either<Fallback<Attempted<S>>, Attempt
 /// What makes the attempts at one upstream.
 type Attempted<S> = Retry<CircuitBreak<RateLimit<Provide<S>>>>;
 
-impl<S> Layer<S> for StackLayer {
+impl<S: Clone> Layer<S> for StackLayer {
     type Service = StackService<S>;
 
     fn layer(&self, client: S) -> Self::Service {

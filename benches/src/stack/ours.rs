@@ -18,14 +18,14 @@ use tower_upstream::{
 pub const PLENTY: u64 = 1_000_000_000_000;
 
 /// All four layers, by default.
-pub fn four<S>(inner: S) -> Four<S> {
+pub fn four<S: Clone>(inner: S) -> Four<S> {
     (fallback(), retry(), breaker(), limit()).layer(inner)
 }
 
 pub type Four<S> = Fallback<Retry<CircuitBreak<RateLimit<S>>>>;
 
 /// All four layers, and everything that they do is told.
-pub fn four_watched<S>(stats: Stats, inner: S) -> Four<S> {
+pub fn four_watched<S: Clone>(stats: Stats, inner: S) -> Four<S> {
     let cooldowns = Cooldowns::new().observe(stats.clone());
     let breaker = CircuitBreaker::default().observe(stats.clone());
     (

@@ -44,7 +44,9 @@ impl Bench {
 
     fn walk(&self, deadline: Option<u64>, at: u64) -> Walk {
         let deadline = deadline.map(|deadline| self.start + ms(deadline));
-        Walk::new(&self.plan.chain, None, None, deadline, self.start + ms(at))
+        let mut walk = Walk::new(&self.plan.chain, None, None);
+        walk.limit(&self.plan.chain, deadline, self.start + ms(at));
+        walk
     }
 
     fn turn(&mut self, walk: &mut Walk, at: u64) -> Turn {
@@ -381,7 +383,7 @@ fn a_request_that_is_estimated_too_large_for_a_context_or_a_quota_is_tried_there
     let mut bench = Bench::new(chain);
     let mut of = |cost: Cost, prospect: Prospect| {
         let chain = &bench.plan.chain;
-        let mut walk = Walk::new(chain, Some(cost), None, None, bench.start);
+        let mut walk = Walk::new(chain, Some(cost), None);
         match bench.turn_seen(
             &mut walk,
             0,
@@ -473,7 +475,7 @@ fn what_a_request_prefers_holds_for_it_alone() {
     let mut bench = Bench::new(|_| Chain::new(upstreams));
     let mut turns = |preferences: Preferences| {
         let chain = &bench.plan.chain;
-        let mut walk = Walk::new(chain, None, Some(preferences), None, bench.start);
+        let mut walk = Walk::new(chain, None, Some(preferences));
         let mut asked = Vec::new();
         while let Turn::Try { index, .. } = bench.turn(&mut walk, 0) {
             asked.push(index);
@@ -553,6 +555,36 @@ proptest! {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whom_nobody_has_to_be_looked_at_for_is_whom_a_look_would_have_found(
+        order in prop::sample::select(vec![Order::Listed, Order::LocalFirst, Order::Weighted]),
+        kinds in prop::collection::vec((any::<bool>(), 0..4_u32, prop::option::of(1..4_u64)), 1..6),
+        costs in prop::collection::vec(prop::option::of(0..5_u64), 1..20),
+    ) {
+        let upstreams = kinds.iter().enumerate().map(|(index, (is_local, weight, context))| {
+            let provider = if *is_local { Provider::ollama() } else { Provider::openai() };
+            let upstream = provider.model(index.to_string()).weight(*weight);
+            context.iter().fold(upstream, |upstream, context| upstream.context_tokens(*context))
+        });
+        let chain = Chain::new(upstreams).order(order);
+        let [mut short, mut long] = [chain.clone(), chain].map(|chain| Bench::new(|_| chain));
+        for tokens in &costs {
+            let cost = tokens.map(|tokens| Cost::tokens(tokens, 0));
+            let walk = |bench: &Bench| Walk::new(&bench.plan.chain, cost, None);
+            let (mut walk, mut looking) = (walk(&short), walk(&long));
+            let looked = long.turn(&mut looking, 0);
+            if let Some((index, alternatives)) = walk.first(&short.plan, true) {
+                prop_assert_eq!(looked, Turn::Try { index, alternatives });
+                prop_assert_eq!(walk.asked(), looking.asked());
+            } else {
+                prop_assert!(tokens.is_some(), "nothing speaks against the first");
+                short.turn(&mut walk, 0);
             }
         }
     }
