@@ -195,7 +195,9 @@ def exchange(port, data, chance):
             pass  # It has answered before all was sent.
         answer = b""
         try:
-            while len(answer) < 1 << 20 and not answer.startswith(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control"):
+            # The live page's events have no end, whatever version of HTTP they come in.
+            until = time.monotonic() + 10
+            while len(answer) < 1 << 20 and b"event: state\n" not in answer and time.monotonic() < until:
                 part = sock.recv(1 << 16)
                 if not part:
                     break
