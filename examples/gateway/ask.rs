@@ -14,10 +14,11 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::{Value, json, value::RawValue};
 use tower::ServiceExt;
 use tower_upstream::{
-    Deadline, Error, Outcome, ServedBy, Upstream,
+    Deadline, Error, FailureKind, Outcome, ServedBy, Upstream,
     clock::{Clock, TokioClock},
     error::{RateLimited, RefusalReason},
     fallback::Preferences,
+    stack::Caller,
 };
 
 use super::{app::Gateway, errors::ApiError, server::within};
@@ -78,13 +79,17 @@ pub(crate) async fn ask(
     let model = model_of(&body, field)?;
     let (preferences, _) = gateway.models.served.get(&(field, model)).ok_or_else(|| {
         let message =
-            "The model does not exist, or is not served here; `GET /v1/models` lists them.";
+            "No such model serves this route; `GET /v1/models` lists those of all routes.";
         ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message).param("model")
     })?;
     let mut request = http::Request::new(Full::new(body));
     (*request.method_mut(), *request.uri_mut()) = (head.method, head.uri);
     *request.headers_mut() = only(head.headers, &SENT_ON);
     request.extensions_mut().insert(preferences.clone());
+    // Limits of the stack itself may be by who asks.
+    if let Some(caller) = head.extensions.get::<Caller>() {
+        request.extensions_mut().insert(caller.clone());
+    }
     // Whose turn would come too late is told so at once, and when to come back.
     let deadline = TokioClock.now() + gateway.settings.answer_time;
     request.extensions_mut().insert(Deadline(deadline));
@@ -161,7 +166,8 @@ fn model_of(body: &[u8], field: &'static str) -> Result<String, ApiError> {
     }
 }
 
-/// Success passes as it comes, and so does what the caller can mend. The rest is between the gateway and its upstream.
+/// Success passes as it comes, and so does what is wrong with the request itself. The rest is between the gateway and its
+/// upstream: what that says of keys, accounts and quotas is nobody else's.
 async fn answered(response: http::Response<Body>) -> Result<Response, ApiError> {
     let (head, body) = response.into_parts();
     let served_by = head.extensions.get::<ServedBy>();
@@ -173,40 +179,47 @@ async fn answered(response: http::Response<Body>) -> Result<Response, ApiError> 
     *response.headers_mut() = only(head.headers, &PASSED_BACK);
     let served_by = served_by.map(|id| (SERVED_BY, id));
     response.headers_mut().extend(served_by);
-    match head.status.as_u16() {
-        200..300 => Ok(response.map(|_| body)),
-        400 | 404 | 409 | 413 | 415 | 422 => {
+    let Some(failure) = failure else {
+        return match head.status.is_success() {
+            true => Ok(response.map(|_| body)),
+            false => Err(failed()),
+        };
+    };
+    let refused = |code, words: String| Err(ApiError::new(head.status, code, words));
+    match failure.kind {
+        FailureKind::InvalidRequest | FailureKind::ContentFiltered => {
             let body = within(LINGER, Limited::new(body, 64 << 10).collect()).await;
             let body = body.and_then(Result::ok).unwrap_or_default().to_bytes();
             let told = serde_json::from_slice(&body).unwrap_or(Value::Null);
-            if told["error"]["message"].is_string() && told["error"]["type"].is_string() {
-                let headers = response.headers_mut();
-                headers.insert(
-                    header::CONTENT_TYPE,
-                    HeaderValue::from_static("application/json"),
-                );
+            // Where the crate has left something out of the words, they are not passed on as they were said.
+            let words = told["error"]["message"].as_str();
+            if words.is_some_and(|words| failure.message.as_deref() == Some(words))
+                && told["error"]["type"].is_string()
+            {
+                let json = HeaderValue::from_static("application/json");
+                response.headers_mut().insert(header::CONTENT_TYPE, json);
                 return Ok(response.map(|_| body.into()));
             }
-            let words = failure.and_then(|failure| failure.message);
-            let words = words
-                .as_deref()
-                .unwrap_or("The upstream refused the request.");
-            Err(ApiError::new(head.status, "upstream_refused", words))
+            let words = failure.message.as_deref().map(str::to_owned);
+            refused(
+                "upstream_refused",
+                words.unwrap_or_else(|| failure.user_message()),
+            )
         }
-        429 => {
+        FailureKind::RequestTooLarge => refused("request_too_large", failure.user_message()),
+        FailureKind::NotFound => refused("model_not_found", failure.user_message()),
+        FailureKind::RateLimited => {
             let mut refusal = RateLimited::new(RefusalReason::WaitTooLong);
-            refusal.wait = failure.and_then(|failure| failure.retry_after);
+            refusal.wait = failure.retry_after;
             Err(ApiError::from(&Error::RateLimited(refusal)))
         }
-        _ => {
-            let message = "The upstream failed. Please try again later.";
-            Err(ApiError::new(
-                StatusCode::BAD_GATEWAY,
-                "upstream_error",
-                message,
-            ))
-        }
+        _ => Err(failed()),
     }
+}
+
+fn failed() -> ApiError {
+    let message = "The upstream failed. Please try again later.";
+    ApiError::new(StatusCode::BAD_GATEWAY, "upstream_error", message)
 }
 
 /// Of a head, what concerns the other side.

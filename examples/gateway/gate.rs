@@ -24,6 +24,14 @@ pub(crate) async fn tenant(
     let keys = &gateway.settings.keys;
     let headers = request.headers();
     let name = if keys.is_empty() {
+        // A browser says who sent it: no page of somebody else is to spend from here.
+        if headers
+            .get("sec-fetch-site")
+            .is_some_and(|it| it == "cross-site")
+        {
+            let message = "Pages of other sites may not ask here.";
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "cross_site", message));
+        }
         let given = headers.get("x-tenant").and_then(|name| name.to_str().ok());
         let given = given.filter(|name| (1..=64).contains(&name.len()));
         given.map_or_else(|| peer_key(peer.ip()), Arc::from)
@@ -38,10 +46,7 @@ pub(crate) async fn tenant(
         })?;
         name.clone()
     };
-    // A name of its own kind: a tenant cannot share a row with an upstream.
-    request
-        .extensions_mut()
-        .insert(Caller(format!("tenant:{name}").into()));
+    request.extensions_mut().insert(Caller(name));
     Ok(next.run(request).await)
 }
 
@@ -75,7 +80,6 @@ fn is_bearer(headers: &HeaderMap, secret: &str) -> bool {
     let given = headers
         .get(AUTHORIZATION)
         .map_or(&b""[..], |value| value.as_bytes());
-    given
-        .strip_prefix(b"Bearer ")
-        .is_some_and(|given| given.ct_eq(secret.as_bytes()).into())
+    let (scheme, given) = given.split_at(given.len().min("Bearer ".len()));
+    scheme.eq_ignore_ascii_case(b"Bearer ") && given.ct_eq(secret.as_bytes()).into()
 }

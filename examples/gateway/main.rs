@@ -9,9 +9,9 @@
 //! | route | |
 //! |---|---|
 //! | `POST /v1/chat/completions`, `POST /v1/embeddings` | passed on as they are, but for what the provider layer rewrites; streams as they come |
-//! | `GET /v1/models` | the models' names; `auto` is whoever can answer, a model's name is that model at any provider, `groq/llama` that one upstream |
+//! | `GET /v1/models` | the models' names; `auto` is whoever can answer, a model's name is that model at any provider, `groq/llama` that one upstream, in whose line it waits |
 //! | `GET /` and `GET /events` | the live page, and the server-sent events that it shows |
-//! | `GET /metrics`, `GET /healthz` | for Prometheus; 200, or 503 while it stops |
+//! | `GET /metrics`, `GET /healthz` | for Prometheus; 200 |
 //! | `GET /admin/state`, `POST /admin/{force-open,reset,clear-cooldown}?key=ID` | with `Authorization: Bearer` and the admin token |
 //!
 //! | variable | |
@@ -47,12 +47,16 @@ use tower::BoxError;
 
 #[tokio::main]
 pub(crate) async fn main() -> Result<(), BoxError> {
-    let settings = settings::Settings::read(|name| std::env::var(name).ok())?;
+    let settings = settings::Settings::read(|name| {
+        Some(std::env::var_os(name)?.to_string_lossy().into_owned())
+    })?;
     let address = settings.address;
     let (builder, _simulators) = upstreams::from_env().await?;
     let gateway = app::Gateway::new(settings, builder)?;
     gateway.load()?;
-    let listener = TcpListener::bind(address).await?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("{address}: {error}"))?;
     eprintln!("{}", gateway.stack.explain());
     eprintln!("listening on http://{}", listener.local_addr()?);
     let is_drained = server::serve(listener, gateway.clone(), server::told_to_stop()).await?;

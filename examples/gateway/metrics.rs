@@ -48,7 +48,12 @@ pub(crate) fn text(stack: &Stack) -> String {
         for (id, times) in all.upstreams.iter().map(|(id, row)| (id, of(row))) {
             for (quantile, time) in [("0.5", times.p50), ("0.9", times.p90), ("0.99", times.p99)] {
                 let labels = [("upstream", &**id), ("quantile", quantile)];
-                text.sample("", &labels, time.as_secs_f64());
+                let time = if times.count == 0 {
+                    f64::NAN
+                } else {
+                    time.as_secs_f64()
+                };
+                text.sample("", &labels, time);
             }
             let sum = times.mean.as_secs_f64() * times.count as f64;
             text.sample("_sum", &[("upstream", id)], sum);
@@ -132,19 +137,41 @@ impl Text {
 type Row<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
 const OF_UPSTREAMS: [Row<UpstreamStats, u64>; 9] = [
-    ("tokens_input", "of prompts", |row| row.input_tokens),
-    ("tokens_cached", "out of caches", |row| row.cached_tokens),
-    ("tokens_output", "of answers", |row| row.output_tokens),
-    ("money_nanos", "billionths of money", |row| {
-        row.money.nanos()
+    ("tokens_input", "tokens of prompts", |row| row.input_tokens),
+    (
+        "tokens_cached",
+        "tokens of prompts that came out of a cache",
+        |row| row.cached_tokens,
+    ),
+    ("tokens_output", "tokens of answers", |row| {
+        row.output_tokens
     }),
-    ("answers_truncated", "cut at their maximum", |row| {
-        row.truncated
-    }),
+    (
+        "money_nanos",
+        "billionths of a unit of money that tokens came to",
+        |row| row.money.nanos(),
+    ),
+    (
+        "answers_truncated",
+        "answers that stopped at their maximum of tokens",
+        |row| row.truncated,
+    ),
     ("retries", "requests sent again", |row| row.retries),
-    ("retries_given_up", "not sent again", |row| row.gave_up),
-    ("cooldowns", "times left alone", |row| row.cooldowns),
-    ("switches", "to another upstream", |row| row.switched_away),
+    (
+        "retries_given_up",
+        "failures that were passed on though another attempt might have cured them",
+        |row| row.gave_up,
+    ),
+    (
+        "cooldowns",
+        "how often an upstream was left alone for a while",
+        |row| row.cooldowns,
+    ),
+    (
+        "switches",
+        "requests that went on to another upstream because this one failed",
+        |row| row.switched_away,
+    ),
 ];
 
 const OF_KEYS: [Row<KeyStats, u64>; 7] = [
@@ -152,15 +179,39 @@ const OF_KEYS: [Row<KeyStats, u64>; 7] = [
         row.admitted
     }),
     ("limiter_queued", "requests that waited", |row| row.queued),
-    ("limiter_left", "callers who left", |row| row.left),
+    (
+        "limiter_left",
+        "requests whose caller left the queue",
+        |row| row.left,
+    ),
     ("limiter_refused", "requests refused", KeyStats::refused),
-    ("limiter_shadowed", "only by shadows", |row| row.shadowed),
-    ("limiter_learned", "limits learned", |row| row.learned),
-    ("limiter_paused", "pauses for all", |row| row.paused),
+    (
+        "limiter_shadowed",
+        "requests that a limit in shadow mode would have held back",
+        |row| row.shadowed,
+    ),
+    (
+        "limiter_learned",
+        "answers that told of a limit that was not known, or that less was left of one",
+        |row| row.learned,
+    ),
+    (
+        "limiter_paused",
+        "how often everybody was held back",
+        |row| row.paused,
+    ),
 ];
 
 const TIMES: [Row<UpstreamStats, Latency>; 3] = [
-    ("head_seconds", "time to an answer's head", |row| row.head),
-    ("content_seconds", "time to its content", |row| row.content),
-    ("answer_seconds", "time to its end", |row| row.took),
+    ("head_seconds", "time to the head of an answer", |row| {
+        row.head
+    }),
+    (
+        "content_seconds",
+        "time to the first of the answer itself",
+        |row| row.content,
+    ),
+    ("answer_seconds", "time to the end of an answer", |row| {
+        row.took
+    }),
 ];

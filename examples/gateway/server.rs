@@ -56,6 +56,9 @@ pub(crate) async fn serve(
             continue;
         };
         let Ok((stream, peer)) = accepted else {
+            if is_stopping {
+                break;
+            }
             // Out of file descriptors, for example: some are given back in a moment.
             within(Duration::from_millis(50), pending::<()>()).await;
             continue;

@@ -32,15 +32,14 @@ impl Settings {
         let address = address
             .parse()
             .map_err(|_| "GATEWAY_ADDRESS: expected IP:PORT")?;
-        let keys = set("GATEWAY_KEYS").unwrap_or_default();
-        let keys = keys
-            .split(',')
-            .filter(|pair| !pair.trim().is_empty())
-            .map(|pair| {
+        // Whoever sets it does not mean that everybody may ask, whatever he made of it.
+        let keys = set("GATEWAY_KEYS").map_or(Some(Vec::new()), |keys| {
+            let pairs = keys.split(',').map(|pair| {
                 let (tenant, key) = pair.trim().split_once(':')?;
                 (!tenant.is_empty() && !key.is_empty()).then(|| (tenant.into(), key.to_owned()))
             });
-        let keys: Option<_> = keys.collect();
+            pairs.collect()
+        });
         Ok(Self {
             address,
             keys: keys.ok_or("GATEWAY_KEYS: expected TENANT:KEY, and commas between")?,

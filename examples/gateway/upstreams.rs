@@ -80,8 +80,8 @@ async fn simulated() -> Result<(StackBuilder, Vec<Simulator>), BoxError> {
         .await?;
     let config = json!({
         "providers": {
-            "groq": { "base_url": groq.url(), "key_env": "NONE" },
-            "openai": { "base_url": openai.url(), "key_env": "NONE" },
+            "groq": { "base_url": groq.url(), "key_env": "SIMULATED_KEY" },
+            "openai": { "base_url": openai.url(), "key_env": "SIMULATED_KEY" },
             "ollama": { "base_url": ollama.url() },
         },
         "upstreams": [

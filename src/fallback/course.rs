@@ -147,10 +147,18 @@ impl<S> Course<S> {
     /// The caller gets an answer.
     #[inline]
     pub(super) fn succeed(&self) {
-        if let (Some(index), Some(chosen)) = (self.walk.asked(), self.chosen) {
-            let Shared { plan, cooldowns } = &*self.kit.shared;
+        let Shared { plan, cooldowns } = &*self.kit.shared;
+        if let (Some(index), Some(chosen), true) = (self.walk.asked(), self.chosen, plan.learns()) {
             let now = cooldowns.time().now();
             plan.answered(index, now.saturating_duration_since(chosen), now);
+        }
+    }
+
+    /// Gives the ledger to the caller with his answer, where anything is in it.
+    #[inline]
+    pub(super) fn attach<R>(&self, response: &mut Response<R>) {
+        if self.ledger.count() > 0 {
+            response.extensions_mut().insert(self.ledger.clone());
         }
     }
 

@@ -118,6 +118,7 @@ where
                     {
                         if let Some(course) = this.course {
                             course.succeed();
+                            course.attach(response);
                         }
                         tell(response, upstream.take());
                         return Poll::Ready(result.map_err(Error::from_service));
@@ -130,6 +131,9 @@ where
                         Some(next) => next,
                         None => {
                             if let Ok(response) = &mut result {
+                                if let Some(course) = this.course {
+                                    course.attach(response);
+                                }
                                 tell(response, upstream.take());
                             }
                             return Poll::Ready(result);

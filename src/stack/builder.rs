@@ -131,8 +131,8 @@ impl StackBuilder {
 
     /// Adds a limiter: a request is admitted by all of them at once or by none. Where none goes by upstreams or hosts, there is
     /// one before them that does, without limits of its own, so that the quotas of upstreams hold, and what one of them answers
-    /// holds nobody back who asks another. Where an account has a [quota](crate::Provider::quota) and no limiter goes by
-    /// providers, there is one for that as well.
+    /// holds nobody back who asks another. Where the account of an upstream that it is built
+    /// with has a [quota](crate::Provider::quota) and no limiter goes by providers, there is one for that as well.
     pub fn limiter(self, limiter: RateLimiter) -> Self {
         self.add_limiter(limiter, true, Vec::new())
     }

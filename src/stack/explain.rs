@@ -57,9 +57,12 @@ fn facts(upstream: &Upstream, keys: &BTreeMap<Arc<str>, String>) -> impl Iterato
     let provider = upstream.provider();
     let quota = upstream.own_quota().map(|quota| quota.in_words());
     let quota = quota.filter(|quota| !quota.is_empty());
+    let of_account = provider.own_quota().map(|quota| quota.in_words());
+    let of_account = of_account.filter(|quota| !quota.is_empty());
     [
         Some(key(provider, keys)),
         quota.map(|quota| format!("quota: {quota}")),
+        of_account.map(|quota| format!("quota of the whole account: {quota}")),
         upstream
             .own_price()
             .map(|price| price_in_words(price, upstream)),

@@ -49,7 +49,8 @@ impl Stack {
         own.expect("the builder sees to it that there is one")
     }
 
-    /// All limiters, in the order in which they were added, after that of the upstreams where none of them is that.
+    /// All limiters, in the order in which they were added. Before them stand those that the stack has made by itself: one by
+    /// upstreams, and one by accounts; see [`StackBuilder::limiter`](super::StackBuilder::limiter).
     pub fn limiters(&self) -> &[RateLimiter] {
         &self.limiters
     }

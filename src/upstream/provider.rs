@@ -193,7 +193,7 @@ impl Provider {
 
     /// Sets the quota that the whole account is granted, over all models. A limiter with a state for each provider
     /// ([`Scope::Provider`](crate::Scope::Provider)) keeps to it in place of its own; no other heeds it. A
-    /// [`Stack`](crate::Stack) has such a limiter where an account has a quota.
+    /// [`Stack`](crate::Stack) that is built with upstreams of such an account has one.
     ///
     /// # Errors
     ///

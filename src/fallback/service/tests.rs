@@ -27,6 +27,27 @@ use crate::{
     upstream::{Provider, ServedBy, Upstream},
 };
 
+#[tokio::test(start_paused = true)]
+async fn each_attempt_is_told_with_the_time_that_it_took() {
+    let client = service_fn(|_: Request<()>| async {
+        let clock = TokioClock;
+        clock
+            .sleep_until(clock.now() + Duration::from_millis(30))
+            .await;
+        Err::<Response<String>, BoxError>("refused".into())
+    });
+    let service = FallbackLayer::new(chain()).unwrap().layer(client);
+    let error = service.oneshot(Request::new(())).await.unwrap_err();
+    let Error::Exhausted(Exhausted { attempts, .. }) = error else {
+        panic!("{error}");
+    };
+    let took: Vec<_> = attempts
+        .iter()
+        .map(|attempt| attempt.took.as_millis())
+        .collect();
+    assert_eq!(took, [30, 30, 30]);
+}
+
 #[path = "tests/anchors.rs"]
 mod anchors;
 

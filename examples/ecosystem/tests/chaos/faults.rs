@@ -132,7 +132,7 @@ impl Fault {
             Self::GarbageInBody => {
                 let noise: Vec<u8> = (0..4_096).map(|_| random.u8(..)).collect();
                 let kind = ["application/json", "text/event-stream", "image/png; \u{7f}"];
-                let kind = kind[random.usize(0..2)];
+                let kind = kind[random.usize(0..kind.len())];
                 let head = format!(
                     "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: 4096\r\n\r\n"
                 );

@@ -105,11 +105,14 @@ async fn a_hundred_at_once_are_all_answered() {
     rig.groq
         .script([Reply::Overloaded, Reply::Answer, Reply::Status(500)]);
     let calls = (0..100).map(|_| async { client.chat().create(question("auto")).await });
-    // Its own retries are not to hide a failure.
     let answers = within(join_all(calls)).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(
         rig.groq.counts().answered + rig.openai.counts().answered,
         100
     );
+    // The client would have tried again by itself: the gateway gave it no cause to.
+    let keys = rig.gateway.stack.stats().snapshot().keys;
+    let asked = keys.iter().filter(|(key, _)| key.starts_with("tenant:"));
+    assert_eq!(asked.map(|(_, row)| row.admitted).sum::<u64>(), 100);
 }

@@ -1,9 +1,11 @@
 //! Every error in OpenAI's form, with the right status.
 
+use axum::{Json, Router};
 use provider_simulator::{Limits, Reply, Simulator};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tower_upstream::{Limit, Quota, RateLimiter, RetryPolicy};
+use tokio::net::TcpListener;
+use tower_upstream::{Limit, Provider, Quota, RateLimiter, RetryPolicy};
 
 use super::rig::{GROQ, Rig, chat, chat_of, error, within};
 
@@ -130,6 +132,60 @@ async fn what_an_upstream_says_of_the_request_goes_to_the_caller_as_it_was_said(
     let told: Value = response.json().await.unwrap();
     assert!(told["error"]["message"].is_string(), "{told}");
     assert!(told.get("request_id").is_none(), "byte for byte");
+}
+
+/// Words of an upstream that are not about the request name its owner's account.
+#[tokio::test]
+async fn what_an_upstream_says_of_the_gateways_account_stays_inside() {
+    for (status, words, wanted) in [
+        (
+            400,
+            "Your credit balance is too low to access the API.",
+            (429, "rate_limit_exceeded"),
+        ),
+        (
+            400,
+            "API key not valid. Please pass a valid API key.",
+            (502, "upstream_error"),
+        ),
+        (
+            404,
+            "The model `m` does not exist or project proj_1234567890 may not use it.",
+            (404, "model_not_found"),
+        ),
+        (
+            413,
+            "Request too large for model in organization org_1234567890 on tokens per minute (TPM): Limit 6000, Requested 9000",
+            (413, "request_too_large"),
+        ),
+    ] {
+        let odd = Provider::new("odd", &says(status, words).await).unwrap();
+        let rig = Rig::with(&[], Simulator::groq(), |it| it.upstream(odd.model("m"))).await;
+        let response = rig.chat(&chat_of("odd/m")).await;
+        let status = response.status().as_u16();
+        let text = within(response.text()).await.unwrap();
+        let told: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (status, told["error"]["code"].as_str().unwrap()),
+            wanted,
+            "{words}"
+        );
+        for secret in ["credit", "API key", "proj_", "org_"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
+
+/// The URL of a server that says this to everybody.
+async fn says(status: u16, words: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let answer = move || async move {
+        let error = json!({ "error": { "message": words, "type": "odd" } });
+        (StatusCode::from_u16(status).unwrap(), Json(error))
+    };
+    tokio::spawn(axum::serve(listener, Router::new().fallback(answer)).into_future());
+    url
 }
 
 /// A 401 of an upstream means the gateway's key: the caller would change his own, and its words repeat a part of it.

@@ -2,6 +2,7 @@
 
 use provider_simulator::Simulator;
 use serde_json::Value;
+use tower_upstream::{Limit, Quota, RateLimiter, Scope, stack::Caller};
 
 use super::{
     gateway::settings::Settings,
@@ -155,6 +156,36 @@ async fn only_the_admin_changes_anything() {
 }
 
 #[tokio::test]
+async fn a_limit_of_the_stack_by_callers_knows_who_asks() {
+    let quota = Quota::new().limit(Limit::requests(9).per_minute());
+    let limiter = RateLimiter::new(quota).unwrap();
+    let limiter = limiter.scope(Scope::by(|head| match head.extensions.get() {
+        Some(Caller(name)) => name.clone(),
+        None => "nobody".into(),
+    }));
+    let rig = Rig::with(
+        &[("GATEWAY_KEYS", "anna:k-a")],
+        Simulator::groq(),
+        |stack| stack.limiter(limiter.clone()),
+    );
+    let rig = rig.await;
+    let request = rig.client.post(format!("{}/v1/chat/completions", rig.url));
+    let request = request.header("authorization", "bearer k-a").json(&chat());
+    assert_eq!(within(request.send()).await.unwrap().status(), 200);
+    assert_eq!(limiter.keys(), ["anna".into()]);
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_spend_where_no_key_is_asked_for() {
+    let rig = Rig::new().await;
+    let request = rig.client.post(format!("{}/v1/chat/completions", rig.url));
+    let request = request.header("sec-fetch-site", "cross-site").json(&chat());
+    let told = error(within(request.send()).await.unwrap()).await;
+    assert_eq!(told, (403, "cross_site".to_owned()));
+    assert_eq!(rig.groq.counts().received, 0);
+}
+
+#[tokio::test]
 async fn a_cooldown_is_ended_by_hand() {
     let rig = Rig::new().await;
     rig.groq.script([provider_simulator::Reply::Quota]);
@@ -179,6 +210,8 @@ fn a_setting_that_cannot_be_is_named_and_no_secret_is_repeated() {
     for (name, value) in [
         ("GATEWAY_ADDRESS", "here"),
         ("GATEWAY_KEYS", "sk-secret"),
+        ("GATEWAY_KEYS", ","),
+        ("GATEWAY_KEYS", "anna:sk-secret,"),
         ("GATEWAY_KEYS", "anna:"),
         ("GATEWAY_KEYS", ":sk-secret"),
         ("GATEWAY_MAX_BODY_BYTES", "0"),
