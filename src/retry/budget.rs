@@ -122,7 +122,7 @@ impl RetryBudget {
         self.shared.available.store(self.full(), Relaxed);
     }
 
-    /// `500 tokens, 5 a retry, 10 after a timeout`.
+    /// `500 tokens for retries, 5 each, 10 after a timeout`.
     pub(crate) fn in_words(&self) -> String {
         let prices = &self.shared.prices;
         let (tokens, retry, timeout) = (prices.tokens, prices.retry, prices.timeout);
@@ -334,6 +334,25 @@ mod tests {
             budget.deposit_success();
         }
         assert_eq!(budget.available(), 500);
+    }
+
+    #[test]
+    fn a_budget_tells_its_size_whatever_is_left_and_is_full_again_when_it_is_refilled() {
+        let budget = RetryBudget::new(12);
+        budget.withdraw(ServerError).unwrap().spend();
+        assert_eq!((budget.available(), budget.capacity()), (7, 12));
+        assert!(format!("{budget:?}").contains("available: 7"));
+        budget.refill();
+        assert_eq!((budget.available(), budget.capacity()), (12, 12));
+    }
+
+    #[test]
+    fn a_budget_in_words_tells_what_it_holds_and_what_fills_it() {
+        let words = |budget: RetryBudget| budget.in_words();
+        let default = "500 tokens for retries, 5 each, 10 after a timeout";
+        assert_eq!(words(RetryBudget::default()), default);
+        let fifth = "20 % more than the callers send, and 10 in reserve";
+        assert_eq!(words(RetryBudget::ratio(0.2, 10)), fifth);
     }
 
     #[test]
