@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use crate::{config_error::ConfigError, outcome::FailureKind};
+use crate::{config_error::ConfigError, outcome::FailureKind, share};
 
 /// How many retries all requests of a client may make together. Cheap to clone; clones share the tokens.
 ///
@@ -128,8 +128,8 @@ impl RetryBudget {
         let (tokens, retry, timeout) = (prices.tokens, prices.retry, prices.timeout);
         match prices.request_deposit > 0.0 {
             true => {
-                let percent = prices.request_deposit * 100.0;
-                format!("{percent} % more than the callers send, and {tokens} in reserve")
+                let share = share::in_words(prices.request_deposit);
+                format!("{share} more than the callers send, and {tokens} in reserve")
             }
             false => {
                 format!("{tokens} tokens for retries, {retry} each, {timeout} after a timeout")
@@ -351,8 +351,8 @@ mod tests {
         let words = |budget: RetryBudget| budget.in_words();
         let default = "500 tokens for retries, 5 each, 10 after a timeout";
         assert_eq!(words(RetryBudget::default()), default);
-        let fifth = "20 % more than the callers send, and 10 in reserve";
-        assert_eq!(words(RetryBudget::ratio(0.2, 10)), fifth);
+        let share = "29 % more than the callers send, and 10 in reserve";
+        assert_eq!(words(RetryBudget::ratio(0.29, 10)), share);
     }
 
     #[test]
