@@ -114,6 +114,7 @@ mod keys;
 mod money;
 mod period;
 mod plain_words;
+mod share;
 mod sync;
 
 #[cfg(test)]

@@ -139,24 +139,6 @@ pub(super) fn since(now: Instant, began: Instant) -> u64 {
     crate::instant::nanos(passed)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::{Clock, TokioClock};
-
-    #[test]
-    fn a_circuit_is_not_forgotten_while_a_call_is_under_way() {
-        let (policy, now) = (CircuitBreakerPolicy::default(), TokioClock.now());
-        let mut circuit = Circuit::new(State::new(&policy, 7, now));
-        assert!(circuit.is_idle(&policy, now, now));
-        assert!(circuit.admit_to_closed().is_some());
-        assert!(circuit.admit(&policy, now).0.is_ok());
-        // Whichever way it was admitted, and however long it takes.
-        let later = now + Duration::from_secs(86_400);
-        assert!(!circuit.is_idle(&policy, now, later));
-        circuit.come_back();
-        assert!(!circuit.is_idle(&policy, now, later));
-        circuit.come_back();
-        assert!(circuit.is_idle(&policy, now, later));
-    }
-}
+#[cfg(all(test, not(shuttle)))]
+#[path = "circuit/tests.rs"]
+mod tests;

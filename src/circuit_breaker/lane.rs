@@ -76,3 +76,7 @@ impl Lane {
         self.word.store(u64::from(epoch) << 32, Ordering::Release);
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+#[path = "lane/tests.rs"]
+mod tests;

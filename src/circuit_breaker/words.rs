@@ -1,7 +1,7 @@
 //! A policy in words.
 
 use super::config::{CircuitBreakerPolicy, Over};
-use crate::period::in_words;
+use crate::{period::in_words, share};
 
 impl CircuitBreakerPolicy {
     /// When a circuit opens, for how long and what closes it, a sentence a line.
@@ -16,10 +16,8 @@ impl CircuitBreakerPolicy {
         };
         let least = self.minimum_calls;
         let share = |rate: f64, of: String| {
-            format!(
-                "{} % {of} over {over}, of at least {least} calls",
-                rate * 100.0
-            )
+            let rate = share::in_words(rate);
+            format!("{rate} {of} over {over}, of at least {least} calls")
         };
         if let Some(rate) = self.failure_rate {
             rules.push(share(rate, "failures".to_owned()));

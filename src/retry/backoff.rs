@@ -240,13 +240,35 @@ mod tests {
     /// RT-09, RT-11.
     #[test]
     fn each_jitter_fills_its_range_and_does_not_leave_it() {
-        let schedule = |jitter| exactly(1_000, 30_000).jitter(jitter);
+        // Not one second, by which one may divide as well as multiply.
+        let schedule = |jitter| exactly(2_000, 30_000).jitter(jitter);
         let ordinary = |jitter| draws(schedule(jitter), 2, ms(0));
-        assert_fills(&ordinary(Jitter::Full), ms(0), ms(2_000));
-        assert_fills(&ordinary(Jitter::Equal), ms(1_000), ms(2_000));
-        assert_fills(&ordinary(Jitter::Fraction(0.25)), ms(1_500), ms(2_500));
-        let decorrelated = draws(schedule(Jitter::Decorrelated), 2, ms(1_500));
-        assert_fills(&decorrelated, ms(1_000), ms(4_500));
+        assert_fills(&ordinary(Jitter::Full), ms(0), ms(4_000));
+        assert_fills(&ordinary(Jitter::Equal), ms(2_000), ms(4_000));
+        assert_fills(&ordinary(Jitter::Fraction(0.25)), ms(3_000), ms(5_000));
+        let decorrelated = draws(schedule(Jitter::Decorrelated), 2, ms(3_000));
+        assert_fills(&decorrelated, ms(2_000), ms(9_000));
+    }
+
+    #[test]
+    fn a_scale_makes_every_wait_longer_or_shorter_whatever_its_jitter_is() {
+        for jitter in [
+            Jitter::None,
+            Jitter::Full,
+            Jitter::Equal,
+            Jitter::Decorrelated,
+            Jitter::Fraction(0.25),
+        ] {
+            let schedule = exactly(2_000, 30_000).jitter(jitter);
+            let wait = |scale| {
+                let mut random = fastrand::Rng::with_seed(7);
+                schedule.wait(2, Duration::ZERO, scale, &mut random)
+            };
+            for scale in [0.5, 1.5] {
+                let expected = wait(1.0).mul_f64(scale);
+                assert!(wait(scale).abs_diff(expected) < ms(1), "{jitter:?}");
+            }
+        }
     }
 
     /// PITFALLS 24. The jitter of tower-resilience, and that of gRPC (proposal A6), passes the cap.

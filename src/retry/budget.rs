@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use crate::{config_error::ConfigError, outcome::FailureKind};
+use crate::{config_error::ConfigError, outcome::FailureKind, share};
 
 /// How many retries all requests of a client may make together. Cheap to clone; clones share the tokens.
 ///
@@ -122,14 +122,14 @@ impl RetryBudget {
         self.shared.available.store(self.full(), Relaxed);
     }
 
-    /// `500 tokens, 5 a retry, 10 after a timeout`.
+    /// `500 tokens for retries, 5 each, 10 after a timeout`.
     pub(crate) fn in_words(&self) -> String {
         let prices = &self.shared.prices;
         let (tokens, retry, timeout) = (prices.tokens, prices.retry, prices.timeout);
         match prices.request_deposit > 0.0 {
             true => {
-                let percent = prices.request_deposit * 100.0;
-                format!("{percent} % more than the callers send, and {tokens} in reserve")
+                let share = share::in_words(prices.request_deposit);
+                format!("{share} more than the callers send, and {tokens} in reserve")
             }
             false => {
                 format!("{tokens} tokens for retries, {retry} each, {timeout} after a timeout")
@@ -334,6 +334,25 @@ mod tests {
             budget.deposit_success();
         }
         assert_eq!(budget.available(), 500);
+    }
+
+    #[test]
+    fn a_budget_tells_its_size_whatever_is_left_and_is_full_again_when_it_is_refilled() {
+        let budget = RetryBudget::new(12);
+        budget.withdraw(ServerError).unwrap().spend();
+        assert_eq!((budget.available(), budget.capacity()), (7, 12));
+        assert!(format!("{budget:?}").contains("available: 7"));
+        budget.refill();
+        assert_eq!((budget.available(), budget.capacity()), (12, 12));
+    }
+
+    #[test]
+    fn a_budget_in_words_tells_what_it_holds_and_what_fills_it() {
+        let words = |budget: RetryBudget| budget.in_words();
+        let default = "500 tokens for retries, 5 each, 10 after a timeout";
+        assert_eq!(words(RetryBudget::default()), default);
+        let share = "29 % more than the callers send, and 10 in reserve";
+        assert_eq!(words(RetryBudget::ratio(0.29, 10)), share);
     }
 
     #[test]

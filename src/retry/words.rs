@@ -4,7 +4,7 @@ use super::{
     backoff::{Jitter, Schedule},
     config::RetryPolicy,
 };
-use crate::period::in_words;
+use crate::{period::in_words, share};
 
 impl RetryPolicy {
     /// What is repeated, how often and after which waits, a sentence a line.
@@ -49,7 +49,9 @@ impl Schedule {
             Jitter::Full => "with full jitter".into(),
             Jitter::Equal => "with equal jitter".into(),
             Jitter::Decorrelated => "with decorrelated jitter".into(),
-            Jitter::Fraction(share) => format!("up to {} % longer or shorter", share * 100.0),
+            Jitter::Fraction(share) => {
+                format!("up to {} longer or shorter", share::in_words(share))
+            }
         };
         let (base, max) = (in_words(self.base), in_words(self.max));
         format!(

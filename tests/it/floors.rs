@@ -34,7 +34,7 @@ fn floor(file: &str) -> Option<u8> {
         (
             "",
             "binding" | "config_error" | "cost" | "forecast" | "instant" | "money" | "outcome"
-            | "period" | "plain_words" | "request" | "sync" | "upstream",
+            | "period" | "plain_words" | "request" | "share" | "sync" | "upstream",
         ) => 0,
         ("signal" | "upstream", _) => 0,
         ("", "classify" | "client_error" | "clock" | "current" | "error" | "keys") => 1,

@@ -170,6 +170,49 @@ fn a_refusal_tells_the_exact_time_at_which_a_probe_may_pass() {
 }
 
 #[test]
+fn the_outlook_of_an_open_circuit_is_the_rest_of_its_open_time_and_at_its_end_that_a_probe_may_pass()
+ {
+    let mut bench = Bench::new(policy());
+    let outlook = |bench: &Bench, at: u64| bench.state.outlook(&bench.policy, bench.start + ms(at));
+    assert_eq!(outlook(&bench, 0), None);
+    bench.fail_until_open(0);
+    assert_eq!(outlook(&bench, 400), Some(ms(600)));
+    assert_eq!(outlook(&bench, 999), Some(ms(1)));
+    for _ in 0..3 {
+        // To ask takes no probe's place.
+        assert_eq!(outlook(&bench, 1_000), None);
+    }
+    assert!(bench.is_open());
+    bench.admit(1_000).unwrap();
+    assert_eq!(outlook(&bench, 1_400), Some(ms(600)));
+}
+
+#[test]
+fn whoever_does_not_ask_the_time_passes_where_all_pass_at_any_time_and_nowhere_else() {
+    let passes = |bench: &Bench| bench.state.admit_to_closed().is_some();
+    let mut bench = Bench::new(policy().ramp(ms(10_000)));
+    let start = bench.start;
+    assert!(passes(&bench));
+    bench.state.force_closed(start);
+    assert!(passes(&bench));
+    bench.state.disable(start);
+    assert!(passes(&bench));
+    bench.state.force_open(start);
+    assert!(!passes(&bench));
+    bench.state.reset(start);
+    assert!(passes(&bench));
+    bench.fail_until_open(0);
+    assert!(!passes(&bench));
+    bench.admit(1_000).unwrap();
+    assert!(!passes(&bench), "half-open");
+    bench.state.force_half_open(start);
+    bench.call(Verdict::Success, 1_000);
+    assert!(bench.is_closed() && !passes(&bench), "in a ramp");
+    bench.call(Verdict::Success, 11_000);
+    assert!(passes(&bench), "the ramp is over");
+}
+
+#[test]
 fn a_failed_probe_opens_again_for_longer_and_a_recovery_ends_the_growth() {
     let growing = policy().open_growth(2.0, ms(60_000));
     let mut bench = Bench::new(growing);
@@ -234,6 +277,19 @@ fn a_probe_that_outlasts_its_slot_tells_its_result_and_gives_back_no_slot_of_ano
     bench.admit(3_500).unwrap();
     bench.record(slow, Verdict::Failure, 3_600);
     assert_eq!(bench.state.circuit_state(), CircuitState::Open);
+}
+
+#[test]
+fn a_probe_of_a_later_round_gives_its_place_back_too() {
+    let mut bench = Bench::new(policy().successes(2).probe_timeout(ms(500)));
+    bench.fail_until_open(0);
+    bench.admit(1_000).unwrap();
+    for round in [1_500, 2_000] {
+        let probe = bench.admit(round).unwrap();
+        assert!(bench.admit(round).is_err());
+        bench.record(probe, Verdict::Ignore, round);
+        bench.admit(round).unwrap();
+    }
 }
 
 // tower-resilience and liter-llm let the result of a call from before the trip decide the half-open verdict.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::clock::ManualClock;
+use crate::{circuit_breaker::passes::Found, clock::ManualClock};
 
 /// Calls at once a service that answers with this status.
 fn send(breaker: &CircuitBreaker, host: &str, status: u16) -> Result<(), Error> {
@@ -51,6 +51,26 @@ fn every_result_of_every_thread_counts_once() {
     assert_eq!(one.0, 4 * 1_334);
     assert_eq!(two.0, 4 * 2_666);
     assert_eq!(one.1 + two.1, 160);
+}
+
+#[test]
+fn who_has_made_some_good_calls_meets_no_lock_until_a_failure_gives_something_to_decide() {
+    let breaker = CircuitBreaker::default().clock(ManualClock::new());
+    let meets_no_lock = || matches!(breaker.find(HOST), Found::Open(..));
+    assert!(!meets_no_lock());
+    for _ in 0..10 {
+        send(&breaker, HOST, 200).unwrap();
+    }
+    assert!(meets_no_lock());
+    assert_eq!(breaker.metrics(HOST).unwrap().calls, 10);
+    assert!(meets_no_lock(), "to look at it shuts it for nobody");
+    send(&breaker, HOST, 500).unwrap();
+    assert!(!meets_no_lock());
+    breaker.reset(HOST);
+    // A time window begins with a call.
+    assert!(!meets_no_lock());
+    send(&breaker, HOST, 200).unwrap();
+    assert!(meets_no_lock());
 }
 
 #[test]

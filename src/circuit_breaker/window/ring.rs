@@ -39,8 +39,8 @@ impl Ring {
         }
         let is_clean = self.tally.failures == 0 && self.tally.slow == 0;
         if is_clean {
+            // Where no bit is set, it is all one which place is the next.
             self.tally.calls = self.tally.calls.saturating_add(calls).min(self.capacity);
-            self.next = (self.next + calls % self.capacity) % self.capacity;
             return;
         }
         (0..calls).for_each(|_| self.record(false, false));

@@ -174,6 +174,21 @@ fn a_window_takes_no_more_room_for_more_calls() {
     assert_eq!(window.tally(start), tally(100_000, 50_000, 0));
 }
 
+#[test]
+fn good_calls_push_out_the_slow_and_the_failed_in_their_order() {
+    let now = TokioClock.now();
+    for (has_failed, is_slow) in [(false, true), (true, false), (true, true)] {
+        let counted = |calls| tally(calls, u32::from(has_failed), u32::from(is_slow));
+        let mut window = Window::new(Over::Calls(10));
+        window.add_good(3);
+        window.record(has_failed, is_slow, now);
+        window.add_good(9);
+        assert_eq!(window.tally(now), counted(10), "the tenth last");
+        window.add_good(1);
+        assert_eq!(window.tally(now), tally(10, 0, 0));
+    }
+}
+
 // PITFALLS 39, Helicone: a counter that begins anew at each edge of its window forgot nearly all at once.
 #[test]
 fn a_time_window_forgets_a_tenth_at_a_time() {
