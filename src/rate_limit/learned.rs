@@ -398,6 +398,49 @@ mod tests {
         assert_eq!(heed(mark(), 95), 5);
     }
 
+    #[test]
+    fn who_costs_nothing_of_a_limit_passes_though_all_of_it_is_taken_elsewhere() {
+        let mut known = Known::new();
+        known.heed(0, Duration::from_secs(20), 0);
+        assert_eq!(known.earliest(1, 0), 20 * SECOND);
+        assert_eq!(known.earliest(0, 0), 0);
+    }
+
+    #[test]
+    fn of_what_is_renewed_others_have_their_share() {
+        let limit = Limit::requests(100).per_minute();
+        let told = Told {
+            dimension: Dimension::Requests,
+            period: None,
+            limit: None,
+            remaining: 40,
+            reset_after: None,
+        };
+        // 60 are counted, 30 of them are not ours. Of our 30 and the 10 sent since, 20 have been renewed, and three tenths of
+        // those are not for us.
+        assert_eq!(told.elsewhere(&limit, Some(30), 20, 10), 30 + 6);
+        assert_eq!(told.elsewhere(&limit, Some(30), 40, 10), 30);
+    }
+
+    #[test]
+    fn what_is_taken_elsewhere_is_renewed_after_a_period_or_32_days_at_the_latest() {
+        let limit = Limit::requests(100).per_minute();
+        let until = |reset_after| Elsewhere::heard(&limit, 5, reset_after, 7).until;
+        assert_eq!(until(None), 7 + 60 * SECOND);
+        assert_eq!(until(Some(Duration::from_secs(90))), 7 + 90 * SECOND);
+        let longest = 7 + 32 * 86_400 * SECOND;
+        assert_eq!(until(Some(Duration::MAX)), longest);
+        let restored = |until| {
+            let anchor = Anchor { now: 7, wall: 0 };
+            let saved = SavedElsewhere { amount: 5, until };
+            Elsewhere::restored(saved, anchor, 7).map(|it| (it.amount, it.until))
+        };
+        assert_eq!(restored(WallNanos::MAX), Some((5, longest)));
+        assert_eq!([restored(1), restored(0)], [Some((5, 8)), None]);
+        let nothing = Elsewhere::heard(&limit, 0, None, 7);
+        assert_eq!(nothing.save(Anchor { now: 7, wall: 0 }, 7), None);
+    }
+
     // misina#92, and a header that is older than what has been sent since.
     #[test]
     fn nothing_the_upstream_says_frees_what_was_taken_here() {

@@ -303,6 +303,36 @@ fn a_pause_holds_back_everybody_and_is_only_extended() {
 }
 
 #[test]
+fn a_pause_that_is_over_as_it_is_asked_for_is_none() {
+    let mut bench = Bench::new(Quota::new());
+    assert!(!bench.state.pause(ms(5), ms(5)));
+    assert!(!bench.state.pause(ms(4), ms(5)));
+    assert!(bench.state.pause(ms(6), ms(5)));
+    assert!(!bench.state.pause(ms(6), ms(5)), "it is not extended");
+}
+
+/// The forecast is made anew when more than one change came for 64 who wait.
+#[test]
+fn one_change_for_64_who_wait_goes_unheeded_and_a_second_does_not() {
+    let mut bench = Bench::new(Quota::new().limit(Limit::requests(1).per_second()));
+    let _in_flight = bench.pass(0, 0);
+    let waiting: Vec<_> = (0..65).map(|_| bench.wait(0, 0).0).collect();
+    let asked = Asked {
+        cost: Cost::default(),
+        priority: Priority::Normal,
+        at: 0,
+    };
+    let predicted = |bench: &mut Bench| match bench.state.look(&asked, 0) {
+        Look::Wait { until } => millis(until),
+        other => panic!("{other:?}"),
+    };
+    bench.cancel(waiting[0]);
+    assert_eq!(predicted(&mut bench), 66_000);
+    bench.cancel(waiting[1]);
+    assert_eq!(predicted(&mut bench), 64_000);
+}
+
+#[test]
 fn requests_are_spaced() {
     let mut bench = Bench::new(Quota::new().min_interval(Duration::from_millis(100)));
     let _in_flight = bench.pass(0, 0);
