@@ -386,4 +386,13 @@ mod tests {
             assert!(span.begins <= span.ends);
         }
     }
+
+    #[cfg(feature = "time-zones")]
+    #[test]
+    fn an_hour_begins_where_the_zone_has_it() {
+        let india = Zone::named("Asia/Kolkata").unwrap();
+        let hour = Every::Period(DAY / 24);
+        let (begins, ends) = ("2026-01-10T07:30:00Z", "2026-01-10T08:30:00Z");
+        assert_span(&india, hour, "2026-01-10T08:10:00Z", begins, ends);
+    }
 }

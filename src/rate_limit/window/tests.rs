@@ -397,6 +397,24 @@ fn of_what_nothing_is_taken_nothing_is_saved() {
     }
 }
 
+/// By a clock that has been set back by days, the upstream's next day may have begun, and no later one.
+#[test]
+fn what_is_restored_of_a_day_to_come_stands_until_the_next_has_ended() {
+    const DAY: Nanos = 86_400_000_000_000;
+    let restored = |days: i64| {
+        let mut day = Counted::new(Limit::requests(9).per_day().calendar(Zone::UTC), 0);
+        let at = days * DAY as WallNanos + 5;
+        let anchor = Anchor { now: 7, wall: 7 };
+        let taken = takings([(at, at, 3)]);
+        day.window.restore(&day.limit, &taken, anchor, 7);
+        [7, DAY - 1, DAY, 2 * DAY - 1, 2 * DAY].map(|at| day.used(at))
+    };
+    assert_eq!(restored(-1), [0; 5]);
+    assert_eq!(restored(0), [3, 3, 0, 0, 0]);
+    assert_eq!(restored(1), [3, 3, 3, 3, 0]);
+    assert_eq!(restored(5), [3, 3, 3, 3, 0]);
+}
+
 #[test]
 fn what_has_left_a_window_before_it_is_restored_stays_gone() {
     let taken = takings([(0, 100, 5), (50, 500, 7)]);
