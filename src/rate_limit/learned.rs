@@ -218,7 +218,7 @@ impl Learned {
         let known = self.limits.iter().position(|(limit, _)| like(limit));
         let index = match known {
             Some(index) => index,
-            None if self.limits.len() >= MOST_LIMITS => return,
+            None if quota.limits.len() + self.limits.len() >= MOST_LIMITS => return,
             None => {
                 let window = Window::new(limit, now, wall);
                 self.limits.push((limit.clone(), window));
@@ -508,7 +508,17 @@ mod tests {
             Limit::tokens(1).per_hour(),
         ];
         let all = periods.map(|like| told(Dimension::Tokens, Some(like), Some(9)));
-        assert_eq!(heard(&quota, all).0.limits.len(), 2);
+        let (mut learned, _) = heard(&quota, all);
+        assert_eq!(learned.limits.len(), 2);
+        let saved = SavedLimit {
+            limit: Limit::tokens(9).per_day(),
+            is_learned: true,
+            taken: Vec::new(),
+            elsewhere: None,
+        };
+        let anchor = Anchor { now: 0, wall: 0 };
+        learned.restore(&quota, &saved, anchor, 0, 0);
+        assert_eq!(learned.limits.len(), 2, "nor more after a restart");
     }
 
     #[test]
