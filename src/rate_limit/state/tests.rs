@@ -438,18 +438,13 @@ fn the_first_is_woken_only_where_he_may_pass_earlier() {
 #[test]
 fn what_is_foretold_after_a_debt_is_behind_it() {
     let mut bench = Bench::new(tokens(100));
-    let taken = bench.pass(60, 0);
-    let _in_flight = bench.pass(40, 1_000);
-    for _ in 0..130 {
-        bench.wait(1, 2_000);
-    }
-    let (_, until) = bench.wait(1, 2_000);
-    assert_eq!(until, 120_000);
-    bench
-        .state
-        .settle(taken.at, taken.cost, Cost::tokens(99, 0), ms(2_000));
-    let (_, until) = bench.wait(1, 2_000);
-    assert_eq!(until, 120_000);
+    let _in_flight = bench.pass(60, 0);
+    let taken = bench.pass(40, 1_000);
+    let waits: Vec<_> = (0..131).map(|_| bench.wait(1, 2_000).1).collect();
+    assert_eq!([waits[0], waits[99], waits[130]], [60_000, 61_000, 120_000]);
+    let used = Cost::tokens(100, 0);
+    bench.state.settle(taken.at, taken.cost, used, ms(2_000));
+    assert_eq!(bench.wait(1, 2_000).1, 121_000);
 }
 
 #[test]
@@ -556,6 +551,20 @@ fn a_guess_leaves_the_room_that_the_tightest_limit_has_for_an_answer() {
     let bench = Bench::new(requests(3));
     let guess = Cost::tokens(10, 500).guessed();
     assert_eq!(bench.state.likely(guess), guess);
+}
+
+#[test]
+fn who_goes_before_others_puts_off_those_who_come_after_them() {
+    for waiting in [3, 70] {
+        let mut bench = Bench::new(Quota::new().limit(Limit::requests(1).per_second()));
+        let _in_flight = bench.pass(0, 0);
+        for second in 1..=waiting {
+            assert_eq!(bench.wait(0, 0).1, second * 1_000);
+        }
+        let high = bench.ask(0, Priority::High, 0);
+        assert!(matches!(high, Answer::Wait { until: 1_000, .. }));
+        assert_eq!(bench.wait(0, 0).1, (waiting + 2) * 1_000);
+    }
 }
 
 /// Who had asked another limiter first is as old here as there.
