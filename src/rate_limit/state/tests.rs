@@ -168,6 +168,7 @@ fn a_request_larger_than_a_limit_is_refused_at_once_and_names_it() {
     assert_eq!(bench.ask(7_001, Priority::Normal, 0), too_large);
     let _in_flight = bench.pass(7_000, 0);
     let mut bench = Bench::new(Quota::new().max_tokens_per_request(10));
+    let _in_flight = bench.pass(10, 0);
     assert_eq!(
         bench.ask(11, Priority::Normal, 0),
         Answer::TooLarge { limit: None }

@@ -421,6 +421,12 @@ fn what_has_left_a_window_before_it_is_restored_stays_gone() {
     assert_eq!(restored(100, 1_000, &taken, 1_099).used(1_099), 12);
     let window = restored(100, 1_000, &taken, 1_100);
     assert_eq!((window.used(1_100), window.used(1_500)), (7, 0));
+    let saved = |now| {
+        window
+            .window
+            .save(&window.limit, Anchor { now, wall: 0 }, now)
+    };
+    assert_eq!([1_499, 1_500].map(|now| saved(now).len()), [1, 0]);
 }
 
 /// However many there are, none leaves early, and none more than a 128th of the period late.
