@@ -112,6 +112,16 @@ mod tests {
         assert!(!chosen.contains(&2));
     }
 
+    #[test]
+    fn the_numbers_begin_anew_long_before_their_end() {
+        let mut wheel = Wheel::new([1, 1]);
+        wheel.passes = vec![FAR + 1, FAR + 1];
+        wheel.choose(0);
+        assert_eq!([wheel.pass(0), wheel.pass(1)], [STRIDE, 0]);
+        wheel.choose(1);
+        assert_eq!([wheel.pass(0), wheel.pass(1)], [STRIDE, STRIDE]);
+    }
+
     proptest! {
         // Stride scheduling's promise: nobody is ever more than one turn away from the exact share.
         #[test]

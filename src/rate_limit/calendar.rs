@@ -309,6 +309,39 @@ mod tests {
         }
     }
 
+    /// Every month that a time of day can lie in, by the rule for leap years and a table of lengths.
+    #[test]
+    fn each_month_follows_the_one_before_and_has_its_days() {
+        let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let days = |year: i64, month: i64| match month {
+            2 => 28 + i64::from(is_leap(year)),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        let day = DAY as WallNanos;
+        let is_month = |begins: WallNanos, ends: WallNanos| {
+            for at in [begins, begins + 14 * day, ends - 1] {
+                let span = Zone::UTC.span(Every::Month, at);
+                assert_eq!(span, Span { begins, ends }, "{at}");
+            }
+        };
+        let months = |years: std::ops::Range<i64>| {
+            years.flat_map(|year| (1..=12).map(move |month| (year, month)))
+        };
+        let mut begins = 0;
+        for (year, month) in months(1970..2262) {
+            let ends = begins + days(year, month) * day;
+            is_month(begins, ends);
+            begins = ends;
+        }
+        let mut ends = 0;
+        for (year, month) in months(1678..1970).rev() {
+            let begins = ends - days(year, month) * day;
+            is_month(begins, ends);
+            ends = begins;
+        }
+    }
+
     #[test]
     fn the_calendar_goes_back_before_1970() {
         let day = DAY as WallNanos;
@@ -352,5 +385,14 @@ mod tests {
             let span = pacific.span(day, moment);
             assert!(span.begins <= span.ends);
         }
+    }
+
+    #[cfg(feature = "time-zones")]
+    #[test]
+    fn an_hour_begins_where_the_zone_has_it() {
+        let india = Zone::named("Asia/Kolkata").unwrap();
+        let hour = Every::Period(DAY / 24);
+        let (begins, ends) = ("2026-01-10T07:30:00Z", "2026-01-10T08:30:00Z");
+        assert_span(&india, hour, "2026-01-10T08:10:00Z", begins, ends);
     }
 }

@@ -82,3 +82,53 @@ pub(super) fn wall_nanos(wall: SystemTime) -> WallNanos {
 /// How long a limiter's time has run when it is made, so that what was taken before, by another process, has a time too:
 /// twice the longest period.
 const BEFORE: Nanos = 20 * 365 * 86_400 * 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, TokioClock};
+
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+    #[test]
+    fn a_moment_is_the_same_by_both_clocks() {
+        let anchor = Anchor {
+            now: 100,
+            wall: -1_000,
+        };
+        for (at, wall) in [(100, -1_000), (150, -950), (0, -1_100), (2_100, 1_000)] {
+            assert_eq!(anchor.wall_of(at), wall);
+            assert_eq!(anchor.nanos_of(wall), at);
+        }
+        assert_eq!(anchor.nanos_of(-1_101), 0, "before a limiter's time began");
+        assert_eq!(anchor.wall_of(Nanos::MAX), WallNanos::MAX);
+    }
+
+    #[test]
+    fn what_has_been_taken_was_not_taken_later_than_now() {
+        let anchor = Anchor { now: 100, wall: 0 };
+        assert_eq!([-40, 0, 1].map(|wall| anchor.past(wall)), [60, 100, 100]);
+    }
+
+    #[test]
+    fn a_limiter_has_a_time_for_what_was_before_it() {
+        let (now, wall) = (TokioClock.now(), UNIX_EPOCH + 60 * YEAR);
+        let epoch = Epoch::new(now, wall);
+        assert_eq!(epoch.nanos(now), BEFORE);
+        assert_eq!(epoch.instant(BEFORE), now);
+        assert_eq!(epoch.instant(BEFORE - 1), now, "before it there is nothing");
+        let later = now + YEAR;
+        assert_eq!(epoch.nanos(later), BEFORE + nanos(YEAR));
+        assert_eq!(epoch.instant(epoch.nanos(later)), later);
+        assert_eq!(epoch.wall(), wall_nanos(UNIX_EPOCH + 40 * YEAR));
+    }
+
+    #[test]
+    fn a_time_of_day_lies_on_either_side_of_1970_and_ends_somewhere() {
+        let second = Duration::from_secs(1);
+        assert_eq!(wall_nanos(UNIX_EPOCH + second), 1_000_000_000);
+        assert_eq!(wall_nanos(UNIX_EPOCH - second), -1_000_000_000);
+        assert_eq!(wall_nanos(UNIX_EPOCH + 400 * YEAR), WallNanos::MAX);
+        assert_eq!(wall_nanos(UNIX_EPOCH - 400 * YEAR), WallNanos::MIN);
+    }
+}

@@ -58,4 +58,17 @@ mod tests {
         assert_eq!(admissions.since(earlier), (2, Cost::tokens(11, 1)));
         assert_eq!(admissions.since(admissions), (0, Cost::default()));
     }
+
+    #[test]
+    fn what_was_before_is_known_over_the_end_of_the_range_too() {
+        let at = |requests| Admissions {
+            requests,
+            ..Admissions::default()
+        };
+        for (earlier, later) in [(3, 4), (7, 1_000_007), (u32::MAX, 0), (u32::MAX - 9, 20)] {
+            assert!(at(earlier).is_before(at(later)));
+            assert!(!at(later).is_before(at(earlier)));
+        }
+        assert!(!at(5).is_before(at(5)));
+    }
 }

@@ -196,6 +196,114 @@ mod tests {
         assert!(pace.earliest(now) - now <= 2_000 * MS);
     }
 
+    fn assert_near(is: f64, wanted: f64) {
+        assert!((is - wanted).abs() < 1e-3, "{is} instead of {wanted}");
+    }
+
+    /// Ten a second went when the upstream refused.
+    fn refused_at_ten(now: Nanos) -> Pace {
+        let mut pace = Pace {
+            measured: 10.0,
+            ..Pace::default()
+        };
+        pace.refused(now - 1, now);
+        pace
+    }
+
+    #[test]
+    fn what_goes_is_measured_by_the_half_second_and_what_is_new_counts_four_fifths() {
+        let mut pace = Pace::default();
+        let mut take = |times, at| {
+            (0..times).for_each(|_| pace.take(at * MS));
+            pace.measured
+        };
+        assert_near(take(10, 0), 0.0);
+        assert_near(take(20, 700), 20.0);
+        assert_near(take(1, 1_000), 0.2 * 20.0 + 0.8 * 40.0);
+        assert_near(take(1, 1_499), 36.0);
+        // Two within a second and a half.
+        assert_near(take(1, 2_600), 0.2 * 36.0 + 0.8 * 2.0 / 1.5);
+    }
+
+    /// RFC 9438, 4.2, with a peak of 10: k³ is 10 × 0.3 / 0.4, and k 1.957.
+    #[test]
+    fn after_a_refusal_the_rate_goes_along_the_curve_of_cubic() {
+        let cut = 10_000 * MS;
+        let held = refused_at_ten(cut).held.unwrap();
+        let rate = |after: u64, measured| held.rate(cut + after * MS, measured);
+        assert_near(rate(0, 10.0), 7.0);
+        assert_near(rate(1_000, 10.0), 9.649);
+        assert_near(rate(1_957, 10.0), 10.0);
+        assert_near(rate(4_000, 10.0), 13.409);
+        assert_near(rate(6_000, 10.0), 20.0);
+        assert_near(rate(6_000, 100.0), 36.426);
+        assert_near(rate(0, 0.0), 1.0);
+    }
+
+    #[test]
+    fn what_one_second_brings_may_go_at_once_and_no_more() {
+        let cut = 10_000 * MS;
+        let mut pace = refused_at_ten(cut);
+        let held = pace.held.unwrap();
+        assert_near(held.level_at(cut + 500 * MS, 7.0), 3.5);
+        assert_near(held.level_at(cut + 9_000 * MS, 7.0), 7.0);
+        assert_near(held.level_at(cut + 9_000 * MS, 0.5), 1.0);
+        let first = pace.earliest(cut);
+        assert_eq!((first - cut) / 1_000, 142_857, "a seventh of a second");
+        pace.since = cut;
+        pace.take(cut + 400 * MS);
+        let (level, rate) = (pace.held.unwrap().level, held.rate(cut + 400 * MS, 10.0));
+        assert_near(level, 0.4 * rate - 1.0);
+    }
+
+    #[test]
+    fn the_peak_is_what_went_and_no_more_than_what_might() {
+        let peak = |pace: &Pace| pace.held.unwrap().peak;
+        let mut pace = Pace {
+            count: 30,
+            measured: 10.0,
+            ..Pace::default()
+        };
+        pace.refused(0, 1_000 * MS);
+        assert_near(peak(&pace), 30.0);
+        let mut early = Pace {
+            count: 30,
+            ..Pace::default()
+        };
+        early.refused(0, 100 * MS);
+        assert_near(peak(&early), 60.0);
+        let cut = 10_000 * MS;
+        let mut pace = refused_at_ten(cut);
+        pace.measured = 100.0;
+        pace.refused(cut, cut + 1_000 * MS);
+        assert_near(peak(&pace), 10.0);
+        pace.refused(cut + 1, cut + 1_000 * MS);
+        assert_near(peak(&pace), 9.649);
+        let mut unknown = Pace::default();
+        unknown.refused(0, cut);
+        assert_near(peak(&unknown), SLOWEST);
+    }
+
+    #[test]
+    fn at_twice_the_peak_it_is_forgotten_unless_somebody_waits_for_it() {
+        let cut = 10_000 * MS;
+        let pace = refused_at_ten(cut);
+        // 0.4 (t - k)³ is 10 at t = 4.881.
+        assert!(pace.is_held(cut + 4_880 * MS));
+        assert!(!pace.is_held(cut + 4_882 * MS));
+        let take = |level, at| {
+            let mut pace = pace.clone();
+            (pace.since, pace.measured) = (at, 100.0);
+            let held = pace.held.as_mut().unwrap();
+            (held.level, held.at) = (level, at);
+            pace.take(at);
+            pace.held.is_some()
+        };
+        assert!(take(f64::MAX, cut + 4_880 * MS));
+        assert!(!take(f64::MAX, cut + 4_882 * MS));
+        assert!(take(19.0, cut + 4_882 * MS));
+    }
+
     proptest! {
         /// Against an upstream that takes so many a second and tells nothing: one in six is refused at the slowest of rates, which
         /// grow back in a second, and most of what it takes is used.

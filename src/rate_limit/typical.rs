@@ -66,6 +66,23 @@ mod tests {
         assert!(typical.tokens() < 1_000, "{}", typical.tokens());
     }
 
+    /// RFC 6298, 2.2 and 2.3, worked by hand: the mean moves by an eighth, the deviation by a quarter.
+    #[test]
+    fn it_follows_answers_as_tcp_follows_round_trips() {
+        let mut typical = Typical::first(400);
+        assert_eq!(typical.tokens(), 400 + 4 * 200);
+        typical.learn(800);
+        assert_eq!(typical.tokens(), 450 + 4 * 250);
+        typical.learn(50);
+        assert_eq!(typical.tokens(), 400 + 1_150, "four times 287.5");
+        typical.learn(400);
+        // The deviation is 215.625 now; what is kept is rounded up.
+        let (mean, deviation) = (400, 216);
+        assert_eq!(typical.save(), SavedTypical { mean, deviation });
+        let restored = Typical::restored(typical.save());
+        assert_eq!(restored.tokens(), 400 + 4 * 216);
+    }
+
     #[test]
     fn no_amount_breaks_it() {
         let mut typical = Typical::first(u64::MAX);

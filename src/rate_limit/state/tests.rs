@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    rate_limit::{Limit, Zone, counts::Usage},
+    binding::BindingLimit,
+    outcome::Dimension,
+    rate_limit::{Limit, Zone, counts::Usage, saved::SavedQuota},
     request::Priority,
 };
 
@@ -166,6 +168,7 @@ fn a_request_larger_than_a_limit_is_refused_at_once_and_names_it() {
     assert_eq!(bench.ask(7_001, Priority::Normal, 0), too_large);
     let _in_flight = bench.pass(7_000, 0);
     let mut bench = Bench::new(Quota::new().max_tokens_per_request(10));
+    let _in_flight = bench.pass(10, 0);
     assert_eq!(
         bench.ask(11, Priority::Normal, 0),
         Answer::TooLarge { limit: None }
@@ -299,6 +302,287 @@ fn a_pause_holds_back_everybody_and_is_only_extended() {
     assert!(
         bench.state.pause(Nanos::MAX, 0),
         "an absurd pause must not overflow"
+    );
+}
+
+#[test]
+fn a_pause_that_is_over_as_it_is_asked_for_is_none() {
+    let mut bench = Bench::new(Quota::new());
+    assert!(!bench.state.pause(ms(5), ms(5)));
+    assert!(!bench.state.pause(ms(4), ms(5)));
+    assert!(bench.state.pause(ms(6), ms(5)));
+    assert!(!bench.state.pause(ms(6), ms(5)), "it is not extended");
+}
+
+/// The forecast is made anew when more than one change came for 64 who wait.
+#[test]
+fn one_change_for_64_who_wait_goes_unheeded_and_a_second_does_not() {
+    let mut bench = Bench::new(Quota::new().limit(Limit::requests(1).per_second()));
+    let _in_flight = bench.pass(0, 0);
+    let waiting: Vec<_> = (0..65).map(|_| bench.wait(0, 0).0).collect();
+    let asked = Asked {
+        cost: Cost::default(),
+        priority: Priority::Normal,
+        at: 0,
+    };
+    let predicted = |bench: &mut Bench| match bench.state.look(&asked, 0) {
+        Look::Wait { until } => millis(until),
+        other => panic!("{other:?}"),
+    };
+    bench.cancel(waiting[0]);
+    assert_eq!(predicted(&mut bench), 66_000);
+    bench.cancel(waiting[1]);
+    assert_eq!(predicted(&mut bench), 64_000);
+}
+
+#[test]
+fn what_binds_is_the_limit_that_holds_back_the_longest() {
+    let limits = [
+        Limit::requests(1).per_minute(),
+        Limit::requests(1).per_day(),
+        Limit::requests(1)
+            .per(Duration::from_secs(700_000))
+            .shadow(),
+    ];
+    for order in [[0, 1, 2], [2, 1, 0]] {
+        let quota = order.iter().fold(Quota::new(), |quota, index| {
+            quota.limit(limits[*index].clone())
+        });
+        let mut bench = Bench::new(quota);
+        assert_eq!(bench.state.binding(Cost::default()), None);
+        let _in_flight = bench.pass(0, 0);
+        let binding = bench.state.binding(Cost::default());
+        assert_eq!(binding, Some(limits[1].binding()));
+    }
+}
+
+#[test]
+fn a_pause_binds_where_it_is_longer_than_the_limits_and_a_full_house_where_nothing_else_does() {
+    let mut bench = Bench::new(requests(1).max_concurrent(1));
+    let _in_flight = bench.pass(0, 0);
+    let rate = Some(Limit::requests(1).per_minute().binding());
+    assert_eq!(bench.state.binding(Cost::default()), rate);
+    bench.state.pause(ms(60_000), 0);
+    assert_eq!(bench.state.binding(Cost::default()), rate);
+    bench.state.pause(ms(60_000) + 1, 0);
+    let pause = Some(BindingLimit::Pause);
+    assert_eq!(bench.state.binding(Cost::default()), pause);
+    let mut bench = Bench::new(Quota::new().max_concurrent(2));
+    let _one = bench.pass(0, 0);
+    assert_eq!(bench.state.binding(Cost::default()), None);
+    let _two = bench.pass(0, 0);
+    let full = Some(BindingLimit::MaxConcurrent(2));
+    assert_eq!(bench.state.binding(Cost::default()), full);
+}
+
+#[test]
+fn who_is_held_back_only_by_those_ahead_is_told_what_holds_back_the_first_of_them() {
+    let mut bench = Bench::new(tokens(100));
+    let _in_flight = bench.pass(100, 0);
+    bench.wait(50, 0);
+    let binding = bench.state.binding(Cost::default());
+    assert_eq!(binding, Some(Limit::tokens(100).per_minute().binding()));
+}
+
+#[test]
+fn an_adapted_rate_binds_where_there_is_no_limit_and_is_remembered() {
+    let mut bench = Bench::new(Quota::new());
+    let taken = bench.pass(0, 0);
+    bench.state.finish();
+    assert!(bench.state.is_idle(0));
+    bench.state.refused(taken.at, ms(1));
+    let adapted = Some(BindingLimit::AdaptedRate);
+    assert_eq!(bench.state.binding(Cost::default()), adapted);
+    assert!(!bench.state.is_idle(ms(2)));
+}
+
+#[test]
+fn the_risk_is_the_share_of_what_is_tightest() {
+    let quota = tokens(100)
+        .limit(Limit::requests(10).per_minute())
+        .limit(Limit::requests(1).per_hour().shadow())
+        .min_interval(Duration::from_nanos(1))
+        .max_concurrent(4);
+    let mut bench = Bench::new(quota);
+    assert_eq!(bench.state.risk(Cost::default(), 0), 0.25);
+    let _one = bench.pass(50, 0);
+    assert_eq!(bench.state.risk(Cost::default(), ms(1)), 0.5);
+    assert_eq!(bench.state.risk(Cost::tokens(25, 5), ms(1)), 0.8);
+    let _two = bench.pass(0, 1);
+    assert_eq!(bench.state.risk(Cost::default(), ms(2)), 0.75);
+}
+
+#[test]
+fn the_first_is_woken_only_where_he_may_pass_earlier() {
+    let settled = |reserved: u64, used: u64| {
+        let mut bench = Bench::new(tokens(100));
+        let taken = bench.pass(reserved, 0);
+        let _rest = bench.pass(100 - reserved, 1);
+        bench.wait(30, 2);
+        let cost = |tokens| Cost::tokens(tokens, 0);
+        let state = &mut bench.state;
+        state.settle(taken.at, cost(reserved), cost(used), ms(3))
+    };
+    assert!(settled(100, 70));
+    assert!(!settled(100, 71));
+    assert!(!settled(100, 100));
+    assert!(!settled(100, 200));
+    assert!(!settled(20, 40), "he waits for longer");
+    let mut bench = Bench::new(tokens(100).max_concurrent(2));
+    let (one, two) = (bench.pass(50, 0), bench.pass(10, 0));
+    bench.wait(40, 1);
+    assert!(bench.finish(one, None, 2), "it was full");
+    assert!(!bench.finish(two, None, 2));
+}
+
+/// A debt that comes later makes what was foretold wrong for everybody.
+#[test]
+fn what_is_foretold_after_a_debt_is_behind_it() {
+    let mut bench = Bench::new(tokens(100));
+    let _in_flight = bench.pass(60, 0);
+    let taken = bench.pass(40, 1_000);
+    let waits: Vec<_> = (0..131).map(|_| bench.wait(1, 2_000).1).collect();
+    assert_eq!([waits[0], waits[99], waits[130]], [60_000, 61_000, 120_000]);
+    let used = Cost::tokens(100, 0);
+    bench.state.settle(taken.at, taken.cost, used, ms(2_000));
+    assert_eq!(bench.wait(1, 2_000).1, 121_000);
+}
+
+#[test]
+fn a_state_is_idle_when_nothing_tells_it_from_a_new_one() {
+    let idle = |change: &dyn Fn(&mut State)| {
+        let mut bench = Bench::new(requests(2));
+        change(&mut bench.state);
+        let before = bench.state.is_idle(ms(59_999));
+        (before, bench.state.is_idle(ms(60_000)))
+    };
+    let quota = || Arc::new(requests(3));
+    assert_eq!(idle(&|_| {}), (true, true));
+    assert_eq!(idle(&|state| state.begin_wait()), (false, false));
+    assert_eq!(idle(&|state| state.heed_holds(1)), (false, false));
+    let done = idle(&|state| {
+        state.begin_wait();
+        state.heed_holds(1);
+        state.end_wait();
+        state.heed_holds(0);
+    });
+    assert_eq!(done, (true, true));
+    let paused = idle(&|state| assert!(state.pause(ms(60_000), 0)));
+    assert_eq!(paused, (false, true));
+    assert_eq!(
+        idle(&|state| state.set_quota(quota(), 0, 0)),
+        (false, false)
+    );
+    let unset = idle(&|state| {
+        state.set_quota(quota(), 0, 0);
+        state.unset_quota(0, 0);
+    });
+    assert_eq!(unset, (true, true));
+    let taken = idle(&|state| {
+        let _ = state.admit(&Cost::default(), 0);
+        state.finish();
+    });
+    assert_eq!(taken, (false, true));
+}
+
+#[test]
+fn a_quota_from_before_a_restart_gives_way_to_an_upstreams_and_one_that_was_set_does_not() {
+    let own = Arc::new(requests(1));
+    let granted = Arc::new(requests(2));
+    let restored = |quota: &Arc<Quota>, is_set| {
+        let mut state = State::new(quota.clone(), 0, 0);
+        let saved = SavedQuota {
+            quota: Arc::new(requests(3)),
+            is_set,
+        };
+        state.restore_quota(&saved, &own, 0, 0);
+        let amount = state.quota().limits[0].amount;
+        let is = (state.is_quota_set(), state.is_quota_restored());
+        state.unset_quota(0, 0);
+        (amount, is, state.quota().limits[0].amount)
+    };
+    assert_eq!(restored(&own, false), (3, (false, true), 3));
+    assert_eq!(restored(&own, true), (3, (true, false), 1));
+    assert_eq!(restored(&granted, false), (2, (false, false), 2));
+    assert_eq!(restored(&granted, true), (3, (true, false), 2));
+}
+
+#[test]
+fn how_much_is_taken_is_noted_for_an_answer_once_the_upstream_tells_of_limits() {
+    let mut bench = Bench::new(requests(9).limit(Limit::tokens(100).per_minute()));
+    let _in_flight = bench.pass(30, 0);
+    assert_eq!(bench.state.used_if_learned(), None);
+    assert!(!bench.state.learns());
+    let told = Told {
+        dimension: Dimension::Requests,
+        period: None,
+        limit: None,
+        remaining: 4,
+        reset_after: None,
+    };
+    bench.state.heed(Mark::default(), told, ms(1), 0);
+    assert!(bench.state.learns());
+    assert_eq!(bench.state.used_if_learned().unwrap()[..], [1, 30]);
+}
+
+#[test]
+fn those_who_wait_hold_on_to_a_state_and_are_not_under_way() {
+    let mut bench = Bench::new(requests(9));
+    (0..3).for_each(|_| bench.state.begin_wait());
+    bench.state.end_wait();
+    bench.state.heed_holds(7);
+    assert_eq!(bench.state.in_flight(), 5);
+}
+
+#[test]
+fn a_guess_leaves_the_room_that_the_tightest_limit_has_for_an_answer() {
+    let quota = tokens(100)
+        .limit(Limit::output_tokens(40).per_minute())
+        .limit(Limit::output_tokens(1).per_hour().shadow())
+        .limit(Limit::input_tokens(5).per_minute().shadow())
+        .max_tokens_per_request(60);
+    let bench = Bench::new(quota);
+    let fits = |input: u64| {
+        let guess = Cost::tokens(input, 500).guessed();
+        bench.state.likely(guess).output_tokens
+    };
+    assert_eq!([10, 30, 60, 99].map(fits), [40, 30, 0, 0]);
+    let sure = Cost::tokens(10, 500);
+    assert_eq!(bench.state.likely(sure), sure);
+    let bench = Bench::new(requests(3));
+    let guess = Cost::tokens(10, 500).guessed();
+    assert_eq!(bench.state.likely(guess), guess);
+}
+
+#[test]
+fn who_goes_before_others_puts_off_those_who_come_after_them() {
+    for waiting in [3, 70] {
+        let mut bench = Bench::new(Quota::new().limit(Limit::requests(1).per_second()));
+        let _in_flight = bench.pass(0, 0);
+        for second in 1..=waiting {
+            assert_eq!(bench.wait(0, 0).1, second * 1_000);
+        }
+        let high = bench.ask(0, Priority::High, 0);
+        assert!(matches!(high, Answer::Wait { until: 1_000, .. }));
+        assert_eq!(bench.wait(0, 0).1, (waiting + 2) * 1_000);
+    }
+}
+
+/// Who had asked another limiter first is as old here as there.
+#[test]
+fn one_who_asked_before_others_that_wait_is_foretold_a_time_before_theirs() {
+    let mut bench = Bench::new(Quota::new().limit(Limit::requests(1).per_second()));
+    let _in_flight = bench.pass(0, 0);
+    let waits = [100, 500, 500, 500].map(|at| bench.wait(0, at).1);
+    assert_eq!(waits, [1_000, 2_000, 3_000, 4_000]);
+    let asked = Asked {
+        cost: Cost::default(),
+        priority: Priority::Normal,
+        at: ms(300),
+    };
+    assert_eq!(
+        bench.state.look(&asked, ms(500)),
+        Look::Wait { until: ms(2_000) }
     );
 }
 

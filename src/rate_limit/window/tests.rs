@@ -110,6 +110,27 @@ fn usage_that_nobody_reserved_is_still_counted() {
 }
 
 #[test]
+fn of_many_takings_the_one_that_is_settled_is_found() {
+    let mut window = sliding(100, 1_000);
+    for at in [0, 100, 200, 300] {
+        window.take(10, at);
+    }
+    window.settle(100, 10, 1, 400);
+    window.settle(200, 10, 32, 400);
+    let used = [999, 1_000, 1_100, 1_200, 1_300].map(|at| window.used(at));
+    assert_eq!(used, [53, 43, 42, 10, 0]);
+}
+
+#[test]
+fn usage_that_nobody_reserved_is_not_counted_once_its_window_is_over() {
+    let mut window = sliding(100, 1_000);
+    window.settle(0, 0, 70, 1_000);
+    assert_eq!(window.used(1_000), 0);
+    window.settle(1, 0, 70, 1_000);
+    assert_eq!(window.used(1_000), 70);
+}
+
+#[test]
 fn a_debt_delays_who_takes_and_nobody_else() {
     let mut window = sliding(100, 1_000);
     window.take(50, 0);
@@ -318,6 +339,113 @@ fn arrivals(sent: &[(Nanos, u64)], delays: &[Nanos]) -> Vec<(Nanos, u64)> {
         .collect();
     arrivals.sort_unstable();
     arrivals
+}
+
+#[test]
+fn few_takings_have_a_slot_each_and_of_many_those_within_a_128th_of_the_period_share_one() {
+    let mut window = sliding(1_000, 128_000);
+    for at in 0..128 {
+        window.take(1, at);
+    }
+    assert_eq!(slots(&window), 128);
+    window.take(1, 127 + 999);
+    assert_eq!(slots(&window), 128);
+    window.take(1, 127 + 1_000);
+    assert_eq!(slots(&window), 129);
+    // What shares a slot leaves with the last of it.
+    assert_eq!(window.used(128_000 + 127 + 998), 3);
+    assert_eq!(window.used(128_000 + 127 + 999), 1);
+}
+
+fn takings(takings: impl IntoIterator<Item = (WallNanos, WallNanos, u64)>) -> Vec<Taking> {
+    let takings = takings.into_iter();
+    let taking = |(from, at, amount)| Taking {
+        from,
+        at,
+        amount,
+        part: 0,
+    };
+    takings.map(taking).collect()
+}
+
+fn restored(amount: u64, period: Nanos, taken: &[Taking], now: Nanos) -> Counted {
+    let mut window = sliding(amount, period);
+    let anchor = Anchor {
+        now,
+        wall: now as WallNanos,
+    };
+    window.window.restore(&window.limit, taken, anchor, now);
+    window
+}
+
+#[test]
+fn of_what_nothing_is_taken_nothing_is_saved() {
+    let anchor = Anchor { now: 5, wall: 5 };
+    let calendar = Limit::requests(2).per_day().calendar(Zone::UTC);
+    for mut counted in [
+        sliding(2, 100),
+        bucket(2, 100, 3),
+        Counted::new(calendar, 0),
+    ] {
+        let limit = &counted.limit;
+        assert_eq!(counted.window.save(limit, anchor, 5), []);
+        counted.window.take(limit, 1, 5);
+        let [taking] = counted.window.save(limit, anchor, 5)[..] else {
+            panic!("{counted:?}")
+        };
+        assert_eq!((taking.from, taking.at, taking.amount), (5, 5, 1));
+    }
+}
+
+/// By a clock that has been set back by days, the upstream's next day may have begun, and no later one.
+#[test]
+fn what_is_restored_of_a_day_to_come_stands_until_the_next_has_ended() {
+    const DAY: Nanos = 86_400_000_000_000;
+    let restored = |days: i64| {
+        let mut day = Counted::new(Limit::requests(9).per_day().calendar(Zone::UTC), 0);
+        let at = days * DAY as WallNanos + 5;
+        let anchor = Anchor { now: 7, wall: 7 };
+        let taken = takings([(at, at, 3)]);
+        day.window.restore(&day.limit, &taken, anchor, 7);
+        [7, DAY - 1, DAY, 2 * DAY - 1, 2 * DAY].map(|at| day.used(at))
+    };
+    assert_eq!(restored(-1), [0; 5]);
+    assert_eq!(restored(0), [3, 3, 0, 0, 0]);
+    assert_eq!(restored(1), [3, 3, 3, 3, 0]);
+    assert_eq!(restored(5), [3, 3, 3, 3, 0]);
+}
+
+#[test]
+fn what_has_left_a_window_before_it_is_restored_stays_gone() {
+    let taken = takings([(0, 100, 5), (50, 500, 7)]);
+    assert_eq!(restored(100, 1_000, &taken, 1_099).used(1_099), 12);
+    let window = restored(100, 1_000, &taken, 1_100);
+    assert_eq!((window.used(1_100), window.used(1_500)), (7, 0));
+    let saved = |now| {
+        window
+            .window
+            .save(&window.limit, Anchor { now, wall: 0 }, now)
+    };
+    assert_eq!([1_499, 1_500].map(|now| saved(now).len()), [1, 0]);
+}
+
+/// However many there are, none leaves early, and none more than a 128th of the period late.
+#[test]
+fn what_is_restored_needs_no_more_room_than_what_was_taken_here() {
+    const PERIOD: Nanos = 128_000;
+    let taken = takings((0..4_000).map(|n| (10 * n, 10 * n, 1)));
+    let window = restored(9_999, PERIOD, &taken, 40_000);
+    // 40,000 are 40 128ths, of which the first are taken by the exact slots.
+    assert!((128..=128 + 40).contains(&slots(&window)));
+    for at in (PERIOD..PERIOD + 41_000).step_by(7) {
+        let gone = |at: Nanos| at.checked_sub(PERIOD).map_or(0, |since| since / 10 + 1);
+        let held = |at| 4_000 - gone(at).min(4_000);
+        let used = window.used(at);
+        assert!(used >= held(at), "{used} of {} at {at}", held(at));
+        // They are 10 apart, so the first and the last of a slot are 990 at most.
+        let late = held(at - 991);
+        assert!(used <= late, "{used} of {late} at {at}");
+    }
 }
 
 proptest! {
