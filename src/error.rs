@@ -91,6 +91,7 @@ impl Error {
             }) => TOO_LARGE.to_owned(),
             Self::RateLimited(_) => format!("The service is rate limited. {again}"),
             Self::CircuitOpen(_) => format!("The service is not available at the moment. {again}"),
+            Self::Exhausted(exhausted) if exhausted.is_too_large() => TOO_LARGE.to_owned(),
             Self::Exhausted(exhausted) if exhausted.is_refused() => {
                 format!("No provider is available at the moment. {again}")
             }
@@ -113,6 +114,9 @@ impl Error {
             }) => Failure::new(FailureKind::RequestTooLarge),
             Self::RateLimited(_) | Self::CircuitOpen(_) => {
                 Failure::new(FailureKind::Refused).with_retry_after(self.retry_after())
+            }
+            Self::Exhausted(exhausted) if exhausted.is_too_large() => {
+                Failure::new(FailureKind::RequestTooLarge)
             }
             // A chain inside has already turned to everybody it knows.
             Self::Exhausted(_) => {
@@ -245,6 +249,12 @@ impl Exhausted {
     /// Whether only our own limiters and breakers spoke. Which of the two, the ledger does not tell.
     pub(crate) fn is_refused(&self) -> bool {
         self.kinds().next().is_some() && self.kinds().all(|kind| kind == FailureKind::Refused)
+    }
+
+    /// Whether the request was too large for everybody: no time makes it smaller.
+    pub(crate) fn is_too_large(&self) -> bool {
+        let is_too_large = |kind| kind == FailureKind::RequestTooLarge;
+        self.kinds().next().is_some() && self.kinds().all(is_too_large)
     }
 
     fn kinds(&self) -> impl Iterator<Item = FailureKind> {

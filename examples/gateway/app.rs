@@ -128,7 +128,7 @@ impl Gateway {
             .route("/", get(live::page))
             .route("/events", get(live::events))
             .route("/metrics", get(metrics))
-            .route("/healthz", get(health))
+            .route("/healthz", get(async || "ok"))
             .fallback(async || {
                 ApiError::new(
                     StatusCode::NOT_FOUND,
@@ -146,13 +146,6 @@ impl Gateway {
             })
             .layer(from_fn(errors::identified))
             .with_state(self.clone()))
-    }
-}
-
-async fn health(State(gateway): State<Arc<Gateway>>) -> Response {
-    match *gateway.stop.borrow() {
-        false => "ok".into_response(),
-        true => (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response(),
     }
 }
 

@@ -7,7 +7,7 @@
 //!    | error | status |
 //!    |---|---|
 //!    | refused by a limit | 429 |
-//!    | larger than a limit ever allows, or than the body may be | 413 |
+//!    | larger than a limit ever allows, than all upstreams take, or than the body may be | 413 |
 //!    | the circuit is open | 503 |
 //!    | nobody left in the chain | 429 where rate limits alone are the reason, else 503 |
 //!    | the request's body could not be read | 400 |

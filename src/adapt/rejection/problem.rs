@@ -57,6 +57,9 @@ fn meaning(error: &Error) -> (StatusCode, Option<&'static str>) {
         }) => (StatusCode::PAYLOAD_TOO_LARGE, None),
         Error::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, Some(QUOTA_EXCEEDED)),
         Error::CircuitOpen(_) => (StatusCode::SERVICE_UNAVAILABLE, Some(REDUCED_CAPACITY)),
+        Error::Exhausted(exhausted) if exhausted.is_too_large() => {
+            (StatusCode::PAYLOAD_TOO_LARGE, None)
+        }
         // Refusals of our own alone may be open circuits.
         Error::Exhausted(exhausted) if exhausted.is_rate_limited() && !exhausted.is_refused() => {
             (StatusCode::TOO_MANY_REQUESTS, Some(QUOTA_EXCEEDED))

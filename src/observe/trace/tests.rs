@@ -242,7 +242,7 @@ fn a_request_is_a_span_its_attempts_are_children_and_what_is_told_is_told_within
     let fields = |index: usize| Value::from(spans[index].fields.clone()).to_string();
     assert_eq!(
         fields(0),
-        r#"{"http.request.method":"POST","http.response.status_code":200,"upstream":"groq/two"}"#
+        r#"{"failed_attempts":2,"http.request.method":"POST","http.response.status_code":200,"upstream":"groq/two"}"#
     );
     assert_eq!(
         fields(1),

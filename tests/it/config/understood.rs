@@ -89,8 +89,10 @@ at most 16000 tokens in a request, estimates are kept, no other rate is held dow
      key: from AZURE_OPENAI_API_KEY
   3. gateway/one, at https://gateway.example.com/v1
      key: from GATEWAY_KEY
+     quota of the whole account: 1000 requests per day
   4. gateway/two, at https://gateway.example.com/v1
      key: from GATEWAY_KEY
+     quota of the whole account: 1000 requests per day
 fallback:
   those on own hardware first, then as they are listed
   cools down for as long as an upstream asks, else 2 minutes

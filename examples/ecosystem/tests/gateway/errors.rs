@@ -151,7 +151,7 @@ async fn what_an_upstream_says_of_the_gateways_account_stays_inside() {
         (
             404,
             "The model `m` does not exist or project proj_1234567890 may not use it.",
-            (404, "model_not_found"),
+            (503, "unavailable"),
         ),
         (
             413,
