@@ -11,7 +11,7 @@ use super::{
     window::Window,
     windows::Windows,
 };
-use crate::{binding::BindingLimit, cost::Cost, outcome::Dimension};
+use crate::{binding::BindingLimit, cost::Cost};
 
 /// What is taken of a quota. It does not carry the quota: that stands once, whatever the number of keys.
 #[derive(Clone, Debug)]
@@ -320,38 +320,4 @@ impl Counts {
 /// Whether one limit counts the same thing as another, over the same period and in the same way.
 fn becomes(from: &Limit, to: &Limit) -> bool {
     (from.dimension, from.per) == (to.dimension, to.per) && from.counts_like(to)
-}
-
-/// A cost that is above a limit, whatever is free of it.
-pub(super) struct TooLarge {
-    /// The index of the limit; `None` for the limit of a single request.
-    pub(super) limit: Option<usize>,
-}
-
-#[inline]
-pub(super) fn too_large(quota: &Quota, cost: &Cost) -> Option<TooLarge> {
-    // One request fits every limit.
-    if *cost == Cost::default() {
-        return None;
-    }
-    let is_above = |most| cost.total_tokens() > most;
-    if quota.max_tokens_per_request.is_some_and(is_above) {
-        return Some(TooLarge { limit: None });
-    }
-    let never_fits = |limit: &Limit| !limit.is_shadow && amount(limit, *cost) > limit.capacity();
-    let index = quota.limits.iter().position(never_fits)?;
-    Some(TooLarge { limit: Some(index) })
-}
-
-/// The most tokens that the answer to a prompt of this size can have.
-pub(super) fn room_for_answer(quota: &Quota, input_tokens: u64) -> u64 {
-    let binding = quota.limits.iter().filter(|limit| !limit.is_shadow);
-    let of_limits = binding.filter_map(|limit| match limit.dimension {
-        Dimension::Tokens => Some(limit.capacity().saturating_sub(input_tokens)),
-        Dimension::OutputTokens => Some(limit.capacity()),
-        _ => None,
-    });
-    let of_one = quota.max_tokens_per_request;
-    let of_one = of_one.map(|most| most.saturating_sub(input_tokens));
-    of_limits.chain(of_one).min().unwrap_or(u64::MAX)
 }

@@ -109,6 +109,7 @@ mod queue;
 mod saved;
 mod service;
 mod settings;
+mod size;
 pub(crate) mod snapshot;
 mod state;
 mod status;

@@ -5,6 +5,7 @@
 //! admitted, and only he is told a time to wake at. What was admitted ends exactly once: [`finish`](State::finish)ed, or
 //! [`refund`](State::refund)ed when nothing was sent.
 
+mod granted;
 mod kept;
 mod view;
 
@@ -12,13 +13,14 @@ use std::{sync::Arc, task::Waker};
 
 use super::{
     config::Quota,
-    counts::{Counts, TooLarge, room_for_answer, too_large},
+    counts::Counts,
     decision::{Admitted, Asked, Look, Turn},
     epoch::{Nanos, WallNanos},
     learned::Told,
     line::Line,
     mark::{Admissions, Mark},
     queue::Place,
+    size::{TooLarge, room_for_answer, too_large},
     typical::Typical,
 };
 use crate::request::Cost;
@@ -248,48 +250,6 @@ impl State {
             rare.paused = 0;
             rare.line.forget_forecast();
         }
-    }
-
-    pub(super) fn quota(&self) -> &Arc<Quota> {
-        &self.quota
-    }
-
-    /// Whether the quota was set for this key.
-    pub(super) fn is_quota_set(&self) -> bool {
-        self.rare
-            .as_ref()
-            .is_some_and(|rare| rare.set_over.is_some())
-    }
-
-    /// Goes over to another quota. What was taken of a limit that only changes its amount stays taken.
-    pub(super) fn change_quota(&mut self, quota: Arc<Quota>, now: Nanos, wall: WallNanos) {
-        let now = self.move_to(now);
-        self.counts.change_quota(&self.quota, &quota, now, wall);
-        self.quota = quota;
-        if let Some(rare) = &mut self.rare {
-            rare.is_restored = false;
-            rare.line.forget_forecast();
-        }
-    }
-
-    /// Goes over to another quota, and keeps it, whatever others say.
-    pub(super) fn set_quota(&mut self, quota: Arc<Quota>, now: Nanos, wall: WallNanos) {
-        let before = self.quota.clone();
-        self.rare().set_over.get_or_insert(before);
-        self.change_quota(quota, now, wall);
-    }
-
-    /// Goes back to the quota that another was set over.
-    pub(super) fn unset_quota(&mut self, now: Nanos, wall: WallNanos) {
-        let before = self.rare.as_mut().and_then(|rare| rare.set_over.take());
-        if let Some(before) = before {
-            self.change_quota(before, now, wall);
-        }
-    }
-
-    /// Whether the quota is what an upstream granted before a restart.
-    pub(super) fn is_quota_restored(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.is_restored)
     }
 
     /// Heeds what an answer says of the upstream's limits; `mark` is what was known when its request was admitted. Returns

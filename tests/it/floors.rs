@@ -48,8 +48,8 @@ fn floor(file: &str) -> Option<u8> {
             "performance" | "plan" | "preferences" | "walk" | "wheel" => 0,
             // What a limiter's state is made of.
             "bucket" | "calendar" | "calendar_count" | "counts" | "decision" | "epoch" => 0,
-            "learned" | "limit" | "line" | "kept" | "mark" | "pace" | "queue" | "sliding"
-            | "typical" | "view" | "windows" => 0,
+            "granted" | "learned" | "limit" | "line" | "kept" | "mark" | "pace" | "queue"
+            | "sliding" | "size" | "typical" | "view" | "windows" => 0,
             // What of it is kept over a restart.
             "saved" | "snapshot" | "fields" | "form" | "problem" => 0,
             // What a circuit's state is made of.
