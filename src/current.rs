@@ -30,8 +30,8 @@ pub(crate) struct Held<T, S> {
 /// and of all services inside of it does, takes longer than most calls have to do.
 pub(crate) struct Kit<T, S> {
     pub(crate) shared: Arc<T>,
-    /// Was never made ready: its clones make the attempts after the first.
-    spare: Mutex<S>,
+    /// Was never made ready: its clones make the attempts after the first. One for all versions.
+    spare: Arc<Mutex<S>>,
 }
 
 impl<T> Current<T> {
@@ -67,10 +67,14 @@ impl<T> Current<T> {
 impl<T, S: Clone> Held<T, S> {
     /// For a service over this one.
     pub(crate) fn of(current: Arc<Current<T>>, inner: &S) -> Self {
+        Self::with(current, Arc::new(Mutex::new(inner.clone())))
+    }
+
+    fn with(current: Arc<Current<T>>, spare: Arc<Mutex<S>>) -> Self {
         let version = current.version.load(Acquire);
         let kit = Kit {
             shared: current.shared(),
-            spare: Mutex::new(inner.clone()),
+            spare,
         };
         Self {
             kit: Arc::new(kit),
@@ -90,7 +94,7 @@ impl<T, S: Clone> Held<T, S> {
 
     #[cold]
     fn renew(&mut self) {
-        *self = Self::of(self.current.clone(), &self.kit.service());
+        *self = Self::with(self.current.clone(), self.kit.spare.clone());
     }
 }
 
@@ -131,5 +135,24 @@ mod tests {
         assert_eq!((*held.latest().shared, *copy.latest().shared), (2, 2));
         assert_eq!(held.latest().service(), "service");
         assert_eq!(*current.shared(), 2);
+    }
+
+    #[test]
+    fn a_service_is_copied_for_an_attempt_and_not_for_a_change() {
+        struct Counted(Arc<AtomicUsize>);
+        impl Clone for Counted {
+            fn clone(&self) -> Self {
+                self.0.fetch_add(1, Acquire);
+                Self(self.0.clone())
+            }
+        }
+        let copies = Arc::new(AtomicUsize::new(0));
+        let current = Arc::new(Current::new(1));
+        let held = Held::of(current.clone(), &Counted(copies.clone()));
+        current.replace(|old| (old + 1, ()));
+        (0..9).for_each(|_| assert_eq!(*held.clone().latest().shared, 2));
+        assert_eq!(copies.load(Acquire), 1, "the spare");
+        drop(held.kit.service());
+        assert_eq!(copies.load(Acquire), 2);
     }
 }

@@ -48,22 +48,27 @@ impl Carried {
 
     /// To be read, or sent.
     pub(super) fn unfold(&mut self) -> &mut Extensions {
-        if let Self::Ours {
-            upstream,
-            attempts,
-            cost,
-        } = self
-        {
-            let mut all = Extensions::new();
-            upstream.take().map(|it| all.insert(it));
-            attempts.take().map(|it| all.insert(it));
-            cost.take().map(|it| all.insert(it));
-            *self = Self::All(all);
-        }
+        let mut all = Extensions::new();
         match self {
-            Self::All(all) => all,
-            Self::Ours { .. } => unreachable!("it was unfolded"),
+            Self::All(all) => return all,
+            Self::Ours {
+                upstream,
+                attempts,
+                cost,
+            } => {
+                put(&mut all, upstream);
+                put(&mut all, attempts);
+                put(&mut all, cost);
+            }
         }
+        *self = Self::All(all);
+        self.unfold()
+    }
+}
+
+fn put<T: Clone + Send + Sync + 'static>(all: &mut Extensions, value: &mut Option<T>) {
+    if let Some(value) = value.take() {
+        all.insert(value);
     }
 }
 

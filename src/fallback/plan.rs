@@ -23,7 +23,6 @@ pub(super) struct Plan {
     wheel: Mutex<Wheel>,
     /// Whether anybody goes by what happens: else nothing of it is kept.
     learns: AtomicBool,
-    /// Whom the chain's order puts before all others, whatever happens.
     leader: Option<usize>,
 }
 
