@@ -185,7 +185,12 @@ async fn answered(response: http::Response<Body>) -> Result<Response, ApiError> 
             false => Err(failed()),
         };
     };
-    let refused = |code, words: String| Err(ApiError::new(head.status, code, words));
+    // There are errors with the status of a success.
+    let status = match head.status.is_client_error() {
+        true => head.status,
+        false => StatusCode::BAD_REQUEST,
+    };
+    let refused = |code, words: String| Err(ApiError::new(status, code, words));
     match failure.kind {
         FailureKind::InvalidRequest | FailureKind::ContentFiltered => {
             let body = within(LINGER, Limited::new(body, 64 << 10).collect()).await;
@@ -195,6 +200,7 @@ async fn answered(response: http::Response<Body>) -> Result<Response, ApiError> 
             let words = told["error"]["message"].as_str();
             if words.is_some_and(|words| failure.message.as_deref() == Some(words))
                 && told["error"]["type"].is_string()
+                && head.status == status
             {
                 let json = HeaderValue::from_static("application/json");
                 response.headers_mut().insert(header::CONTENT_TYPE, json);

@@ -176,15 +176,34 @@ async fn what_an_upstream_says_of_the_gateways_account_stays_inside() {
     }
 }
 
+/// A stream that begins with an error has the status of a success.
+#[tokio::test]
+async fn an_error_in_place_of_a_stream_is_no_success_to_the_caller() {
+    let words = "Invalid value for the parameter temperature.";
+    let error_event = json!({ "error": { "message": words, "type": "invalid_request_error" } });
+    let event = format!("data: {error_event}\n\n");
+    let answer = move || async move { ([("content-type", "text/event-stream")], event) };
+    let odd = Provider::new("odd", &serve(Router::new().fallback(answer)).await).unwrap();
+    let rig = Rig::with(&[], Simulator::groq(), |it| it.upstream(odd.model("m"))).await;
+    let mut chat = chat_of("odd/m");
+    chat["stream"] = true.into();
+    let told = error(rig.chat(&chat).await).await;
+    assert_eq!(told, (400, "upstream_refused".to_owned()));
+}
+
 /// The URL of a server that says this to everybody.
 async fn says(status: u16, words: &'static str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let answer = move || async move {
         let error = json!({ "error": { "message": words, "type": "odd" } });
         (StatusCode::from_u16(status).unwrap(), Json(error))
     };
-    tokio::spawn(axum::serve(listener, Router::new().fallback(answer)).into_future());
+    serve(Router::new().fallback(answer)).await
+}
+
+async fn serve(router: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(axum::serve(listener, router).into_future());
     url
 }
 
