@@ -127,7 +127,10 @@ where
     S: Service<Request<B>>,
 {
     let mut context = Context::from_waker(Waker::noop());
-    assert!(service.poll_ready(&mut context).is_ready());
+    assert!(matches!(
+        service.poll_ready(&mut context),
+        Poll::Ready(Ok(()))
+    ));
     let mut future = pin!(service.call(black_box(request)));
     loop {
         if let Poll::Ready(result) = future.as_mut().poll(&mut context) {

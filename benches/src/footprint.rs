@@ -7,9 +7,10 @@ use tower_service::Service;
 
 use crate::{
     allocations,
+    exchange::send,
     harness::Bench,
     process,
-    requests::{Tenant, call, extensions, forget, request},
+    requests::{Tenant, extensions, forget, request},
     table::{Table, verdict},
 };
 
@@ -51,10 +52,10 @@ where
     S: Service<Request<()>>,
 {
     // What the first call makes for all keys.
-    call(&mut service, request(extensions(Tenant("first".into()))));
+    send(&mut service, request(extensions(Tenant("first".into()))));
     let (live, resident, start) = (allocations::live(), process::resident(), Instant::now());
     for number in 0..keys {
-        call(&mut service, request(extensions(Tenant::new(number))));
+        send(&mut service, request(extensions(Tenant::new(number))));
     }
     let nanos = start.elapsed().as_nanos() as f64 / keys as f64;
     forget();

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::runtime::{Builder, Runtime};
+
 use crate::{
     allocations,
     table::{Form, Table, verdict},
@@ -125,3 +127,9 @@ const COLUMNS: &[(&str, usize)] = &[
 const BATCHES: usize = 101;
 /// Long enough for the clock, short enough to fall between two turns of the scheduler.
 const BATCH: Duration = Duration::from_millis(2);
+
+/// A runtime with a clock, which some layers look for where they are made.
+pub fn runtime() -> Result<Runtime, String> {
+    let runtime = Builder::new_current_thread().enable_time().build();
+    runtime.map_err(|error| error.to_string())
+}

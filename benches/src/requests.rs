@@ -1,15 +1,12 @@
-//! The service inside, the requests, and one call of a service.
+//! Requests without a body, who makes them, and the service that answers them.
 
 use std::{
     cell::Cell,
     collections::VecDeque,
     convert::Infallible,
-    future::{self, Future},
-    hint::{self, black_box},
-    mem,
-    pin::pin,
+    future, mem,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -17,6 +14,8 @@ use http::{Extensions, Request, Response};
 use http_body_util::Full;
 use tower_service::Service;
 use tower_upstream::{Cost, Provider};
+
+use crate::exchange::send;
 
 /// Answers at once with an empty body, and puts the request's extensions aside for the next call: to make them costs more
 /// than to limit it.
@@ -98,7 +97,7 @@ impl Requests {
     /// Sends the next one.
     pub fn send<S: Service<Request<()>>>(&mut self, service: &mut S) {
         let extensions = self.0.pop_front().unwrap_or_default();
-        call(service, request(extensions));
+        send(service, request(extensions));
         self.0.extend(ANSWERED.take());
     }
 }
@@ -118,23 +117,6 @@ pub fn extensions<T: Clone + Send + Sync + 'static>(extension: T) -> Extensions 
     let mut extensions = Extensions::new();
     extensions.insert(extension);
     extensions
-}
-
-/// Makes one call that is answered, or refused, at once. Who has to wait for another thread asks again until he is let in.
-pub fn call<S: Service<Request<()>>>(service: &mut S, request: Request<()>) {
-    let mut context = Context::from_waker(Waker::noop());
-    assert!(matches!(
-        service.poll_ready(&mut context),
-        Poll::Ready(Ok(()))
-    ));
-    let mut future = pin!(service.call(black_box(request)));
-    loop {
-        if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
-            drop(black_box(result));
-            return;
-        }
-        hint::spin_loop();
-    }
 }
 
 /// Sends plain requests.
@@ -158,5 +140,5 @@ pub fn calls<S>(mut service: S) -> impl FnMut()
 where
     S: Service<Request<()>>,
 {
-    move || call(&mut service, Request::new(()))
+    move || send(&mut service, Request::new(()))
 }

@@ -282,6 +282,9 @@ def main():
             ]
             [thread.start() for thread in threads]
             [thread.join() for thread in threads]
+            # Else it has found nothing because it has asked nothing.
+            if not tally["200"] or not tally["400"]:
+                wrong.append("nothing was answered, or nothing refused")
             if not server.is_alive():
                 wrong.append("the gateway has ended")
             else:

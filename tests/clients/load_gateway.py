@@ -7,7 +7,7 @@
    answered once, asked of the upstream once, and taken of the quota of the day once.
 2. Memory: streams, of which callers leave half in the middle, for as long as LOAD_SECONDS says. Memory does not grow.
 
-How fast it is, `cargo run --release -p bench -- gateway` tells.
+How fast it is, `cargo run --release -p bench --features gateway -- gateway` tells.
 """
 
 import asyncio

@@ -20,8 +20,9 @@ use super::peers::{
     over_time, recloser, resilience,
 };
 use crate::{
+    exchange::send,
     harness::Bench,
-    requests::{Inner, Requests, call, calls, plain, sends},
+    requests::{Inner, Requests, calls, plain, sends},
     rounds::Rounds,
 };
 
@@ -115,7 +116,7 @@ fn refused(bench: &Bench) {
         // Its answers, all good, have been judged to be failures.
         let breaker = breaker(in_a_row().open_for(Duration::from_secs(3_600)));
         let mut service = ours(breaker.judge(|_| Verdict::Failure));
-        (0..5).for_each(|_| call(&mut service, Request::new(())));
+        (0..5).for_each(|_| send(&mut service, Request::new(())));
         calls(service)
     });
     rounds.against("failsafe, refused", None);

@@ -107,7 +107,7 @@ impl Asked {
         let body = body.collect().now_or_never().and_then(Result::ok);
         let url = parts.uri.to_string();
         Self {
-            url: reqwest::Url::parse(&url).expect("an URL"),
+            url: reqwest::Url::parse(&url).expect("a URL"),
             headers: parts.headers,
             body: body.expect("it lies in memory").to_bytes(),
         }
@@ -177,6 +177,6 @@ where
 fn request(port: u16) -> Request<Body> {
     let mut request = real();
     let uri = format!("http://127.0.0.1:{port}/v1/chat/completions");
-    *request.uri_mut() = uri.parse::<Uri>().expect("an URI");
+    *request.uri_mut() = uri.parse::<Uri>().expect("a URI");
     request
 }

@@ -16,8 +16,9 @@ use super::peers::{
     resilience, tower, tower_governor,
 };
 use crate::{
+    exchange::send,
     harness::Bench,
-    requests::{Inner, Requests, call, calls, plain, sends},
+    requests::{Inner, Requests, calls, plain, sends},
     rounds::Rounds,
 };
 
@@ -152,7 +153,7 @@ fn refusals<S>(mut service: S) -> impl FnMut()
 where
     S: Service<Request<()>>,
 {
-    call(&mut service, Request::new(()));
+    send(&mut service, Request::new(()));
     calls(service)
 }
 

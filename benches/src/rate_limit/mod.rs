@@ -13,15 +13,12 @@ mod queue;
 mod threads;
 mod waiting;
 
-use crate::harness::Bench;
+use crate::harness::{self, Bench};
 
 /// Runs one part, or all but the slowest.
 pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
     // tower's layer makes a sleep where it is made.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(|error| error.to_string())?;
+    let runtime = harness::runtime()?;
     let _guard = runtime.enter();
     match part {
         "" => {

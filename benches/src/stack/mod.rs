@@ -14,15 +14,12 @@ mod refused;
 mod sizes;
 mod threads;
 
-use crate::harness::Bench;
+use crate::harness::{self, Bench};
 
 /// Runs one part, or all.
 pub fn run(part: &str, bench: &Bench) -> Result<(), String> {
     // The limiters look for a runtime's clock.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(|error| error.to_string())?;
+    let runtime = harness::runtime()?;
     let _guard = runtime.enter();
     match part {
         "" => {
