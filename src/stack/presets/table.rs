@@ -1,7 +1,12 @@
 //! The data: the only file to change when a provider changes its models or prices.
 //!
 //! A model stands where it is to be asked in its provider's fallback order. One that is retired stays, so that a file that
-//! still names it can be told so. `price` takes millionths of a US dollar for a million tokens.
+//! still names it can be told so, and so does a provider. `costs` takes millionths of a US dollar for a million tokens, out
+//! of a cache in the middle, and the date of the source.
+//!
+//! All of it was checked in November 2026 against published pages, in copies of them that are as old as the dates say: the
+//! providers' own documentation where a copy was found, else the tables of litellm and models.dev, else two who wrote from
+//! the provider's page. No service was asked. What one source alone says is not here.
 
 use super::preset::{Listed, ModelPreset, ProviderPreset, Service};
 use crate::{signal::Dialect, upstream::Provider};
@@ -13,7 +18,8 @@ pub(super) const FALLBACK_ORDERS: [[&str; 3]; 3] = [
     ["anthropic", "openai", "groq"],
 ];
 
-/// Base URLs and names of variables: as the providers' documentation had them in October 2025, and not looked up since.
+/// Base URLs and names of variables: as the providers' documentation has them, or models.dev's table and those who document
+/// how to reach the provider, in the newest copies that were found in November 2026.
 pub(super) const PROVIDERS: &[ProviderPreset] = &[
     own("openai", Provider::openai, Some("OPENAI_API_KEY"), OPENAI),
     own("groq", Provider::groq, Some("GROQ_API_KEY"), GROQ),
@@ -52,7 +58,7 @@ pub(super) const PROVIDERS: &[ProviderPreset] = &[
     ),
     at(
         "deepseek",
-        "https://api.deepseek.com/v1",
+        "https://api.deepseek.com",
         Dialect::DeepSeek,
         "DEEPSEEK_API_KEY",
     ),
@@ -104,15 +110,16 @@ pub(super) const PROVIDERS: &[ProviderPreset] = &[
         Dialect::OpenRouter,
         "OPENROUTER_API_KEY",
     ),
+    // Its chat completions, which had no `/v1`, ended on 2026-09-27: requests go to `/responses`.
     at(
         "perplexity",
-        "https://api.perplexity.ai",
+        "https://api.perplexity.ai/v1",
         Dialect::Perplexity,
         "PERPLEXITY_API_KEY",
     ),
     at(
         "together",
-        "https://api.together.xyz/v1",
+        "https://api.together.ai/v1",
         Dialect::Together,
         "TOGETHER_API_KEY",
     ),
