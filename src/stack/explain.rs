@@ -94,6 +94,9 @@ fn price_in_words(price: &Price, upstream: &Upstream) -> String {
 }
 
 fn retired(upstream: &Upstream) -> Option<String> {
+    if let Some(date) = presets::retirement_of_provider(upstream) {
+        return Some(format!("beware: the provider answered no longer on {date}"));
+    }
     let date = presets::model_of(upstream)?.retired?;
     Some(format!(
         "beware: the provider served this model no longer on {date}"

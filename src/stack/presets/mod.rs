@@ -49,12 +49,19 @@ pub(super) fn complete(upstream: Upstream) -> Upstream {
 /// What is known of an upstream's model, where it is at the provider's own base URL.
 pub(super) fn model_of(upstream: &Upstream) -> Option<&'static ModelPreset> {
     let name = upstream.model()?;
-    let is_there = |preset: &&ProviderPreset| {
-        let provider = preset.provider();
-        provider.is_some_and(|provider| provider.url() == upstream.provider().url())
-    };
     let mut known = providers().filter(|preset| preset.model(name).is_some());
-    known.find(is_there)?.model(name)
+    known.find(|preset| is_at(preset, upstream))?.model(name)
+}
+
+/// The date on which the provider at this base URL answered no longer.
+pub(super) fn retirement_of_provider(upstream: &Upstream) -> Option<&'static str> {
+    let mut retired = providers().filter(|preset| preset.retired.is_some());
+    retired.find(|preset| is_at(preset, upstream))?.retired
+}
+
+fn is_at(preset: &ProviderPreset, upstream: &Upstream) -> bool {
+    let provider = preset.provider();
+    provider.is_some_and(|provider| provider.url() == upstream.provider().url())
 }
 
 #[cfg(test)]
@@ -92,6 +99,7 @@ mod tests {
     fn every_price_has_a_date_and_every_retired_model_is_left_out() {
         let is_date = |text: &str| text.len() == 10 && text.as_bytes()[4] == b'-';
         for preset in providers() {
+            assert!(preset.retired.is_none_or(is_date), "{}", preset.name);
             for model in preset.models {
                 assert_eq!(model.price().is_some(), model.priced_on().is_some());
                 assert!(model.priced_on().is_none_or(is_date), "{}", model.name);

@@ -15,6 +15,8 @@ pub struct ProviderPreset {
     pub name: &'static str,
     /// The environment variable that commonly holds its key; `None` where it wants none.
     pub key_variable: Option<&'static str>,
+    /// A date on which it answered no longer.
+    pub retired: Option<&'static str>,
     pub(super) service: Service,
     pub(super) models: &'static [ModelPreset],
 }

@@ -35,6 +35,7 @@ pub(super) const PROVIDERS: &[ProviderPreset] = &[
     ProviderPreset {
         name: "azure",
         key_variable: Some("AZURE_OPENAI_API_KEY"),
+        retired: None,
         service: Service::PerCustomer,
         models: &[],
     },
@@ -73,7 +74,8 @@ pub(super) const PROVIDERS: &[ProviderPreset] = &[
         "https://models.github.ai/inference",
         Dialect::GitHub,
         "GITHUB_TOKEN",
-    ),
+    )
+    .retired("2026-07-30"),
     at(
         "huggingface",
         "https://router.huggingface.co/v1",
@@ -226,6 +228,7 @@ const fn own(
     ProviderPreset {
         name,
         key_variable,
+        retired: None,
         service: Service::Own(make),
         models,
     }
@@ -241,6 +244,7 @@ const fn at(
     ProviderPreset {
         name,
         key_variable: Some(key_variable),
+        retired: None,
         service,
         models: &[],
     }
@@ -252,6 +256,15 @@ const fn model(name: &'static str) -> ModelPreset {
         context_tokens: None,
         retired: None,
         listed: None,
+    }
+}
+
+impl ProviderPreset {
+    const fn retired(self, on: &'static str) -> Self {
+        Self {
+            retired: Some(on),
+            ..self
+        }
     }
 }
 

@@ -226,6 +226,11 @@ fn a_provider_without_models_has_those_that_it_serves_in_their_order() {
             .explain()
             .contains("beware: the provider served this model no longer on 2025-03-20")
     );
+    let gone = built(r#"{"upstreams": [{"provider": "github", "models": ["openai/gpt-4.1"]}]}"#);
+    assert!(
+        gone.explain()
+            .contains("beware: the provider answered no longer on 2026-07-30")
+    );
 }
 
 /// A key for one service must not be sent to another because somebody changed a URL.
