@@ -9,8 +9,8 @@
 //! use tower_upstream::stack::presets;
 //!
 //! let groq = presets::provider("groq").unwrap();
-//! let served: Vec<_> = groq.models().map(|model| model.name).collect();
-//! assert_eq!(served, ["openai/gpt-oss-120b", "openai/gpt-oss-20b"]);
+//! let asked: Vec<_> = groq.models().map(|model| model.name).collect();
+//! assert_eq!(asked, ["openai/gpt-oss-120b", "openai/gpt-oss-20b"]);
 //! assert_eq!(groq.model("mixtral-8x7b-32768").unwrap().retired, Some("2025-03-20"));
 //! assert_eq!(presets::fallback_order("groq"), Some(["groq", "openai", "anthropic"]));
 //! ```
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn every_price_has_a_date_and_every_retired_model_is_left_out() {
+    fn every_price_has_a_date_and_who_is_retired_or_to_be_named_is_left_out() {
         let is_date = |text: &str| text.len() == 10 && text.as_bytes()[4] == b'-';
         for preset in providers() {
             assert!(preset.retired.is_none_or(is_date), "{}", preset.name);
@@ -104,9 +104,18 @@ mod tests {
                 assert_eq!(model.price().is_some(), model.priced_on().is_some());
                 assert!(model.priced_on().is_none_or(is_date), "{}", model.name);
                 assert!(model.retired.is_none_or(is_date), "{}", model.name);
-                let is_served = preset.models().any(|served| served.name == model.name);
-                assert_eq!(is_served, model.retired.is_none());
+                let is_asked = preset.models().any(|asked| asked.name == model.name);
+                assert_eq!(is_asked, model.retired.is_none() && !model.by_name);
+                assert!(!model.by_name || model.retired.is_none(), "{}", model.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_model_stands_once_in_its_table() {
+        for preset in providers() {
+            let names: BTreeSet<_> = preset.models.iter().map(|model| model.name).collect();
+            assert_eq!(names.len(), preset.models.len(), "{}", preset.name);
         }
     }
 

@@ -31,6 +31,8 @@ pub struct ModelPreset {
     pub context_tokens: Option<u64>,
     /// A date on which it was no longer served.
     pub retired: Option<&'static str>,
+    /// Whether only who names it asks it.
+    pub(super) by_name: bool,
     pub(super) listed: Option<Listed>,
 }
 
@@ -68,13 +70,14 @@ impl ProviderPreset {
         }
     }
 
-    /// The models that are served, in the order in which to fall back: the most able first.
+    /// The models to ask where nobody names one, in the order in which to fall back: the most able first. Retired ones are not
+    /// among them, nor those that are served beside their successor or cost several times as much as the others.
     pub fn models(&self) -> impl Iterator<Item = &'static ModelPreset> {
-        let served = |model: &&ModelPreset| model.retired.is_none();
-        self.models.iter().filter(served)
+        let asked = |model: &&ModelPreset| model.retired.is_none() && !model.by_name;
+        self.models.iter().filter(asked)
     }
 
-    /// The model of this name, retired ones too.
+    /// The model of this name, be it one to ask or not, and retired ones too.
     pub fn model(&self, name: &str) -> Option<&'static ModelPreset> {
         self.models.iter().find(|model| model.name == name)
     }

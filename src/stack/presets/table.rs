@@ -1,6 +1,6 @@
 //! The data: the only file to change when a provider changes its models or prices.
 //!
-//! A model stands where it is to be asked in its provider's fallback order. One that is retired stays, so that a file that
+//! A model stands where it is to be asked in its provider's fallback order, or below those that are asked. One that is retired stays, so that a file that
 //! still names it can be told so, and so does a provider. `costs` takes millionths of a US dollar for a million tokens, out
 //! of a cache in the middle, and the date of the source.
 //!
@@ -134,7 +134,8 @@ pub(super) const PROVIDERS: &[ProviderPreset] = &[
     ),
 ];
 
-/// Served models: <https://console.groq.com/docs/models>. Retired ones: <https://console.groq.com/docs/deprecations>.
+/// Asked models: <https://console.groq.com/docs/models>. Retired ones: <https://console.groq.com/docs/deprecations>, for accounts
+/// without a contract of their own.
 const GROQ: &[ModelPreset] = &[
     model("openai/gpt-oss-120b").context(131_072).costs(
         150_000,
@@ -145,17 +146,33 @@ const GROQ: &[ModelPreset] = &[
     model("openai/gpt-oss-20b")
         .context(131_072)
         .costs(75_000, Some(37_500), 300_000, "2026-05-27"),
+    model("qwen/qwen3.8-27b")
+        .context(131_042)
+        .costs(800_000, Some(400_000), 4_000_000, "2026-08-29")
+        .by_name(),
     model("llama-3.3-70b-versatile")
         .context(131_072)
         .retired("2026-08-16"),
-    model("llama-3.1-70b-versatile").retired("2025-02-12"),
     model("llama-3.1-8b-instant")
         .context(131_072)
         .retired("2026-08-16"),
+    model("qwen/qwen3-32b").retired("2026-07-17"),
+    model("meta-llama/llama-4-scout-17b-16e-instruct")
+        .context(131_072)
+        .retired("2026-07-17"),
+    model("meta-llama/llama-4-maverick-17b-128e-instruct")
+        .context(131_072)
+        .retired("2026-03-09"),
+    model("gemma2-9b-it").context(8_192).retired("2025-10-08"),
+    model("deepseek-r1-distill-llama-70b").retired("2025-10-02"),
+    model("llama3-70b-8192")
+        .context(8_192)
+        .retired("2025-08-30"),
+    model("llama3-8b-8192").context(8_192).retired("2025-08-30"),
     model("mixtral-8x7b-32768")
         .context(32_768)
         .retired("2025-03-20"),
-    model("gemma2-9b-it").context(8_192).retired("2026-03-24"),
+    model("llama-3.1-70b-versatile").retired("2025-01-24"),
 ];
 
 /// <https://developers.openai.com/api/docs/pricing> and <https://developers.openai.com/api/docs/deprecations>. `gpt-4o` and
@@ -255,6 +272,7 @@ const fn model(name: &'static str) -> ModelPreset {
         name,
         context_tokens: None,
         retired: None,
+        by_name: false,
         listed: None,
     }
 }
@@ -297,6 +315,13 @@ impl ModelPreset {
     const fn retired(self, on: &'static str) -> Self {
         Self {
             retired: Some(on),
+            ..self
+        }
+    }
+
+    const fn by_name(self) -> Self {
+        Self {
+            by_name: true,
             ..self
         }
     }

@@ -127,7 +127,7 @@ pub(crate) const UPSTREAM: Table<UpstreamDraft> = Table(
         ),
         Field::new(
             "models",
-            "Its models, in the order in which they are asked. Default: those that the preset knows to be served.",
+            "Its models, in the order in which they are asked. Default: those of the preset, the most able first.",
             &[Form::List(&[Form::Text(
                 "the name of a model",
                 |upstream, text, _| {
