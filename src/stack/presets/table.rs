@@ -175,28 +175,86 @@ const GROQ: &[ModelPreset] = &[
     model("llama-3.1-70b-versatile").retired("2025-01-24"),
 ];
 
-/// <https://developers.openai.com/api/docs/pricing> and <https://developers.openai.com/api/docs/deprecations>. `gpt-4o` and
-/// `gpt-4o-mini` are to be shut down on 2027-01-14. Prompts above 272,000 tokens cost more from `gpt-5.6` on.
+/// <https://developers.openai.com/api/docs/models>, <https://developers.openai.com/api/docs/pricing> and
+/// <https://developers.openai.com/api/docs/deprecations>. Prompts above 272,000 tokens cost more from `gpt-5.4` on. To be shut
+/// down are `gpt-4.1`, `gpt-4o` and their minis on 2027-01-14; `gpt-5`, `gpt-5-mini`, `gpt-5-nano` and `o3`, which are not here,
+/// on 2026-12-11.
+///
+/// From `gpt-5.6` on, chat completions take function tools only with `reasoning_effort` at `none`, and `gpt-6.2-sol` takes no
+/// `none`: its tools want `/responses`.
 const OPENAI: &[ModelPreset] = &[
-    model("gpt-6-sol").costs(2_000_000, Some(200_000), 10_000_000, "2026-09-22"),
-    model("gpt-5.6-terra").context(1_050_000).costs(
+    model("gpt-6.2-sol").context(1_050_000).costs(
         2_000_000,
-        Some(200_000),
-        12_000_000,
-        "2026-08-01",
+        Some(100_000),
+        10_000_000,
+        "2026-11-17",
     ),
-    model("gpt-6-luna").costs(100_000, Some(10_000), 500_000, "2026-09-22"),
+    model("gpt-6.1-terra").context(1_050_000).costs(
+        1_000_000,
+        Some(50_000),
+        5_000_000,
+        "2026-10-26",
+    ),
+    model("gpt-6-luna")
+        .context(1_050_000)
+        .costs(100_000, Some(10_000), 500_000, "2026-10-26"),
+    model("gpt-6-astra")
+        .context(1_050_000)
+        .costs(10_000_000, Some(1_000_000), 50_000_000, "2026-10-26")
+        .by_name(),
+    model("gpt-6.1-sol")
+        .context(1_050_000)
+        .costs(2_000_000, Some(100_000), 10_000_000, "2026-10-26")
+        .by_name(),
+    model("gpt-6-sol")
+        .context(1_050_000)
+        .costs(2_000_000, Some(200_000), 10_000_000, "2026-09-22")
+        .by_name(),
+    model("gpt-5.6-terra")
+        .context(1_050_000)
+        .costs(2_000_000, Some(200_000), 12_000_000, "2026-08-01")
+        .by_name(),
     model("gpt-5.6-luna")
         .context(1_050_000)
-        .costs(200_000, Some(20_000), 1_200_000, "2026-08-01"),
+        .costs(200_000, Some(20_000), 1_200_000, "2026-08-01")
+        .by_name(),
+    model("gpt-5.5")
+        .context(1_050_000)
+        .costs(5_000_000, Some(500_000), 30_000_000, "2026-07-22")
+        .by_name(),
+    model("gpt-5.4")
+        .context(1_050_000)
+        .costs(2_500_000, Some(250_000), 15_000_000, "2026-07-22")
+        .by_name(),
+    model("gpt-5.4-mini")
+        .context(400_000)
+        .costs(750_000, Some(75_000), 4_500_000, "2026-06-02")
+        .by_name(),
+    model("gpt-4.1")
+        .context(1_047_576)
+        .costs(2_000_000, Some(500_000), 8_000_000, "2026-05-26")
+        .by_name(),
+    model("gpt-4.1-mini")
+        .context(1_047_576)
+        .costs(400_000, Some(100_000), 1_600_000, "2026-05-26")
+        .by_name(),
     model("gpt-4o")
         .context(128_000)
-        .costs(2_500_000, None, 10_000_000, "2026-05-31"),
+        .costs(2_500_000, Some(1_250_000), 10_000_000, "2026-05-26")
+        .by_name(),
     model("gpt-4o-mini")
         .context(128_000)
-        .costs(150_000, None, 600_000, "2026-05-31"),
+        .costs(150_000, Some(75_000), 600_000, "2026-05-26")
+        .by_name(),
+    model("gpt-4.1-nano")
+        .context(1_047_576)
+        .retired("2026-10-23"),
     model("gpt-4-turbo").context(128_000).retired("2026-10-23"),
+    model("gpt-4").context(8_192).retired("2026-10-23"),
     model("gpt-3.5-turbo").context(16_385).retired("2026-10-23"),
+    model("o4-mini").retired("2026-10-23"),
+    model("o3-mini").retired("2026-10-23"),
+    model("o1").retired("2026-10-23"),
 ];
 
 /// <https://platform.claude.com/docs/en/about-claude/pricing> and
