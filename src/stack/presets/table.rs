@@ -258,32 +258,77 @@ const OPENAI: &[ModelPreset] = &[
 ];
 
 /// <https://platform.claude.com/docs/en/about-claude/pricing> and
-/// <https://platform.claude.com/docs/en/about-claude/model-deprecations>.
+/// <https://platform.claude.com/docs/en/about-claude/model-deprecations>. Prompts above 100,000 tokens cost five times as much
+/// with `claude-haiku-5-5`.
 const ANTHROPIC: &[ModelPreset] = &[
-    model("claude-opus-5-5")
-        .context(1_000_000)
-        .costs(4_000_000, None, 20_000_000, "2026-10-03"),
+    model("claude-opus-5-5").context(1_000_000).costs(
+        4_000_000,
+        Some(200_000),
+        20_000_000,
+        "2026-10-24",
+    ),
     model("claude-sonnet-5-5").context(1_000_000).costs(
         2_000_000,
         Some(100_000),
         10_000_000,
         "2026-10-24",
     ),
-    model("claude-haiku-4-5").context(200_000).costs(
-        1_000_000,
-        Some(100_000),
-        5_000_000,
-        "2026-10-03",
+    model("claude-haiku-5-5").context(1_000_000).costs(
+        100_000,
+        Some(10_000),
+        500_000,
+        "2026-10-24",
     ),
-    model("claude-3-5-sonnet-20241022")
+    model("claude-fable-5-1")
+        .context(1_000_000)
+        .costs(10_000_000, Some(250_000), 50_000_000, "2026-10-24")
+        .by_name(),
+    model("claude-opus-5")
+        .context(1_000_000)
+        .costs(5_000_000, Some(500_000), 25_000_000, "2026-10-24")
+        .by_name(),
+    model("claude-opus-4-8")
+        .context(1_000_000)
+        .costs(5_000_000, Some(500_000), 25_000_000, "2026-10-24")
+        .by_name(),
+    model("claude-sonnet-5")
+        .context(1_000_000)
+        .costs(2_000_000, Some(200_000), 10_000_000, "2026-10-24")
+        .by_name(),
+    model("claude-sonnet-4-6")
+        .context(1_000_000)
+        .costs(3_000_000, Some(300_000), 15_000_000, "2026-10-24")
+        .by_name(),
+    model("claude-haiku-4-5")
         .context(200_000)
-        .retired("2025-10-28"),
-    model("claude-3-5-haiku-20241022")
+        .costs(1_000_000, Some(100_000), 5_000_000, "2026-10-24")
+        .by_name(),
+    model("claude-haiku-4-5-20251001")
         .context(200_000)
-        .retired("2026-02-19"),
+        .costs(1_000_000, Some(100_000), 5_000_000, "2026-10-24")
+        .by_name(),
+    model("claude-opus-4-1-20250805")
+        .context(200_000)
+        .retired("2026-08-05"),
+    model("claude-opus-4-20250514")
+        .context(200_000)
+        .retired("2026-06-15"),
+    model("claude-sonnet-4-20250514").retired("2026-06-15"),
     model("claude-3-haiku-20240307")
         .context(200_000)
         .retired("2026-04-20"),
+    model("claude-3-7-sonnet-20250219")
+        .context(200_000)
+        .retired("2026-02-19"),
+    model("claude-3-5-haiku-20241022")
+        .context(200_000)
+        .retired("2026-02-19"),
+    model("claude-3-opus-20240229")
+        .context(200_000)
+        .retired("2026-01-05"),
+    model("claude-3-5-sonnet-20241022")
+        .context(200_000)
+        .retired("2025-10-28"),
 ];
 
 /// <https://ai.google.dev/gemini-api/docs/pricing>: an introductory price, which is to double on 2027-01-01.
