@@ -331,13 +331,36 @@ const ANTHROPIC: &[ModelPreset] = &[
         .retired("2025-10-28"),
 ];
 
-/// <https://ai.google.dev/gemini-api/docs/pricing>: an introductory price, which is to double on 2027-01-01.
-const GEMINI: &[ModelPreset] = &[model("gemini-3.8-flash").context(1_048_576).costs(
-    750_000,
-    Some(75_000),
-    3_750_000,
-    "2026-09-02",
-)];
+/// <https://ai.google.dev/gemini-api/docs/pricing> and <https://ai.google.dev/gemini-api/docs/deprecations>. The price of
+/// `gemini-4-argon` is that from 2026-12-01 on, twice that of before; that of `gemini-3.8-flash` is to double on 2027-01-01.
+/// Prompts above 200,000 tokens cost more with `gemini-3.1-pro-preview`. `gemini-2.5-pro` and `gemini-2.5-flash`, which are not
+/// here, are to be shut down on 2026-12-01.
+const GEMINI: &[ModelPreset] = &[
+    model("gemini-4-argon").context(1_048_576).costs(
+        4_000_000,
+        Some(200_000),
+        20_000_000,
+        "2026-10-13",
+    ),
+    model("gemini-3.8-flash").context(1_048_576).costs(
+        750_000,
+        Some(75_000),
+        3_750_000,
+        "2026-09-02",
+    ),
+    model("gemini-3.5-flash-lite").context(1_048_576).costs(
+        300_000,
+        Some(30_000),
+        2_500_000,
+        "2026-07-21",
+    ),
+    model("gemini-3.1-pro-preview")
+        .context(1_048_576)
+        .costs(2_000_000, Some(200_000), 12_000_000, "2026-02-19")
+        .by_name(),
+    model("gemini-2.0-flash").retired("2026-06-01"),
+    model("gemini-2.0-flash-lite").retired("2026-06-01"),
+];
 
 const fn own(
     name: &'static str,
