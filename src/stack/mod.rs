@@ -31,7 +31,7 @@
 //! strategy = "local-first"
 //!
 //! [[upstreams]]
-//! provider = "groq"        # without `models`: those that Groq serves, the most able first
+//! provider = "groq"        # without `models`: those of the preset, the most able first
 //! quota.tokens = "6000/minute"
 //!
 //! [[upstreams]]

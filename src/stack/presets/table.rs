@@ -1,8 +1,8 @@
 //! The data: the only file to change when a provider changes its models or prices.
 //!
-//! A model stands where it is to be asked in its provider's fallback order, or below those that are asked. One that is retired stays, so that a file that
-//! still names it can be told so, and so does a provider. `costs` takes millionths of a US dollar for a million tokens, out
-//! of a cache in the middle, and the date of the source.
+//! A model stands where it is to be asked in its provider's fallback order, or below those that are asked. One that is
+//! retired stays, so that a file that still names it can be told so, and so does a provider. `costs` takes millionths of a US
+//! dollar for a million tokens, those out of a cache in the middle, and the date of the source.
 //!
 //! All of it was checked in November 2026 against published pages, in copies of them that are as old as the dates say: the
 //! providers' own documentation where a copy was found, else the tables of litellm and models.dev, else two who wrote from
