@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use crate::{
     client_error::{in_full, is_timeout, is_unconnected},
-    outcome::{Failure, FailureKind},
+    outcome::{Failure, FailureKind, Message},
     plain_words::{TOO_LARGE, again},
     request::Attempt,
 };
@@ -127,7 +127,11 @@ impl Error {
             Self::Service(error) if is_timeout(&**error) => Failure::new(FailureKind::Timeout),
             Self::Service(_) => Failure::new(FailureKind::Transport),
         }
-        .with_message(in_full(self))
+        .with_message(match self {
+            Self::RateLimited(refusal) => Message::of(refusal.clone()),
+            Self::CircuitOpen(refusal) => Message::of(refusal.clone()),
+            error => in_full(error).into(),
+        })
     }
 
     /// Whether it is certain that the upstream never saw the request.

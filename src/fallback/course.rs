@@ -89,7 +89,7 @@ impl<S> Course<S> {
     /// Goes on after a wait. Somebody else's failure may have made it longer meanwhile.
     pub(super) fn wake<B>(&mut self, request: Option<&mut RequestCopy<B>>) -> Move {
         let now = self.kit.shared.cooldowns.time().now();
-        let turn = self.turn(request.map(RequestCopy::head), true, now);
+        let turn = self.turn(self.head(request), true, now);
         self.take(turn, now)
     }
 
@@ -197,8 +197,7 @@ impl<S> Course<S> {
         {
             self.walk.too_large_for(upstream);
         }
-        let head = request.map(RequestCopy::head);
-        let turn = self.turn(head, self.ledger.allows_another(), now);
+        let turn = self.turn(self.head(request), self.ledger.allows_another(), now);
         let next = match turn {
             Turn::Try { index, .. } => {
                 let Shared { plan, cooldowns } = &*self.kit.shared;
@@ -213,6 +212,12 @@ impl<S> Course<S> {
         };
         self.record(upstream, failure, next, now);
         Some(self.take(turn, now))
+    }
+
+    /// The request as those who are consulted see it; to unfold it for nobody would take a while.
+    fn head<'a, B>(&self, request: Option<&'a mut RequestCopy<B>>) -> Option<RequestHead<'a>> {
+        let is_wanted = !self.kit.shared.plan.chain.consulted.is_empty();
+        request.filter(|_| is_wanted).map(RequestCopy::head)
     }
 
     fn turn(&mut self, head: Option<RequestHead<'_>>, is_allowed: bool, now: Instant) -> Turn {

@@ -12,7 +12,7 @@ use super::{
     key::IDEMPOTENCY_KEY,
     ledger::Ledger,
     shared::Shared,
-    state::{Decision, Failed, Reason, State},
+    state::{Decision, Failed, Reason, State, may_cure},
     verdict::{Ended, ResponseHead, Verdict},
 };
 use crate::{
@@ -256,6 +256,10 @@ impl<S> Course<S> {
         let withdrawal = self.take_withdrawal();
         withdrawal.into_iter().for_each(Withdrawal::spend);
         let now = self.kit.shared.clock.now();
+        if !may_cure(&failure, verdict) {
+            self.ledger.record_end(failure, now);
+            return None;
+        }
         let head = again.as_deref_mut().map(RequestCopy::head);
         let began = *self.began.get_or_insert(now);
         self.trouble.get_or_insert_with(|| {

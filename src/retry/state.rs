@@ -128,14 +128,7 @@ impl State {
     ) -> Decision {
         // A clock that steps back has no effect.
         self.latest = self.latest.max(now);
-        let failure = failed.failure;
-        let is_wanted = match failed.verdict {
-            _ if failure.kind == FailureKind::Refused => false,
-            Verdict::AsUsual => failure.retry_same,
-            Verdict::Retry => true,
-            Verdict::Return => false,
-        };
-        if !is_wanted {
+        if !may_cure(failed.failure, failed.verdict) {
             return Decision::Return;
         }
         match self.wait(policy, failed, random) {
@@ -182,6 +175,16 @@ impl State {
             return Err(Reason::DeadlineTooNear);
         }
         Ok(wait)
+    }
+}
+
+/// Whether another attempt could cure this failure: the first two rows of the table, for which nothing else has to be known.
+pub(super) fn may_cure(failure: &Failure, verdict: Verdict) -> bool {
+    match verdict {
+        _ if failure.kind == FailureKind::Refused => false,
+        Verdict::AsUsual => failure.retry_same,
+        Verdict::Retry => true,
+        Verdict::Return => false,
     }
 }
 

@@ -119,7 +119,8 @@ impl<'a> Reading<'a> {
             Some(true) if !is_final(kind) => failure.retry_same = true,
             _ => {}
         }
-        failure.message = message::shorten(&self.evidence.text, &self.words);
+        let message = message::shorten(&self.evidence.text, &self.words);
+        failure.message = message.map(Into::into);
         let model = self.evidence.limit.model.take();
         limit.model = model::read(&self.evidence.text, &self.words)
             .map(Into::into)
