@@ -201,9 +201,13 @@ fn near_limit(key: &Arc<str>, name: &str, row: &KeyStats) -> Option<Insight> {
     let peaks = row.peaks.iter().filter(|_| row.admitted >= LEAST);
     let peak = peaks.max_by(|a, b| a.share.total_cmp(&b.share))?;
     let (limit, of) = (peak.limit, percent(peak.share));
-    let text = format!(
-        "{name}: at its peak {of} % of `{limit}` was taken; a little more, and requests will wait."
-    );
+    let next = match (row.queued, row.admitted) {
+        (0, _) => "a little more, and requests will wait".to_owned(),
+        (queued, all) => {
+            format!("{queued} of {all} requests waited a moment, and a little more makes it longer")
+        }
+    };
+    let text = format!("{name}: at its peak {of} % of `{limit}` was taken; {next}.");
     (peak.share >= 0.90).then(|| Insight {
         kind: InsightKind::NearLimit,
         subject: key.clone(),

@@ -327,6 +327,25 @@ const CASES: [Case; 12] = [
 ];
 
 #[test]
+fn a_limit_that_is_near_says_so_in_other_words_where_somebody_has_waited() {
+    let (stats, wait) = (Stats::new(), Duration::from_millis(80));
+    stats.event(&Event::Queued {
+        key: "groq/m",
+        limit: "12000 tokens per 60s",
+        wait,
+    });
+    admitted(&stats, wait, 12_000, 1);
+    admitted(&stats, Duration::ZERO, 12_000, 99);
+    let told: Vec<_> = stats.insights().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "groq/m: at its peak 100 % of `12000 tokens per 60s` was taken; 1 of 100 requests waited a moment, and a little more makes it longer."
+        ]
+    );
+}
+
+#[test]
 fn advice_is_given_from_its_threshold_on_and_not_before() {
     for (kind, act, least, text) in CASES {
         let stats = Stats::new();
