@@ -35,6 +35,7 @@ fn run(
             rounds.row($name, BARE, None, || sends(($($layer,)+).layer(Inner), make()));
         };
     }
+    row!(MARKED, ours::marks());
     row!(THEIR_LIMIT, peers::limit());
     row!("limit alone", limit());
     rounds.against(THEIR_LIMIT, None);
@@ -89,5 +90,8 @@ const THEIR_RETRY: &str = "tower-resilience's retry";
 const THEIR_FALLBACK: &str = "tower-resilience's fallback";
 const THEIR_THREE: &str = "tower-resilience's three";
 const THEIR_FOUR: &str = "tower-resilience's four";
+/// Where a request goes, and who answered, is one value in the extensions of each. In maps that are empty, that is what a chain
+/// cannot go below.
+pub const MARKED: &str = "two extensions and no layer";
 /// That the request is copied for each call.
 pub const COPIED: &str = "bare, a copy of the request";

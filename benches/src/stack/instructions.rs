@@ -1,6 +1,6 @@
 //! Instructions and allocations a call. Who makes a row faster lowers its bound. Pairs and peers have none.
 
-use super::calls::COPIED;
+use super::calls::{COPIED, MARKED};
 use crate::{
     harness::Bench,
     instructions::{self, ANY, Part, Rows},
@@ -26,6 +26,7 @@ const LIGHT: &Rows<Bound> = &[
     (
         BARE,
         &[
+            (MARKED, ANY, ANY, None),
             ("limit alone", 1_118.0, 0.0, None),
             ("breaker alone", 1_036.0, 0.0, None),
             ("retry alone", 880.0, 0.0, None),
@@ -61,6 +62,7 @@ const REAL: &Rows<Bound> = &[
     (
         BARE,
         &[
+            (MARKED, ANY, ANY, None),
             ("limit alone", 1_118.0, 0.0, None),
             ("breaker alone", 1_036.0, 0.0, None),
             ("retry alone", 1_733.0, 2.0, None),

@@ -1,8 +1,11 @@
 //! The crate's layers, ready to be compared.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use http::{Request, Response};
+use tower::util::{MapRequestLayer, MapResponseLayer};
 use tower_layer::Layer;
+use tower_service::Service;
 use tower_upstream::{
     Chain, CircuitBreaker, CircuitBreakerLayer, Cooldowns, FallbackLayer, Limit, Provider, Quota,
     RateLimitLayer, RateLimiter, RetryLayer, Scope, Stack, Upstream,
@@ -13,6 +16,8 @@ use tower_upstream::{
     retry::Retry,
     stack::{StackBuilder, StackLayer},
 };
+
+use crate::exchange::Inner;
 
 /// More than any of these benches sends.
 pub const PLENTY: u64 = 1_000_000_000_000;
@@ -78,6 +83,29 @@ pub fn lone() -> FallbackLayer {
 
 fn chain(upstreams: impl IntoIterator<Item = Upstream>) -> FallbackLayer {
     FallbackLayer::new(Chain::new(upstreams)).expect("the chain is valid")
+}
+
+/// Puts one value into the extensions of each request, and one into those of its answer.
+pub fn marks<B, R>() -> impl Layer<Inner, Service: Service<Request<B>, Response = Response<R>>>
+where
+    Inner: Service<Request<B>, Response = Response<R>>,
+{
+    #[derive(Clone)]
+    struct To(#[expect(dead_code, reason = "nobody reads it")] Arc<str>);
+    #[derive(Clone)]
+    struct By(#[expect(dead_code, reason = "nobody reads it")] Arc<str>);
+    let to: Arc<str> = "groq/llama".into();
+    let by = to.clone();
+    (
+        MapResponseLayer::new(move |mut response: Response<R>| {
+            response.extensions_mut().insert(By(by.clone()));
+            response
+        }),
+        MapRequestLayer::new(move |mut request: Request<B>| {
+            request.extensions_mut().insert(To(to.clone()));
+            request
+        }),
+    )
 }
 
 /// All six layers.
