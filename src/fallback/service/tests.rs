@@ -897,6 +897,20 @@ async fn the_speed_of_answers_is_measured_on_the_way() {
     assert_eq!(measured.collect::<Vec<_>>(), [300, 100, 200]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_request_goes_by_is_learned_from_that_request_on() {
+    let bench = Bench::new(|chain| chain);
+    let measured = || {
+        let standing = bench.layer.router().upstreams();
+        standing[0].time_to_answer
+    };
+    bench.call(|_| ok()).await.unwrap();
+    assert_eq!(measured(), None, "nobody goes by it");
+    let request = with_preferences(Preferences::new().order(Order::Fastest));
+    bench.send(request, |_| ok()).await.unwrap();
+    assert_eq!(measured(), Some(Duration::ZERO));
+}
+
 // tensorzero, portkey: a change of the configuration needs a restart.
 #[tokio::test(start_paused = true)]
 async fn a_chain_is_changed_while_services_over_it_are_in_use() {
