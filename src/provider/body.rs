@@ -47,7 +47,8 @@ pin_project! {
 
 /// Who sees what passes, until the end.
 struct Watch {
-    meter: Option<Meter>,
+    // A box: the body is moved through every layer.
+    meter: Option<Box<Meter>>,
     witness: Option<Box<Witness>>,
 }
 
@@ -72,7 +73,7 @@ pub enum StreamError {
 }
 
 impl<B> ProviderBody<B> {
-    pub(super) fn passing(body: B, meter: Option<Meter>, witness: Option<Box<Witness>>) -> Self
+    pub(super) fn passing(body: B, meter: Option<Box<Meter>>, witness: Option<Box<Witness>>) -> Self
     where
         B: Body,
     {
@@ -93,7 +94,7 @@ impl<B> ProviderBody<B> {
         peeked: VecDeque<Frame<Bytes>>,
         rest: Pin<Box<B>>,
         end: Option<Result<(), BoxError>>,
-        meter: Option<Meter>,
+        meter: Option<Box<Meter>>,
         witness: Option<Box<Witness>>,
     ) -> Self {
         Self {
@@ -233,7 +234,7 @@ impl Watch {
 
     /// Tells the usage and how the answer ended, once. Returns what is wrong with the stream, if anything is.
     fn finish(&mut self, is_cut: bool) -> Option<BoxError> {
-        let reading = self.meter.take().map(Meter::finish);
+        let reading = self.meter.take().map(|mut meter| meter.finish());
         let problem =
             reading.and_then(
                 |(reading, knows_terminator)| match (reading.error, reading.ending) {
@@ -278,8 +279,8 @@ impl Drop for Watch {
 
 impl Meter {
     /// Tells the usage. Returns what the body has shown, and whether the end of a stream is known.
-    fn finish(mut self) -> (Reading, bool) {
-        let reading = std::mem::take(&mut self.reader).finish();
+    fn finish(&mut self) -> (Reading, bool) {
+        let reading = self.reader.end();
         if let Some(usage) = reading.usage {
             self.cell.set(usage);
         }

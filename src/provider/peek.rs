@@ -92,17 +92,17 @@ fn ahead(status: StatusCode, headers: &HeaderMap) -> Ahead {
 }
 
 /// Counts the usage of a good answer. What is compressed cannot be read.
-fn meter(parts: &mut Parts, dialect: Option<Dialect>) -> Option<Meter> {
+fn meter(parts: &mut Parts, dialect: Option<Dialect>) -> Option<Box<Meter>> {
     if !parts.status.is_success() || is_encoded(&parts.headers) {
         return None;
     }
     let cell = UsageCell::default();
     parts.extensions.insert(cell.clone());
-    Some(Meter {
+    Some(Box::new(Meter {
         reader: UsageReader::new(content_type(&parts.headers)),
         cell,
         knows_terminator: dialect.is_some(),
-    })
+    }))
 }
 
 fn is_encoded(headers: &HeaderMap) -> bool {
@@ -122,7 +122,7 @@ pub(super) struct Peek<B> {
     frames: VecDeque<Frame<Bytes>>,
     length: usize,
     ahead: Ahead,
-    meter: Option<Meter>,
+    meter: Option<Box<Meter>>,
     dialect: Option<Dialect>,
     witness: Option<Box<Witness>>,
     sleep: Sleep,

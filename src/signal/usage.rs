@@ -139,6 +139,11 @@ impl UsageReader {
 
     /// What the body has shown in all.
     pub fn finish(mut self) -> Reading {
+        self.end()
+    }
+
+    /// The same, where the reader cannot be given away.
+    pub(crate) fn end(&mut self) -> Reading {
         if let Format::Events(events) = &mut self.format {
             events.end(&mut self.scanner);
         }
@@ -180,11 +185,20 @@ enum Format {
 
 impl Format {
     fn declared(content_type: Option<&str>) -> Self {
-        let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+        // Nearly all that is sent is one of these, and the search below takes longer than to read the answer.
+        let content_type = content_type.unwrap_or_default();
+        let kind = content_type.split(';').next();
+        if let Some(kind @ ("" | "application/json" | "text/event-stream")) = kind {
+            return Self::Undecided {
+                is_events: kind == "text/event-stream",
+                is_lines: false,
+            };
+        }
+        let content_type = content_type.to_ascii_lowercase();
         let names = |parts: &[&str]| parts.iter().any(|part| content_type.contains(part));
         let is_events = names(&["text/event-stream"]);
         let is_lines = names(&["ndjson", "jsonl", "json-l", "stream+json", "json-seq"]);
-        let is_readable = names(&["json", "text", "octet-stream"]) || content_type.is_empty();
+        let is_readable = names(&["json", "text", "octet-stream"]);
         if is_events || is_lines || is_readable {
             Self::Undecided {
                 is_events,
