@@ -7,34 +7,35 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{Request, request::Parts};
-use http_body_util::{Collected, Full};
+use http_body::Body;
+use http_body_util::Full;
 use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 use tower_service::Service;
 
-use super::settings::Settings;
+use super::{collect::Collect, settings::Settings};
 use crate::error::{BoxError, Error};
 
 pin_project! {
     /// The future of [`Intake`](super::Intake).
-    pub struct ResponseFuture<S, C>
+    pub struct ResponseFuture<S, B>
     where
         S: Service<Request<Full<Bytes>>>,
     {
         #[pin]
-        step: Step<S, C>,
+        step: Step<S, B>,
     }
 }
 
 pin_project! {
     #[project = StepProjection]
-    enum Step<S, C>
+    enum Step<S, B>
     where
         S: Service<Request<Full<Bytes>>>,
     {
-        Collect { collect: Pin<Box<C>>, held: Option<(Parts, S, Settings)> },
+        Collect { arriving: Box<Arriving<S, B>> },
         // The body lay in memory: the service that was made ready is used.
         Call { #[pin] call: S::Future },
         Oneshot { call: Pin<Box<Oneshot<S, Request<Full<Bytes>>>>> },
@@ -42,19 +43,30 @@ pin_project! {
     }
 }
 
-impl<S, C> ResponseFuture<S, C>
+/// A request whose body is not there yet.
+struct Arriving<S, B> {
+    collect: Collect<B>,
+    held: Option<(Parts, S)>,
+    settings: Settings,
+}
+
+impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<Full<Bytes>>>,
 {
     pub(super) fn collect(
-        collect: Pin<Box<C>>,
+        collect: Collect<B>,
         parts: Parts,
         service: S,
         settings: Settings,
     ) -> Self {
-        let held = Some((parts, service, settings));
+        let arriving = Box::new(Arriving {
+            collect,
+            held: Some((parts, service)),
+            settings,
+        });
         Self {
-            step: Step::Collect { collect, held },
+            step: Step::Collect { arriving },
         }
     }
 
@@ -73,12 +85,12 @@ where
     }
 }
 
-impl<S, C, D> Future for ResponseFuture<S, C>
+impl<S, B> Future for ResponseFuture<S, B>
 where
     S: Service<Request<Full<Bytes>>>,
     S::Error: Into<BoxError>,
-    C: Future<Output = Result<Collected<D>, BoxError>>,
-    D: Buf,
+    B: Body,
+    B::Error: Into<BoxError>,
 {
     type Output = Result<S::Response, Error>;
 
@@ -86,13 +98,12 @@ where
         let mut step = self.project().step;
         loop {
             match step.as_mut().project() {
-                StepProjection::Collect { collect, held } => {
-                    let body = ready!(collect.as_mut().poll(cx))
-                        .map_err(Error::Body)?
-                        .to_bytes();
-                    let (parts, service, settings) =
-                        held.take().expect("held until the body is there");
-                    let call = Box::pin(Oneshot::new(service, settings.request(parts, body)));
+                StepProjection::Collect { arriving } => {
+                    let body = ready!(arriving.collect.poll(cx)).map_err(Error::Body)?;
+                    let (parts, service) =
+                        arriving.held.take().expect("held until the body is there");
+                    let request = arriving.settings.request(parts, body);
+                    let call = Box::pin(Oneshot::new(service, request));
                     step.set(Step::Oneshot { call });
                 }
                 StepProjection::Call { call } => return call.poll(cx).map_err(Error::from_service),
@@ -107,7 +118,7 @@ where
     }
 }
 
-impl<S, C> fmt::Debug for ResponseFuture<S, C>
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
 where
     S: Service<Request<Full<Bytes>>>,
 {

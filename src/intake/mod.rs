@@ -34,6 +34,7 @@
 //! # let _ = service;
 //! ```
 
+mod collect;
 mod estimate;
 mod future;
 mod layer;

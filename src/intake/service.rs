@@ -1,15 +1,14 @@
 //! The service around a stack.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use futures::FutureExt;
 use http::Request;
 use http_body::Body;
-use http_body_util::{BodyExt, Full, Limited, combinators::Collect};
+use http_body_util::Full;
 use tower_service::Service;
 
-use super::{future::ResponseFuture, settings::Settings};
+use super::{collect::Collect, future::ResponseFuture, settings::Settings};
 use crate::error::{BoxError, Error};
 
 /// Takes request bodies into memory and estimates what they cost. See the [module docs](super).
@@ -39,7 +38,7 @@ where
 {
     type Response = S::Response;
     type Error = Error;
-    type Future = ResponseFuture<S, Collect<Limited<B>>>;
+    type Future = ResponseFuture<S, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx).map_err(Error::from_service)
@@ -47,17 +46,22 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let mut collecting = Box::pin(Limited::new(body, self.settings.max_bytes).collect());
-        match collecting.as_mut().now_or_never() {
-            Some(Ok(body)) => {
-                let request = self.settings.request(parts, body.to_bytes());
+        if body.is_end_stream() {
+            let request = self.settings.request(parts, Bytes::new());
+            return ResponseFuture::call(self.inner.call(request));
+        }
+        let mut collect = Collect::new(body, self.settings.max_bytes);
+        // If it is not there yet, the future asks again, with a waker.
+        match collect.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(body)) => {
+                let request = self.settings.request(parts, body);
                 ResponseFuture::call(self.inner.call(request))
             }
-            Some(Err(error)) => ResponseFuture::failed(error),
-            None => {
+            Poll::Ready(Err(error)) => ResponseFuture::failed(error),
+            Poll::Pending => {
                 // The readiness of the inner service must not be held while a body arrives.
                 self.inner = self.inner.clone();
-                ResponseFuture::collect(collecting, parts, self.inner.clone(), self.settings)
+                ResponseFuture::collect(collect, parts, self.inner.clone(), self.settings)
             }
         }
     }
