@@ -26,6 +26,8 @@ struct UpstreamInner {
     id: Arc<str>,
     provider: Provider,
     model: Option<Arc<str>>,
+    /// The model's name as a JSON string.
+    quoted_model: Option<Arc<str>>,
     quota: Option<Arc<Quota>>,
     price: Option<Price>,
     context_tokens: Option<u64>,
@@ -34,10 +36,12 @@ struct UpstreamInner {
 
 impl Upstream {
     fn assemble(provider: Provider, model: Option<Arc<str>>, id: Arc<str>) -> Self {
+        let quoted = |model: &Arc<str>| serde_json::Value::from(&**model).to_string().into();
         Self {
             inner: Arc::new(UpstreamInner {
                 id,
                 provider,
+                quoted_model: model.as_ref().map(quoted),
                 model,
                 quota: None,
                 price: None,
@@ -95,6 +99,11 @@ impl Upstream {
     /// The model, where one is set.
     pub fn model(&self) -> Option<&str> {
         self.inner.model.as_deref()
+    }
+
+    /// The model as a JSON string, quotes and all.
+    pub(crate) fn quoted_model(&self) -> Option<&str> {
+        self.inner.quoted_model.as_deref()
     }
 
     pub(crate) fn shared_id(&self) -> &Arc<str> {

@@ -1,50 +1,60 @@
 //! Changes in a JSON body that leave every other byte as it was.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::{borrow::Cow, ops::Range};
+
+use bytes::Bytes;
 
 use crate::signal::json::{Escaped, Scanner, Token};
 
-/// The body with another value for its `model`, and with a stream's usage asked for; `None` where nothing changes.
+/// The body with another value for its `model`, which is given as a JSON string, and with a stream's usage asked for; `None` where
+/// nothing changes.
 ///
 /// Only the outermost object counts. What it lacks is put at its beginning; what is no object stays as it is.
 pub(super) fn edit(body: &Bytes, model: Option<&str>, include_usage: bool) -> Option<Bytes> {
     let text = std::str::from_utf8(body).ok()?;
-    let brace = text
-        .find(|c: char| !c.is_whitespace())
-        .filter(|at| text[*at..].starts_with('{'))?;
+    let inside = text.trim_start().strip_prefix('{')?;
     let found = Found::in_object(text);
-    let mut edits = Vec::new();
     let mut missing = String::new();
-    if let Some(model) = model {
-        let name = serde_json::Value::from(model).to_string();
-        if found.models.is_empty() {
-            missing.push_str(&format!("\"model\":{name},"));
-        }
-        // Of a key that stands there twice, some parsers take the first and some the last.
-        edits.extend(
-            found
-                .models
-                .into_iter()
-                .map(|(start, end)| (start, end, name.clone())),
-        );
+    if let Some(model) = model.filter(|_| found.model.is_none()) {
+        missing.extend(["\"model\":", model, ","]);
     }
     if include_usage && found.streams && !found.has_stream_options {
         missing.push_str("\"stream_options\":{\"include_usage\":true},");
     }
-    if !missing.is_empty() {
-        if text[brace + 1..].trim_start().starts_with('}') {
-            missing.pop();
-        }
-        edits.insert(0, (brace + 1, brace + 1, missing));
+    if !missing.is_empty() && inside.trim_start().starts_with('}') {
+        missing.pop();
     }
-    (!edits.is_empty()).then(|| splice(text, &edits))
+    // Of a key that stands there twice, some parsers take the first and some the last.
+    let values = found.model.iter().chain(&found.more_models);
+    let model = model.unwrap_or_default().as_bytes();
+    let others = values.filter(|at| !model.is_empty() && body[at.start..at.end] != *model);
+    let length = others
+        .clone()
+        .fold(text.len(), |length, at| length - at.len() + model.len());
+    if missing.is_empty() && others.clone().next().is_none() {
+        return None;
+    }
+    // With nothing to spare, so that it becomes `Bytes` as it is.
+    let mut edited = Vec::with_capacity(length + missing.len());
+    let mut at = text.len() - inside.len();
+    edited.extend_from_slice(&body[..at]);
+    edited.extend_from_slice(missing.as_bytes());
+    for other in others {
+        edited.extend_from_slice(&body[at..other.start]);
+        edited.extend_from_slice(model);
+        at = other.end;
+    }
+    edited.extend_from_slice(&body[at..]);
+    Some(edited.into())
 }
 
 /// What the outermost object has.
 #[derive(Default)]
 struct Found {
-    /// Where the values of its `model` stand, whatever they are.
-    models: Vec<(usize, usize)>,
+    /// Where the value of its `model` stands, whatever it is.
+    model: Option<Range<usize>>,
+    /// Where those stand that come after the first, in order.
+    more_models: Vec<Range<usize>>,
     streams: bool,
     has_stream_options: bool,
 }
@@ -59,57 +69,53 @@ impl Found {
             let end = scanner.position();
             match token {
                 Token::Enter(key) => {
-                    if depth == 1 && is(key, "model") {
-                        model_begins = Some(end - 1);
+                    if depth == 1 {
+                        match &*name(key) {
+                            "model" => model_begins = Some(end - 1),
+                            "stream" => found.streams = false,
+                            "stream_options" => found.has_stream_options = true,
+                            _ => {}
+                        }
                     }
-                    found.has_stream_options |= depth == 1 && is(key, "stream_options");
-                    found.streams &= depth != 1 || !is(key, "stream");
                     depth += 1;
                 }
                 Token::Leave => {
                     depth = depth.saturating_sub(1);
-                    if depth == 1 {
-                        found
-                            .models
-                            .extend(model_begins.take().map(|start| (start, end)));
+                    if let Some(start) = model_begins.take_if(|_| depth == 1) {
+                        found.add_model(start..end);
                     }
                 }
-                // The string is a slice of the text, and a quote stands before it.
-                Token::Text(key, value) if depth == 1 && is(key, "model") => {
-                    let start = value.0.as_ptr() as usize - text.as_ptr() as usize - 1;
-                    found.models.push((start, end));
-                }
-                Token::Word(key, word) if depth == 1 && is(key, "model") => {
-                    found.models.push((end - word.len(), end));
-                }
-                Token::Word(key, word) if depth == 1 && is(key, "stream") => {
-                    found.streams = word == "true";
-                }
-                Token::Text(key, _) if depth == 1 && is(key, "stream") => found.streams = false,
+                Token::Text(key, value) if depth == 1 => match &*name(key) {
+                    // The string is a slice of the text, and a quote stands before it.
+                    "model" => {
+                        let start = value.0.as_ptr() as usize - text.as_ptr() as usize - 1;
+                        found.add_model(start..end);
+                    }
+                    "stream" => found.streams = false,
+                    _ => {}
+                },
+                Token::Word(key, word) if depth == 1 => match &*name(key) {
+                    "model" => found.add_model(end - word.len()..end),
+                    "stream" => found.streams = word == "true",
+                    _ => {}
+                },
                 _ => {}
             }
         }
         found
     }
-}
 
-/// Whether a key, which may be written with escapes, has this name.
-fn is(key: &str, name: &str) -> bool {
-    key == name || (key.contains('\\') && Escaped(key).unescape() == name)
-}
-
-/// The text with these ranges replaced; they are in order and do not overlap.
-fn splice(text: &str, edits: &[(usize, usize, String)]) -> Bytes {
-    let added = edits.iter().map(|(.., with)| with.len()).sum::<usize>();
-    let mut spliced = BytesMut::with_capacity(text.len() + added);
-    let mut at = 0;
-    for (start, end, with) in edits {
-        spliced.put_slice(&text.as_bytes()[at..*start]);
-        spliced.put_slice(with.as_bytes());
-        at = *end;
+    fn add_model(&mut self, at: Range<usize>) {
+        match self.model {
+            None => self.model = Some(at),
+            Some(_) => self.more_models.push(at),
+        }
     }
-    spliced.put_slice(&text.as_bytes()[at..]);
-    spliced.freeze()
+}
+
+/// What a key says, which may be written with escapes.
+fn name(key: &str) -> Cow<'_, str> {
+    Escaped(key).unescape()
 }
 
 #[cfg(test)]
@@ -118,7 +124,8 @@ mod tests {
 
     fn edited(body: &str, model: Option<&str>, include_usage: bool) -> String {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let edited = edit(&body, model, include_usage).unwrap_or(body);
+        let model = model.map(|model| serde_json::Value::from(model).to_string());
+        let edited = edit(&body, model.as_deref(), include_usage).unwrap_or(body);
         String::from_utf8(edited.to_vec()).unwrap()
     }
 
@@ -152,6 +159,13 @@ mod tests {
         ] {
             assert_eq!(edited(body, Some("llama \"3\""), false), expected);
         }
+    }
+
+    #[test]
+    fn a_body_that_has_the_model_already_is_not_copied() {
+        let body = Bytes::from_static(br#"{"model":"m","stream":true}"#);
+        assert_eq!(edit(&body, Some("\"m\""), false), None);
+        assert!(edit(&body, Some("\"m\""), true).is_some());
     }
 
     #[test]
@@ -195,8 +209,8 @@ mod tests {
         #[test]
         fn whatever_comes_is_edited_without_a_panic(body in ".{0,200}", cut in 0_usize..200) {
             let json = format!(r#"{{"a":{body:?},"model":"x","stream":true,"b":[{body}]}}"#);
-            edit(&Bytes::from(json.clone()), Some("m"), true);
-            edit(&Bytes::copy_from_slice(&json.as_bytes()[..cut.min(json.len())]), Some("m"), true);
+            edit(&Bytes::from(json.clone()), Some("\"m\""), true);
+            edit(&Bytes::copy_from_slice(&json.as_bytes()[..cut.min(json.len())]), Some("\"m\""), true);
         }
 
         #[test]

@@ -63,5 +63,5 @@ mod tests;
 pub use body::{ProviderBody, StreamError};
 pub use future::ResponseFuture;
 pub use layer::ProviderLayer;
-pub(crate) use rewrite::CREDENTIALS;
+pub(crate) use rewrite::carries_credentials;
 pub use service::Provide;

@@ -1,14 +1,19 @@
 //! A request as its provider wants it: URL, credentials, and the model in the JSON body.
 
-use std::iter::repeat;
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
     header::{AUTHORIZATION, CONTENT_LENGTH, HOST},
     uri::{Parts, PathAndQuery},
 };
-use http_body_util::{BodyExt, Full};
+use http_body::Body;
+use http_body_util::Full;
 
 use super::edit::edit;
 use crate::upstream::{Credentials, Provider, Upstream, Wire};
@@ -17,26 +22,23 @@ use crate::upstream::{Credentials, Provider, Upstream, Wire};
 ///
 /// Whatever credentials it carries were meant for somebody else, and go.
 pub(super) fn address(
-    mut request: Request<Full<Bytes>>,
+    request: &mut Request<Full<Bytes>>,
     upstream: &Upstream,
     include_usage: bool,
-) -> Request<Full<Bytes>> {
-    let provider = upstream.provider();
-    let path = below_base(request.uri().path()).to_owned();
-    *request.uri_mut() = target(upstream, &path, request.uri().query().unwrap_or_default());
-    *request.version_mut() = Version::default();
-    exchange_credentials(request.headers_mut(), provider, &path);
+) {
+    let path = below_base(request.uri().path());
     let include_usage = include_usage && path.starts_with("/chat/completions");
-    let (mut parts, body) = request.into_parts();
-    let body = bytes_of(body);
-    let body = match edit(&body, upstream.model(), include_usage) {
-        Some(edited) => {
-            parts.headers.remove(CONTENT_LENGTH);
-            edited
-        }
-        None => body,
-    };
-    Request::from_parts(parts, Full::new(body))
+    let credentials = credentials(upstream.provider(), path);
+    let target = target(upstream, path, request.uri().query().unwrap_or_default());
+    *request.uri_mut() = target;
+    *request.version_mut() = Version::default();
+    exchange_credentials(request.headers_mut(), credentials);
+    let body = bytes_of(mem::take(request.body_mut()));
+    let edited = edit(&body, upstream.quoted_model(), include_usage);
+    if edited.is_some() {
+        request.headers_mut().remove(CONTENT_LENGTH);
+    }
+    *request.body_mut() = Full::new(edited.unwrap_or(body));
 }
 
 /// The path without the `/v1` or `/openai/v1` that callers put before it: that is part of a base URL.
@@ -53,7 +55,10 @@ fn below_base(path: &str) -> &str {
 fn target(upstream: &Upstream, path: &str, query: &str) -> Uri {
     let provider = upstream.provider();
     let base = provider.url();
-    let mut target = base.path().trim_end_matches('/').to_owned();
+    let base_path = base.path().trim_end_matches('/');
+    // Where nothing is added to it, it is as long as that, and becomes the target without a copy.
+    let mut target = String::with_capacity(base_path.len() + path.len());
+    target.push_str(base_path);
     let mut own_query = None;
     if let Wire::Azure { api_version } = provider.wire() {
         target.push_str("/openai");
@@ -61,21 +66,21 @@ fn target(upstream: &Upstream, path: &str, query: &str) -> Uri {
             target.push_str("/deployments/");
             push_encoded(&mut target, deployment);
         }
-        own_query = Some(format!("api-version={api_version}"));
+        own_query = Some(&**api_version);
     }
     target.push_str(path);
+    let mut separator = '?';
+    if let Some(version) = own_query {
+        target.extend(["?api-version=", version]);
+        separator = '&';
+    }
     let replaced = |pair: &str| own_query.is_some() && pair.starts_with("api-version=");
-    let pairs = query
-        .split('&')
-        .filter(|pair| !pair.is_empty() && !is_credential(pair) && !replaced(pair));
-    for (pair, separator) in own_query
-        .as_deref()
-        .into_iter()
-        .chain(pairs)
-        .zip(["?"].into_iter().chain(repeat("&")))
-    {
-        target.push_str(separator);
-        target.push_str(pair);
+    for pair in query.split('&') {
+        if !pair.is_empty() && !is_credential(pair) && !replaced(pair) {
+            target.push(separator);
+            target.push_str(pair);
+            separator = '&';
+        }
     }
     let mut parts = Parts::default();
     (parts.scheme, parts.authority) = (base.scheme().cloned(), base.authority().cloned());
@@ -96,57 +101,71 @@ fn push_encoded(target: &mut String, segment: &str) {
     }
 }
 
-fn exchange_credentials(headers: &mut HeaderMap, provider: &Provider, path: &str) {
+/// The provider's own credentials, as it wants them below this path.
+fn credentials<'a>(provider: &'a Provider, path: &str) -> Option<(HeaderName, &'a HeaderValue)> {
+    let Credentials { bearer, key } = provider.credentials()?;
+    Some(match provider.wire() {
+        Wire::Azure { .. } => (API_KEY, key),
+        Wire::Anthropic if path.starts_with("/messages") => (X_API_KEY, key),
+        Wire::OpenAi | Wire::Anthropic => (AUTHORIZATION, bearer),
+    })
+}
+
+fn exchange_credentials(headers: &mut HeaderMap, own: Option<(HeaderName, &HeaderValue)>) {
     headers.remove(HOST);
-    let is_owned = |name: &str| CREDENTIALS.contains(&name) || OWNERS.contains(&name);
-    let secret = headers
-        .iter()
-        .filter(|(name, value)| value.is_sensitive() || is_owned(name.as_str()));
-    let secret: Vec<_> = secret.map(|(name, _)| name.clone()).collect();
-    for name in secret {
+    // What the own ones replace needs no removal.
+    let is_secret = |(name, value): &(&HeaderName, &HeaderValue)| {
+        (value.is_sensitive() || carries_credentials(name) || names_an_owner(name))
+            && own.as_ref().is_none_or(|(own, _)| own != name)
+    };
+    while let Some((name, _)) = headers.iter().find(is_secret) {
+        let name = name.clone();
         headers.remove(name);
     }
-    let Some(Credentials { bearer, key }) = provider.credentials() else {
-        return;
-    };
-    match provider.wire() {
-        Wire::Azure { .. } => headers.insert("api-key", key.clone()),
-        Wire::Anthropic if path.starts_with("/messages") => {
-            headers
-                .entry("anthropic-version")
-                .or_insert(HeaderValue::from_static(ANTHROPIC_VERSION));
-            headers.insert("x-api-key", key.clone())
-        }
-        Wire::OpenAi | Wire::Anthropic => headers.insert(AUTHORIZATION, bearer.clone()),
-    };
+    let Some((name, value)) = own else { return };
+    if name == X_API_KEY {
+        headers
+            .entry("anthropic-version")
+            .or_insert(HeaderValue::from_static(ANTHROPIC_VERSION));
+    }
+    headers.insert(name, value.clone());
 }
+
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+
+/// Anthropic's own.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The version that Anthropic's API has had since 2023: <https://docs.claude.com/en/api/versioning>.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
-/// Header fields that carry the credentials of some provider or gateway.
-pub(crate) const CREDENTIALS: [&str; 13] = [
-    "api-key",
-    "authorization",
-    "cf-aig-authorization",
-    "cookie",
-    "helicone-auth",
-    "ocp-apim-subscription-key",
-    "proxy-authorization",
-    "x-amz-security-token",
-    "x-api-key",
-    "x-auth-token",
-    "x-goog-api-key",
-    "x-portkey-api-key",
-    "x-portkey-virtual-key",
-];
+/// Whether a header field carries the credentials of some provider or gateway.
+pub(crate) fn carries_credentials(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "api-key"
+            | "authorization"
+            | "cf-aig-authorization"
+            | "cookie"
+            | "helicone-auth"
+            | "ocp-apim-subscription-key"
+            | "proxy-authorization"
+            | "x-amz-security-token"
+            | "x-api-key"
+            | "x-auth-token"
+            | "x-goog-api-key"
+            | "x-portkey-api-key"
+            | "x-portkey-virtual-key"
+    )
+}
 
-/// Header fields that name the owner of credentials.
-const OWNERS: [&str; 3] = [
-    "openai-organization",
-    "openai-project",
-    "x-goog-user-project",
-];
+/// Whether a header field names the owner of credentials.
+fn names_an_owner(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "openai-organization" | "openai-project" | "x-goog-user-project"
+    )
+}
 
 /// Whether a pair of the query carries a key.
 fn is_credential(pair: &str) -> bool {
@@ -165,19 +184,23 @@ fn is_credential(pair: &str) -> bool {
 
 /// The bytes of a body that lies in memory.
 fn bytes_of(mut body: Full<Bytes>) -> Bytes {
-    let frame = futures::FutureExt::now_or_never(body.frame()).flatten();
-    frame
-        .and_then(Result::ok)
-        .and_then(|frame| frame.into_data().ok())
-        .unwrap_or_default()
+    let mut context = Context::from_waker(Waker::noop());
+    match Pin::new(&mut body).poll_frame(&mut context) {
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        _ => Bytes::new(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn addressed(request: Request<Full<Bytes>>, upstream: &Upstream) -> (Uri, HeaderMap, Bytes) {
-        let (parts, body) = address(request, upstream, false).into_parts();
+    fn addressed(
+        mut request: Request<Full<Bytes>>,
+        upstream: &Upstream,
+    ) -> (Uri, HeaderMap, Bytes) {
+        address(&mut request, upstream, false);
+        let (parts, body) = request.into_parts();
         (parts.uri, parts.headers, bytes_of(body))
     }
 

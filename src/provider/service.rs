@@ -54,16 +54,15 @@ where
         self.inner.poll_ready(cx).map_err(Error::from_service)
     }
 
-    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Full<Bytes>>) -> Self::Future {
         let upstream = request.extensions().get::<Upstream>().cloned();
         let dialect = upstream
             .as_ref()
             .map(|upstream| upstream.provider().speaks());
         let witness = Witness::call(&self.settings, &RequestHead::of(&request));
-        let request = match &upstream {
-            Some(upstream) => address(request, upstream, self.settings.include_usage),
-            None => request,
-        };
+        if let Some(upstream) = &upstream {
+            address(&mut request, upstream, self.settings.include_usage);
+        }
         let call = match &witness {
             None => self.inner.call(request),
             Some(witness) => witness.span().in_scope(|| self.inner.call(request)),

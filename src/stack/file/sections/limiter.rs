@@ -6,7 +6,7 @@ use http::HeaderName;
 
 use super::quota::{QUOTA, QuotaDraft};
 use crate::{
-    provider::CREDENTIALS,
+    provider::carries_credentials,
     rate_limit::{Quota, RateLimiter},
     request::Scope,
     stack::{
@@ -180,7 +180,7 @@ impl ScopeDraft {
                     );
                     return None;
                 };
-                if CREDENTIALS.contains(&header.as_str()) {
+                if carries_credentials(&header) {
                     reading.wrong_at(spot, format!(
                         "expected a header that is no secret, for keys of a scope stand in events and states; found {:?}",
                         header.as_str()
