@@ -11,7 +11,10 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
-use tracing::{Instrument, Span, field::Empty, info_span, instrument::Instrumented};
+use tracing::{
+    Instrument, Level, Span, field::Empty, info_span, instrument::Instrumented,
+    level_filters::LevelFilter,
+};
 
 use super::{names::gen_ai_provider, receipt::Receipt, trace::TARGET};
 use crate::{
@@ -69,7 +72,13 @@ where
         self.inner.poll_ready(cx).map_err(Error::from_service)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        if LevelFilter::current() < Level::INFO {
+            let call = self.inner.call(request);
+            let step = Step::Plain { call };
+            return SpannedFuture { step };
+        }
         let span = info_span!(
             target: TARGET,
             "request",
@@ -80,9 +89,10 @@ where
             error.type = Empty,
         );
         let call = span.in_scope(|| self.inner.call(request));
-        SpannedFuture {
+        let step = Step::Spanned {
             call: call.instrument(span),
-        }
+        };
+        SpannedFuture { step }
     }
 }
 
@@ -90,7 +100,16 @@ pin_project! {
     /// The future of [`Spanned`].
     pub struct SpannedFuture<F> {
         #[pin]
-        call: Instrumented<F>,
+        step: Step<F>,
+    }
+}
+
+pin_project! {
+    #[project = StepProjection]
+    enum Step<F> {
+        // Nobody wants the span.
+        Plain { #[pin] call: F },
+        Spanned { #[pin] call: Instrumented<F> },
     }
 }
 
@@ -101,13 +120,18 @@ where
 {
     type Output = Result<Response<R>, Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut call = self.project().call;
-        let result = ready!(call.as_mut().poll(cx)).map_err(Error::from_service);
-        if !call.span().is_disabled() {
-            record(call.span(), &result);
+        match self.project().step.project() {
+            StepProjection::Plain { call } => call.poll(cx).map_err(Error::from_service),
+            StepProjection::Spanned { mut call } => {
+                let result = ready!(call.as_mut().poll(cx)).map_err(Error::from_service);
+                if !call.span().is_disabled() {
+                    record(call.span(), &result);
+                }
+                Poll::Ready(result)
+            }
         }
-        Poll::Ready(result)
     }
 }
 
@@ -134,8 +158,12 @@ fn record<R>(span: &Span, result: &Result<Response<R>, Error>) {
 
 impl<F> fmt::Debug for SpannedFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = match &self.step {
+            Step::Plain { .. } => None,
+            Step::Spanned { call } => Some(call.span()),
+        };
         f.debug_struct("SpannedFuture")
-            .field("span", self.call.span())
+            .field("span", &span)
             .finish_non_exhaustive()
     }
 }
