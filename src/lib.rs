@@ -112,6 +112,7 @@ mod current;
 mod instant;
 mod keys;
 mod money;
+mod outline;
 mod period;
 mod plain_words;
 mod share;

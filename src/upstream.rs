@@ -5,8 +5,10 @@ mod provider;
 use std::{
     fmt,
     hash::{Hash, Hasher},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
+
+use http::Uri;
 
 pub use provider::Provider;
 pub(crate) use provider::{Credentials, Wire};
@@ -32,6 +34,8 @@ struct UpstreamInner {
     price: Option<Price>,
     context_tokens: Option<u64>,
     weight: u32,
+    /// The path that was asked for first, and where it is here: most clients ask for one path.
+    first_target: OnceLock<(Box<str>, Uri)>,
 }
 
 impl Upstream {
@@ -47,6 +51,7 @@ impl Upstream {
                 price: None,
                 context_tokens: None,
                 weight: 1,
+                first_target: OnceLock::new(),
             }),
         }
     }
@@ -104,6 +109,16 @@ impl Upstream {
     /// The model as a JSON string, quotes and all.
     pub(crate) fn quoted_model(&self) -> Option<&str> {
         self.inner.quoted_model.as_deref()
+    }
+
+    /// Where a path is here. `make` says it, whenever it is asked.
+    pub(crate) fn target(&self, path: &str, make: impl Fn() -> Uri) -> Uri {
+        let first = &self.inner.first_target;
+        let (asked, target) = first.get_or_init(|| (path.into(), make()));
+        match **asked == *path {
+            true => target.clone(),
+            false => make(),
+        }
     }
 
     pub(crate) fn shared_id(&self) -> &Arc<str> {

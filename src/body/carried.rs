@@ -3,6 +3,7 @@
 use http::Extensions;
 
 use crate::{
+    outline::Outline,
     request::{Attempts, Cost},
     upstream::Upstream,
 };
@@ -35,7 +36,14 @@ impl Carried {
         let upstream = extensions.get::<Upstream>();
         let attempts = extensions.get::<Attempts>();
         let cost = extensions.get::<Cost>();
-        let known = [upstream.is_some(), attempts.is_some(), cost.is_some()];
+        // It can be made again from the body, and copying it costs more than that seldom does.
+        let outline = extensions.get::<Outline>();
+        let known = [
+            upstream.is_some(),
+            attempts.is_some(),
+            cost.is_some(),
+            outline.is_some(),
+        ];
         if known.map(usize::from).iter().sum::<usize>() < extensions.len() {
             return Self::All(extensions.clone());
         }

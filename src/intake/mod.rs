@@ -35,7 +35,6 @@
 //! ```
 
 mod collect;
-mod estimate;
 mod future;
 mod layer;
 mod service;

@@ -4,8 +4,7 @@ use bytes::Bytes;
 use http::{Request, request::Parts};
 use http_body_util::Full;
 
-use super::estimate::estimate;
-use crate::request::Cost;
+use crate::{outline::Outline, request::Cost};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
@@ -17,9 +16,10 @@ impl Settings {
     /// The request with its body in memory and its cost in its extensions. A cost that the caller set stays.
     pub(super) fn request(self, mut parts: Parts, body: Bytes) -> Request<Full<Bytes>> {
         if parts.extensions.get::<Cost>().is_none()
-            && let Some(cost) = estimate(&body, self.output_tokens)
+            && let Some(outline) = Outline::of(&body)
         {
-            parts.extensions.insert(cost);
+            parts.extensions.insert(outline.cost(self.output_tokens));
+            parts.extensions.insert(outline);
         }
         Request::from_parts(parts, Full::new(body))
     }

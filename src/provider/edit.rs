@@ -1,42 +1,42 @@
 //! Changes in a JSON body that leave every other byte as it was.
 
-use std::{borrow::Cow, ops::Range};
-
 use bytes::Bytes;
 
-use crate::signal::json::{Escaped, Scanner, Token};
+use crate::outline::Outline;
 
 /// The body with another value for its `model`, which is given as a JSON string, and with a stream's usage asked for; `None` where
 /// nothing changes.
 ///
-/// Only the outermost object counts. What it lacks is put at its beginning; what is no object stays as it is.
-pub(super) fn edit(body: &Bytes, model: Option<&str>, include_usage: bool) -> Option<Bytes> {
-    let text = std::str::from_utf8(body).ok()?;
-    let inside = text.trim_start().strip_prefix('{')?;
-    let found = Found::in_object(text);
+/// Only the outermost object counts. What it lacks is put at its beginning.
+pub(super) fn edit(
+    body: &Bytes,
+    outline: &Outline,
+    model: Option<&str>,
+    include_usage: bool,
+) -> Option<Bytes> {
     let mut missing = String::new();
-    if let Some(model) = model.filter(|_| found.model.is_none()) {
+    if let Some(model) = model.filter(|_| outline.models().next().is_none()) {
         missing.extend(["\"model\":", model, ","]);
     }
-    if include_usage && found.streams && !found.has_stream_options {
+    if include_usage && outline.streams && !outline.has_stream_options {
         missing.push_str("\"stream_options\":{\"include_usage\":true},");
     }
-    if !missing.is_empty() && inside.trim_start().starts_with('}') {
+    if !missing.is_empty() && outline.is_empty() {
         missing.pop();
     }
-    // Of a key that stands there twice, some parsers take the first and some the last.
-    let values = found.model.iter().chain(&found.more_models);
     let model = model.unwrap_or_default().as_bytes();
-    let others = values.filter(|at| !model.is_empty() && body[at.start..at.end] != *model);
-    let length = others
-        .clone()
-        .fold(text.len(), |length, at| length - at.len() + model.len());
+    let others = outline
+        .models()
+        .filter(|at| !model.is_empty() && body[at.start..at.end] != *model);
     if missing.is_empty() && others.clone().next().is_none() {
         return None;
     }
+    let length = others
+        .clone()
+        .fold(body.len(), |length, at| length - at.len() + model.len());
     // With nothing to spare, so that it becomes `Bytes` as it is.
     let mut edited = Vec::with_capacity(length + missing.len());
-    let mut at = text.len() - inside.len();
+    let mut at = outline.inside;
     edited.extend_from_slice(&body[..at]);
     edited.extend_from_slice(missing.as_bytes());
     for other in others {
@@ -48,76 +48,6 @@ pub(super) fn edit(body: &Bytes, model: Option<&str>, include_usage: bool) -> Op
     Some(edited.into())
 }
 
-/// What the outermost object has.
-#[derive(Default)]
-struct Found {
-    /// Where the value of its `model` stands, whatever it is.
-    model: Option<Range<usize>>,
-    /// Where those stand that come after the first, in order.
-    more_models: Vec<Range<usize>>,
-    streams: bool,
-    has_stream_options: bool,
-}
-
-impl Found {
-    fn in_object(text: &str) -> Self {
-        let mut found = Self::default();
-        let mut depth = 0_u32;
-        let mut model_begins = None;
-        let mut scanner = Scanner::new(text);
-        while let Some(token) = scanner.next() {
-            let end = scanner.position();
-            match token {
-                Token::Enter(key) => {
-                    if depth == 1 {
-                        match &*name(key) {
-                            "model" => model_begins = Some(end - 1),
-                            "stream" => found.streams = false,
-                            "stream_options" => found.has_stream_options = true,
-                            _ => {}
-                        }
-                    }
-                    depth += 1;
-                }
-                Token::Leave => {
-                    depth = depth.saturating_sub(1);
-                    if let Some(start) = model_begins.take_if(|_| depth == 1) {
-                        found.add_model(start..end);
-                    }
-                }
-                Token::Text(key, value) if depth == 1 => match &*name(key) {
-                    // The string is a slice of the text, and a quote stands before it.
-                    "model" => {
-                        let start = value.0.as_ptr() as usize - text.as_ptr() as usize - 1;
-                        found.add_model(start..end);
-                    }
-                    "stream" => found.streams = false,
-                    _ => {}
-                },
-                Token::Word(key, word) if depth == 1 => match &*name(key) {
-                    "model" => found.add_model(end - word.len()..end),
-                    "stream" => found.streams = word == "true",
-                    _ => {}
-                },
-                _ => {}
-            }
-        }
-        found
-    }
-
-    fn add_model(&mut self, at: Range<usize>) {
-        match self.model {
-            None => self.model = Some(at),
-            Some(_) => self.more_models.push(at),
-        }
-    }
-}
-
-/// What a key says, which may be written with escapes.
-fn name(key: &str) -> Cow<'_, str> {
-    Escaped(key).unescape()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,7 +55,10 @@ mod tests {
     fn edited(body: &str, model: Option<&str>, include_usage: bool) -> String {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let model = model.map(|model| serde_json::Value::from(model).to_string());
-        let edited = edit(&body, model.as_deref(), include_usage).unwrap_or(body);
+        let outline = Outline::of(&body);
+        let edited = outline
+            .and_then(|outline| edit(&body, &outline, model.as_deref(), include_usage))
+            .unwrap_or(body);
         String::from_utf8(edited.to_vec()).unwrap()
     }
 
@@ -164,8 +97,9 @@ mod tests {
     #[test]
     fn a_body_that_has_the_model_already_is_not_copied() {
         let body = Bytes::from_static(br#"{"model":"m","stream":true}"#);
-        assert_eq!(edit(&body, Some("\"m\""), false), None);
-        assert!(edit(&body, Some("\"m\""), true).is_some());
+        let outline = Outline::of(&body).unwrap();
+        assert_eq!(edit(&body, &outline, Some("\"m\""), false), None);
+        assert!(edit(&body, &outline, Some("\"m\""), true).is_some());
     }
 
     #[test]
@@ -206,27 +140,28 @@ mod tests {
     }
 
     proptest::proptest! {
-        #[test]
-        fn whatever_comes_is_edited_without_a_panic(body in ".{0,200}", cut in 0_usize..200) {
-            let json = format!(r#"{{"a":{body:?},"model":"x","stream":true,"b":[{body}]}}"#);
-            edit(&Bytes::from(json.clone()), Some("\"m\""), true);
-            edit(&Bytes::copy_from_slice(&json.as_bytes()[..cut.min(json.len())]), Some("\"m\""), true);
-        }
+            #[test]
+            fn whatever_comes_is_edited_without_a_panic(body in ".{0,200}", cut in 0_usize..200) {
+                let json = format!(r#"{{"a":{body:?},"model":"x","stream":true,"b":[{body}]}}"#);
+                edited(&json, Some("m"), true);
+    let cut = String::from_utf8_lossy(&json.as_bytes()[..cut.min(json.len())]);
+                edited(&cut, Some("m"), true);
+            }
 
-        #[test]
-        fn an_object_stays_one_with_the_model_that_was_asked_for(
-            content in ".{0,50}",
-            model in ".{1,30}",
-            stream: bool,
-        ) {
-            let before = serde_json::json!({ "messages": [content], "model": "x", "stream": stream });
-            let after = edited(&before.to_string(), Some(&model), true);
-            let mut after: serde_json::Value = serde_json::from_str(&after).unwrap();
-            proptest::prop_assert_eq!(&after["model"], &serde_json::Value::from(model));
-            proptest::prop_assert_eq!(after["stream_options"].is_object(), stream);
-            after["model"] = "x".into();
-            after.as_object_mut().unwrap().remove("stream_options");
-            proptest::prop_assert_eq!(after, before);
+            #[test]
+            fn an_object_stays_one_with_the_model_that_was_asked_for(
+                content in ".{0,50}",
+                model in ".{1,30}",
+                stream: bool,
+            ) {
+                let before = serde_json::json!({ "messages": [content], "model": "x", "stream": stream });
+                let after = edited(&before.to_string(), Some(&model), true);
+                let mut after: serde_json::Value = serde_json::from_str(&after).unwrap();
+                proptest::prop_assert_eq!(&after["model"], &serde_json::Value::from(model));
+                proptest::prop_assert_eq!(after["stream_options"].is_object(), stream);
+                after["model"] = "x".into();
+                after.as_object_mut().unwrap().remove("stream_options");
+                proptest::prop_assert_eq!(after, before);
+            }
         }
-    }
 }

@@ -16,7 +16,10 @@ use http_body::Body;
 use http_body_util::Full;
 
 use super::edit::edit;
-use crate::upstream::{Credentials, Provider, Upstream, Wire};
+use crate::{
+    outline::Outline,
+    upstream::{Credentials, Provider, Upstream, Wire},
+};
 
 /// Turns a request into one for this upstream.
 ///
@@ -29,12 +32,19 @@ pub(super) fn address(
     let path = below_base(request.uri().path());
     let include_usage = include_usage && path.starts_with("/chat/completions");
     let credentials = credentials(upstream.provider(), path);
-    let target = target(upstream, path, request.uri().query().unwrap_or_default());
+    let target = match request.uri().query() {
+        None => upstream.target(path, || target(upstream, path, "")),
+        Some(query) => target(upstream, path, query),
+    };
     *request.uri_mut() = target;
     *request.version_mut() = Version::default();
     exchange_credentials(request.headers_mut(), credentials);
     let body = bytes_of(mem::take(request.body_mut()));
-    let edited = edit(&body, upstream.quoted_model(), include_usage);
+    let told = request.extensions_mut().remove::<Outline>();
+    let outline = told.filter(|outline| outline.is_of(&body));
+    let outline = outline.or_else(|| Outline::of(&body));
+    let edited =
+        outline.and_then(|outline| edit(&body, &outline, upstream.quoted_model(), include_usage));
     if edited.is_some() {
         request.headers_mut().remove(CONTENT_LENGTH);
     }

@@ -120,8 +120,13 @@ impl<'a> Scanner<'a> {
 
     /// Whether the string just read was a key.
     fn colon_follows(&self) -> bool {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        rest.trim_ascii_start().starts_with(':')
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        // Most documents have no space here.
+        match rest.first() {
+            Some(b':') => true,
+            Some(b',' | b'}' | b']') => false,
+            _ => rest.trim_ascii_start().starts_with(b":"),
+        }
     }
 
     fn word(&mut self) -> &'a str {

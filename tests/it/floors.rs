@@ -34,7 +34,7 @@ fn floor(file: &str) -> Option<u8> {
         (
             "",
             "binding" | "config_error" | "cost" | "forecast" | "instant" | "money" | "outcome"
-            | "period" | "plain_words" | "request" | "share" | "sync" | "upstream",
+            | "outline" | "period" | "plain_words" | "request" | "share" | "sync" | "upstream",
         ) => 0,
         ("signal" | "upstream", _) => 0,
         ("", "classify" | "client_error" | "clock" | "current" | "error" | "keys") => 1,
@@ -55,7 +55,7 @@ fn floor(file: &str) -> Option<u8> {
             // What a circuit's state is made of.
             "buckets" | "check" | "circuit" | "lane" | "phase" | "ramp" | "ring" | "rules"
             | "tally" => 0,
-            "edit" | "estimate" | "rewrite" => 0,
+            "edit" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
             "cause" | "judge" | "settings" => 1,
             "admission" | "circuits" | "course" | "forecast" | "handle" | "ledger" | "passes"
