@@ -169,10 +169,15 @@ impl<F> fmt::Debug for SpannedFuture<F> {
 }
 
 /// The span of one attempt, from its sending to the end of its answer's body.
-pub(crate) struct AttemptSpan(Span);
+///
+/// There is none where nobody wants it: with the feature `log` of `tracing`, one that is disabled costs as much as an event.
+pub(crate) struct AttemptSpan(Option<Span>);
 
 impl AttemptSpan {
     pub(crate) fn new(upstream: Option<&Upstream>, operation: &'static str) -> Self {
+        if LevelFilter::current() < Level::INFO {
+            return Self(None);
+        }
         let span = info_span!(
             target: TARGET,
             "attempt",
@@ -188,19 +193,20 @@ impl AttemptSpan {
             gen_ai.response.time_to_first_chunk = Empty,
             error.type = Empty,
         );
-        Self(span)
+        Self(Some(span).filter(|span| !span.is_disabled()))
     }
 
-    pub(crate) fn span(&self) -> &Span {
-        &self.0
+    /// Does this within the span.
+    pub(crate) fn in_scope<T>(&self, act: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            None => act(),
+            Some(span) => span.in_scope(act),
+        }
     }
 
     /// Says how the attempt ended.
     pub(crate) fn end(&self, receipt: &Receipt<'_>) {
-        let span = &self.0;
-        if span.is_disabled() {
-            return;
-        }
+        let Some(span) = &self.0 else { return };
         span.record("end", receipt.end.as_str());
         if let Some(status) = receipt.status {
             span.record("http.response.status_code", status);

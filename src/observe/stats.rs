@@ -5,10 +5,11 @@ mod count;
 mod figures;
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use hashbrown::HashMap;
 
 pub use self::{
     advice::{Insight, InsightKind},
@@ -128,7 +129,10 @@ impl Stats {
 
 impl Observer for Stats {
     fn event(&self, event: &Event<'_>) {
-        self.lock().count(event);
+        // Told of every request, and counted by its receipt.
+        if !matches!(event, Event::Settled { .. }) {
+            self.lock().count(event);
+        }
     }
 }
 
@@ -177,15 +181,9 @@ impl<T: Default> Rows<T> {
     }
 
     fn of(&mut self, name: &str) -> &mut T {
-        let is_known = self.rows.contains_key(name);
-        let name = match is_known || self.rows.len() < self.most {
-            true => name,
-            false => OTHERS,
-        };
-        if !is_known && !self.rows.contains_key(name) {
-            self.rows.insert(name.into(), T::default());
-        }
-        self.rows.get_mut(name).expect("it is there by now")
+        let has_room = self.rows.len() < self.most || self.rows.contains_key(name);
+        let name = if has_room { name } else { OTHERS };
+        self.rows.entry_ref(name).or_default()
     }
 }
 

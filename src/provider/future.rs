@@ -72,9 +72,9 @@ where
         loop {
             match this.step.as_mut().project() {
                 StepProjection::Call { call } => {
-                    let result = match this.witness.as_ref().map(|witness| witness.span()) {
+                    let result = match this.witness {
                         None => call.poll(cx),
-                        Some(span) => span.in_scope(|| call.poll(cx)),
+                        Some(witness) => witness.in_scope(|| call.poll(cx)),
                     };
                     let mut witness = this.witness.take_if(|_| result.is_ready());
                     let response = match ready!(result).map_err(Error::from_service) {

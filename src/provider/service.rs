@@ -65,7 +65,7 @@ where
         }
         let call = match &witness {
             None => self.inner.call(request),
-            Some(witness) => witness.span().in_scope(|| self.inner.call(request)),
+            Some(witness) => witness.in_scope(|| self.inner.call(request)),
         };
         ResponseFuture::new(call, dialect, witness, self.settings.clone())
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Instant};
 
-use tracing::{Level, Span};
+use tracing::Level;
 
 use super::settings::Settings;
 use crate::{
@@ -68,8 +68,8 @@ impl Witness {
     }
 
     /// What happens within the attempt happens in this span.
-    pub(super) fn span(&self) -> &Span {
-        self.span.span()
+    pub(super) fn in_scope<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.span.in_scope(act)
     }
 
     /// The call has failed, and there is no answer.
@@ -149,7 +149,7 @@ impl Drop for Witness {
         receipt.is_truncated = self.is_truncated;
         self.span.end(&receipt);
         let event = Event::Ended(&receipt);
-        self.span().in_scope(|| self.settings.events.tell(&event));
+        self.in_scope(|| self.settings.events.tell(&event));
     }
 }
 
