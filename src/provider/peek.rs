@@ -45,9 +45,13 @@ pub(super) fn judge<B: Body>(
     settings: &Arc<Settings>,
 ) -> Result<Response<ProviderBody<B>>, Box<Peek<B>>> {
     let (mut parts, body) = response.into_parts();
-    let ahead = ahead(parts.status, &parts.headers);
+    let form = Form::of(&parts.headers);
+    let ahead = ahead(parts.status, &form);
+    let meter = meter(parts.status, &form, dialect);
+    if let Some(meter) = &meter {
+        parts.extensions.insert(meter.cell.clone());
+    }
     if ahead == Ahead::Nothing {
-        let meter = meter(&mut parts, dialect);
         // The time is only read for a failure: most answers are none.
         let outcome = match parts.status.is_success() {
             true => Outcome::Success,
@@ -66,7 +70,7 @@ pub(super) fn judge<B: Body>(
         witness.saw_stream();
     }
     Err(Box::new(Peek {
-        meter: meter(&mut parts, dialect),
+        meter,
         parts: Some(parts),
         body: Some(Box::pin(body)),
         frames: VecDeque::new(),
@@ -79,12 +83,30 @@ pub(super) fn judge<B: Body>(
     }))
 }
 
-fn ahead(status: StatusCode, headers: &HeaderMap) -> Ahead {
-    if is_encoded(headers) {
+/// How a body is written.
+struct Form<'a> {
+    is_encoded: bool,
+    content_type: Option<&'a str>,
+}
+
+impl<'a> Form<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let encoding = headers.get(header::CONTENT_ENCODING);
+        let content_type = headers.get(header::CONTENT_TYPE);
+        Self {
+            is_encoded: encoding.is_some_and(|encoding| encoding != "identity"),
+            content_type: content_type.and_then(|kind| kind.to_str().ok()),
+        }
+    }
+}
+
+fn ahead(status: StatusCode, form: &Form<'_>) -> Ahead {
+    let is_stream = |kind: &str| kind.starts_with("text/event-stream");
+    if form.is_encoded {
         Ahead::Nothing
     } else if !status.is_success() {
         Ahead::Error
-    } else if content_type(headers).is_some_and(|kind| kind.starts_with("text/event-stream")) {
+    } else if form.content_type.is_some_and(is_stream) {
         Ahead::Stream
     } else {
         Ahead::Nothing
@@ -92,27 +114,15 @@ fn ahead(status: StatusCode, headers: &HeaderMap) -> Ahead {
 }
 
 /// Counts the usage of a good answer. What is compressed cannot be read.
-fn meter(parts: &mut Parts, dialect: Option<Dialect>) -> Option<Box<Meter>> {
-    if !parts.status.is_success() || is_encoded(&parts.headers) {
+fn meter(status: StatusCode, form: &Form<'_>, dialect: Option<Dialect>) -> Option<Box<Meter>> {
+    if !status.is_success() || form.is_encoded {
         return None;
     }
-    let cell = UsageCell::default();
-    parts.extensions.insert(cell.clone());
     Some(Box::new(Meter {
-        reader: UsageReader::new(content_type(&parts.headers)),
-        cell,
+        reader: UsageReader::new(form.content_type),
+        cell: UsageCell::default(),
         knows_terminator: dialect.is_some(),
     }))
-}
-
-fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_ENCODING)
-        .is_some_and(|encoding| encoding != "identity")
-}
-
-fn content_type(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::CONTENT_TYPE)?.to_str().ok()
 }
 
 /// An answer that is being read ahead.

@@ -29,13 +29,16 @@ where
 
 /// An answer of reqwest as the layers take it. Its URL, which is that of the last redirect, is kept for [`from_http`].
 pub(in crate::adapt) fn incoming(response: reqwest::Response) -> Response<reqwest::Body> {
-    let url = Response::builder().url(response.url().clone()).body(());
-    let mut response = Response::from(response);
-    if let Ok(mut url) = url {
-        let url = std::mem::take(url.extensions_mut());
-        response.extensions_mut().extend(url);
+    let url = response.url().clone();
+    let (mut parts, body) = Response::from(response).into_parts();
+    // Only a builder takes the URL. It is lent the extensions, so that there is one map of them.
+    let mut told = Response::builder();
+    if let Some(extensions) = told.extensions_mut() {
+        *extensions = parts.extensions;
     }
-    response
+    let told = told.url(url).body(()).unwrap_or_default();
+    parts.extensions = told.into_parts().0.extensions;
+    Response::from_parts(parts, body)
 }
 
 /// Without the query of its URL: some providers want their key there, and errors are logged.
