@@ -57,7 +57,7 @@ fn floor(file: &str) -> Option<u8> {
             | "tally" => 0,
             "edit" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
-            "cause" | "judge" | "settings" => 1,
+            "cause" | "collect" | "judge" | "settings" => 1,
             "admission" | "circuits" | "course" | "forecast" | "handle" | "ledger" | "passes"
             | "router" | "shared" => 2,
             "asking" | "entrance" | "limiters" | "news" | "outlook" | "permit" | "storage"
