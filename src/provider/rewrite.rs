@@ -295,6 +295,18 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_was_changed_since_it_was_read_is_read_anew() {
+        let read = Bytes::from_static(br#"{"model":"x"}"#);
+        let mut request = Request::post("/v1/x")
+            .body(Full::from(r#"{"input":"of another length","model":"y"}"#))
+            .unwrap();
+        let outline = Outline::of(&read).unwrap();
+        request.extensions_mut().insert(outline);
+        let (_, _, body) = addressed(request, &Provider::ollama().model("m"));
+        assert_eq!(body, r#"{"input":"of another length","model":"m"}"#);
+    }
+
+    #[test]
     fn a_body_that_changes_its_length_loses_the_old_one() {
         let upstream = Provider::ollama().model("a-longer-name");
         let request = Request::post("/v1/x").header(CONTENT_LENGTH, "13");
