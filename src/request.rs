@@ -86,14 +86,20 @@ impl<'a> RequestHead<'a> {
 
     /// The host and port that the request is for, from its target or its `Host` field, without credentials.
     pub fn authority(&self) -> Option<&'a str> {
-        let authority = match self.uri.authority() {
-            Some(authority) => authority.as_str(),
-            None => self.headers.get(HOST)?.to_str().ok()?,
-        };
+        let authority = self.full_authority()?;
         // `rsplit` searches in a way that is made for longer texts.
         match authority.bytes().rposition(|byte| byte == b'@') {
             Some(at) => Some(&authority[at + 1..]),
             None => Some(authority),
+        }
+    }
+
+    /// The authority with its credentials, if it has some.
+    #[inline]
+    fn full_authority(&self) -> Option<&'a str> {
+        match self.uri.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None => self.headers.get(HOST)?.to_str().ok(),
         }
     }
 }
@@ -178,6 +184,24 @@ impl Scope {
         }
     }
 
+    /// Whether a key that was made [before](Self::key) is known to be that of this request, without making it: its host is
+    /// compared as it stands, and where a closure says it, that is not asked.
+    #[inline(always)]
+    pub(crate) fn is_key(&self, head: &RequestHead<'_>, key: &str) -> bool {
+        let upstream = || head.upstream().map(|upstream| &**upstream.shared_id());
+        let own = match self {
+            Self::All => None,
+            Self::Upstream => upstream(),
+            // No key has capitals or credentials: a host that is the same has none, and is its own key.
+            Self::Host => upstream().or_else(|| head.full_authority()),
+            Self::Provider => head
+                .upstream()
+                .map(|upstream| &**upstream.provider().shared_name()),
+            Self::By(_) => return false,
+        };
+        is_same(own.unwrap_or(""), key)
+    }
+
     /// Who has a state of his own.
     pub(crate) fn in_words(&self) -> &'static str {
         match self {
@@ -231,15 +255,26 @@ impl Deref for Key<'_> {
 }
 
 impl Key<'_> {
-    /// The key to keep; none where it is empty.
-    pub(crate) fn named(&self) -> Option<Arc<str>> {
+    /// The key to keep.
+    pub(crate) fn shared(&self) -> Arc<str> {
         match self {
-            key if key.is_empty() => None,
-            Self::Text(key) => Some((*key).into()),
-            Self::Shared(key) => Some(Arc::clone(key)),
-            Self::Made(key) => Some(key.clone()),
+            Self::Text(key) => (*key).into(),
+            Self::Shared(key) => Arc::clone(key),
+            Self::Made(key) => key.clone(),
         }
     }
+
+    /// The key to keep; none where it is empty.
+    pub(crate) fn named(&self) -> Option<Arc<str>> {
+        (!self.is_empty()).then(|| self.shared())
+    }
+}
+
+/// Whether two texts are the same. Most often they are one: to compare what they say takes longer than all else, and to compare
+/// nothing to nothing takes some processors 100 ns, for the address of an empty text is no address.
+#[inline(always)]
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && (one.is_empty() || one.as_ptr() == other.as_ptr() || one == other)
 }
 
 impl fmt::Debug for Scope {

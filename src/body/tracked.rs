@@ -40,6 +40,12 @@ where
         Self::guarded(body, &mut Some(guard))
     }
 
+    /// A body that is not at its end, or has no guard.
+    #[inline(always)]
+    pub(crate) fn with(body: B, guard: Option<G>) -> Self {
+        Self { body, guard }
+    }
+
     /// As [`new`](Self::new), with a guard that is moved only where the body is not at its end, and may not be there.
     #[inline]
     pub(crate) fn guarded(body: B, guard: &mut Option<G>) -> Self {
@@ -79,8 +85,12 @@ where
         match &frame {
             // Many readers stop here and never ask for the `None` behind the last frame.
             Some(Ok(_)) => complete_at_end(&*this.body, this.guard),
-            Some(Err(_)) => this.guard.take().into_iter().for_each(Guard::fail),
-            None => this.guard.take().into_iter().for_each(Guard::complete),
+            Some(Err(_)) => {
+                if let Some(guard) = this.guard.take() {
+                    guard.fail();
+                }
+            }
+            None => complete(this.guard),
         }
         Poll::Ready(frame)
     }
@@ -96,7 +106,13 @@ where
 
 fn complete_at_end<B: Body, G: Guard>(body: &B, guard: &mut Option<G>) {
     if body.is_end_stream() {
-        guard.take().into_iter().for_each(Guard::complete);
+        complete(guard);
+    }
+}
+
+fn complete<G: Guard>(guard: &mut Option<G>) {
+    if let Some(guard) = guard.take() {
+        guard.complete();
     }
 }
 

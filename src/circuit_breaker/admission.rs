@@ -3,7 +3,6 @@
 use std::{fmt, mem, sync::Arc, time::Duration};
 
 use http::Response;
-use http_body::Body;
 
 use super::{
     circuits::{Circuits, Granted},
@@ -28,72 +27,63 @@ use crate::{
 /// the reader went.
 #[must_use]
 pub struct Admission {
-    way: Way,
-    ticket: Ticket,
-    /// When the call began, where it matters how long it takes. In nanoseconds since the breaker was made, as the next.
-    began: u64,
-    /// When the layer outside cuts the call off, if it does.
-    end: u64,
-    is_told: bool,
+    /// None once the verdict is told, or left to the body.
+    place: Option<Place>,
+    times: Times,
     is_polled: bool,
+}
+
+/// Of a call, in nanoseconds since the breaker was made, or [`NEVER`].
+pub(super) struct Times {
+    /// When it began, where it matters how long it takes.
+    began: u64,
+    /// When the layer outside cuts it off, if it does.
+    end: u64,
+}
+
+/// An admitted call whose response had a good head.
+pub struct GoodHead(Option<Place>);
+
+/// How a call came in, and how its verdict goes back: by a lane, or else by the lock. An enum of the two would be the same, but
+/// the optimizer keeps none in registers.
+struct Place {
+    lane: Option<Arc<Pass>>,
+    lock: Option<(Arc<Circuits>, Spot)>,
+    ticket: Ticket,
     is_slow: bool,
 }
 
 /// No time that a clock ever shows.
 const NEVER: u64 = u64::MAX;
 
-/// How a call came in, and how its verdict goes back: by a lane, or else by the lock. An enum of the two would be the same, but
-/// the optimizer keeps none in registers.
-struct Way {
-    lane: Option<Arc<Pass>>,
-    lock: Option<(Arc<Circuits>, Spot)>,
-}
-
-/// An admitted call whose response had a good head.
-pub struct GoodHead(Admission);
-
 impl Admission {
     #[inline(always)]
-    pub(super) fn by_lane(pass: Arc<Pass>, ticket: Ticket, head: &RequestHead<'_>) -> Self {
-        let way = Way {
+    pub(super) fn by_lane(pass: Arc<Pass>, ticket: Ticket, times: Times) -> Self {
+        let place = Place {
             lane: Some(pass),
             lock: None,
+            ticket,
+            is_slow: false,
         };
-        Self::new(way, ticket, head)
+        Self::new(place, times)
     }
 
-    pub(super) fn by_lock(
-        circuits: Arc<Circuits>,
-        granted: &Granted,
-        head: &RequestHead<'_>,
-    ) -> Self {
-        let spot = granted.spot;
-        let way = Way {
+    pub(super) fn by_lock(circuits: Arc<Circuits>, granted: &Granted, times: Times) -> Self {
+        let place = Place {
             lane: None,
-            lock: Some((circuits, spot)),
+            lock: Some((circuits, granted.spot)),
+            ticket: granted.ticket,
+            is_slow: false,
         };
-        Self::new(way, granted.ticket, head)
+        Self::new(place, times)
     }
 
     #[inline(always)]
-    fn new(way: Way, ticket: Ticket, head: &RequestHead<'_>) -> Self {
-        let circuits = way.circuits();
-        let began = match circuits.policy().asks_how_long() {
-            true => circuits.nanos(),
-            false => NEVER,
-        };
-        let end = match head.extensions.get() {
-            Some(AttemptDeadline(end)) => circuits.nanos_of(*end),
-            None => NEVER,
-        };
+    fn new(place: Place, times: Times) -> Self {
         Self {
-            way,
-            ticket,
-            began,
-            end,
-            is_told: false,
+            place: Some(place),
+            times,
             is_polled: false,
-            is_slow: false,
         }
     }
 
@@ -109,16 +99,34 @@ impl Admission {
         self.is_polled = true;
     }
 
-    /// Judges the head of a response. A good one leaves the verdict to the end of the body, and is told from here only where
-    /// that has come.
-    #[inline]
-    pub(super) fn judge<B: Body>(&mut self, response: &Response<B>) {
-        let circuits = self.way.circuits();
+    /// Whether the response has a good head, and no more is asked of it.
+    #[inline(always)]
+    pub(super) fn is_plainly_good<B>(&self, response: &Response<B>) -> bool {
+        let is_plain = self.place.as_ref().is_some_and(Place::is_plain);
+        is_plain && classify::is_success(response)
+    }
+
+    /// Judges the head of a response. A good one leaves the verdict to the end of the body.
+    pub(super) fn judge<B>(&mut self, response: &Response<B>) {
+        let circuits = self.place.as_ref().expect(TOLD).circuits();
         let failure = classify::failure_of_response(response, &*circuits.settings.clock);
         let verdict = self.verdict(Answer::of_response(response, failure.as_ref()));
-        if verdict != Verdict::Success || response.body().is_end_stream() {
+        if verdict != Verdict::Success {
             self.tell(verdict, failure.and_then(|failure| failure.retry_after));
         }
+    }
+
+    /// The body has ended already.
+    #[inline(always)]
+    pub(super) fn succeed(&mut self) {
+        Place::succeed(&mut self.place);
+    }
+
+    /// What is to ride on the body: nothing where the verdict is told.
+    #[inline(always)]
+    pub(super) fn guard(&mut self) -> Option<GoodHead> {
+        let place = self.place.take();
+        place.map(|place| GoodHead(Some(place)))
     }
 
     pub(super) fn judge_error(&mut self, error: &Error) {
@@ -128,9 +136,10 @@ impl Admission {
     }
 
     /// The verdict on what came back, and whether it took too long.
-    #[inline(always)]
     fn verdict(&mut self, mut answer: Answer<'_>) -> Verdict {
-        let settings = &self.way.circuits().settings;
+        let took = self.took();
+        let place = self.place.as_mut().expect(TOLD);
+        let settings = &place.circuits().settings;
         let (policy, judge) = (&settings.policy, &settings.judge);
         if let Some(failure) = answer.failure {
             answer.verdict = judge::verdict(failure, policy.rate_limited);
@@ -139,69 +148,67 @@ impl Admission {
             None => answer.verdict,
             Some(judge) => judge.verdict(&answer),
         };
-        if let Some(slow) = policy.slow_calls {
-            self.is_slow = self.took().is_some_and(|took| took > slow.longer_than);
-        }
+        place.is_slow = match policy.slow_calls {
+            None => false,
+            Some(slow) => took.is_some_and(|took| took > slow.longer_than),
+        };
         verdict
-    }
-
-    /// What is to ride on the body, where the verdict is not told yet.
-    #[inline(always)]
-    pub(super) fn good_head(admission: &mut Option<Self>) -> Option<GoodHead> {
-        match admission {
-            Some(Self { is_told: false, .. }) => admission.take().map(GoodHead),
-            _ => None,
-        }
     }
 
     /// How long the call has taken, where that matters.
     fn took(&self) -> Option<Duration> {
-        if self.began == NEVER {
-            return None;
-        }
-        let took = self.way.circuits().nanos().saturating_sub(self.began);
+        let place = self.place.as_ref().filter(|_| self.times.began != NEVER)?;
+        let took = place.circuits().nanos().saturating_sub(self.times.began);
         Some(Duration::from_nanos(took))
     }
 
     /// Whether whoever drops this call now does so because it has taken too long. Timers may be late, never early.
-    fn is_overdue(&self) -> bool {
-        let circuits = self.way.circuits();
+    fn is_overdue(&self, circuits: &Circuits) -> bool {
         let most = circuits.policy().dropped_after.filter(|_| self.is_polled);
         let has_taken = |most| self.took().is_some_and(|took| took >= most);
-        (self.end != NEVER && circuits.nanos() >= self.end) || most.is_some_and(has_taken)
+        (self.times.end != NEVER && circuits.nanos() >= self.times.end)
+            || most.is_some_and(has_taken)
     }
 
-    #[inline]
     fn tell(&mut self, verdict: Verdict, hint: Option<Duration>) {
-        if mem::replace(&mut self.is_told, true) {
-            return;
-        }
-        let Self {
-            ticket, is_slow, ..
-        } = *self;
-        if let Some(pass) = &self.way.lane {
-            let is_good = verdict == Verdict::Success && !is_slow;
-            // Who had no place has none to give back.
-            if verdict == Verdict::Ignore
-                || is_good && pass.lane.count(ticket, pass.circuits.lane_time())
-            {
-                return;
-            }
-        }
-        let ending = Ending {
-            verdict,
-            is_slow,
-            hint,
+        Place::tell(&mut self.place, verdict, hint);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn end_early(&mut self) {
+        let place = self.place.as_ref().expect(TOLD);
+        let verdict = match self.is_overdue(place.circuits()) {
+            true => Verdict::Failure,
+            false => Verdict::Ignore,
         };
-        match (&self.way.lane, &self.way.lock) {
-            (Some(pass), _) => pass.circuits.record(pass.spot, ticket, ending, false),
-            (None, Some((circuits, spot))) => circuits.record(*spot, ticket, ending, true),
-            (None, None) => {}
-        }
+        self.tell(verdict, None);
     }
 }
 
-impl Way {
+impl Times {
+    /// Of a call that begins now.
+    #[inline(always)]
+    pub(super) fn of(circuits: &Circuits, is_plain: bool, head: &RequestHead<'_>) -> Self {
+        let began = match is_plain {
+            true => NEVER,
+            false => circuits.began(),
+        };
+        let end = match head.extensions.get() {
+            Some(AttemptDeadline(end)) => circuits.nanos_of(*end),
+            None => NEVER,
+        };
+        Self { began, end }
+    }
+}
+
+impl Place {
+    /// Whether a good head is all that there is to judge. By the lock nothing is known of that.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        self.lane.as_ref().is_some_and(|pass| pass.is_plain)
+    }
+
     #[inline]
     fn circuits(&self) -> &Arc<Circuits> {
         match (&self.lane, &self.lock) {
@@ -210,18 +217,52 @@ impl Way {
             (None, None) => unreachable!("a call comes in by a lane or by the lock"),
         }
     }
+
+    /// The body has ended well, or the head was good and nobody wanted more. Where it stands: to move it takes longer.
+    #[inline(always)]
+    fn succeed(this: &mut Option<Self>) {
+        let Some(place) = this else {
+            return;
+        };
+        match &place.lane {
+            Some(pass) if !place.is_slow && pass.count(place.ticket) => *this = None,
+            _ => Self::tell(this, Verdict::Success, None),
+        }
+    }
+
+    #[inline(never)]
+    fn tell(this: &mut Option<Self>, verdict: Verdict, hint: Option<Duration>) {
+        let Some(Self {
+            lane,
+            lock,
+            ticket,
+            is_slow,
+        }) = this.take()
+        else {
+            return;
+        };
+        let ending = Ending {
+            verdict,
+            is_slow,
+            hint,
+        };
+        match (lane, lock) {
+            // Who had no place has none to give back.
+            (Some(_), _) if verdict == Verdict::Ignore => {}
+            (Some(pass), _) => pass.circuits.record(pass.spot, ticket, ending, false),
+            (None, Some((circuits, spot))) => circuits.record(spot, ticket, ending, true),
+            (None, None) => {}
+        }
+    }
 }
 
 /// An attempt that was cut off had no answer in time; a call that its caller dropped, or that the caller's own panic took
 /// along, says nothing.
 impl Drop for Admission {
+    #[inline]
     fn drop(&mut self) {
-        if !self.is_told {
-            let verdict = match self.is_overdue() {
-                true => Verdict::Failure,
-                false => Verdict::Ignore,
-            };
-            self.tell(verdict, None);
+        if self.place.is_some() {
+            self.end_early();
         }
     }
 }
@@ -240,8 +281,8 @@ impl Watched {
 
     /// There was no panic.
     #[inline(always)]
-    pub(super) fn end(mut self) -> Option<Admission> {
-        self.0.take()
+    pub(super) fn end(mut self) -> Admission {
+        self.0.take().expect(TOLD)
     }
 }
 
@@ -272,20 +313,24 @@ impl Drop for Unwound<'_> {
 }
 
 impl Guard for GoodHead {
+    #[inline]
     fn complete(mut self) {
-        self.0.tell(Verdict::Success, None);
+        Place::succeed(&mut self.0);
     }
 
     fn fail(mut self) {
-        self.0.tell(Verdict::Failure, None);
+        Place::tell(&mut self.0, Verdict::Failure, None);
     }
 }
 
 impl Drop for GoodHead {
+    #[inline]
     fn drop(&mut self) {
-        self.0.tell(Verdict::Success, None);
+        Place::succeed(&mut self.0);
     }
 }
+
+const TOLD: &str = "an admission is told once, and has its place until then";
 
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -295,6 +340,6 @@ impl fmt::Debug for Admission {
 
 impl fmt::Debug for GoodHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.debug_struct("GoodHead").finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use super::{
     config::CircuitBreakerPolicy,
     decision::{Refusal, Ticket, Transition},
-    lane::Lane,
+    lane::{EVER, Lane, Passed},
     state::State,
     window::Until,
 };
@@ -43,10 +43,12 @@ impl Circuit {
     pub(super) fn admit(
         &mut self,
         policy: &CircuitBreakerPolicy,
+        began: Instant,
         now: Instant,
     ) -> (Result<Ticket, Refusal>, Option<Transition>) {
-        // Lanes are open in no state but the closed one, which an admission does not change.
-        let (admission, transition) = self.state.admit(policy, now);
+        let (admission, transition) =
+            self.change(policy, began, now, |state| state.admit(policy, now));
+        self.asked = self.asked.saturating_add(1).min(OFTEN);
         self.held += u32::from(admission.is_ok());
         (admission, transition)
     }
@@ -64,9 +66,11 @@ impl Circuit {
         self.held = self.held.saturating_sub(1);
     }
 
-    /// A lane for a thread, where calls may pass by one. It opens with the next change.
+    /// A lane for a thread, where calls may pass or be refused by one. It opens with the next change.
     pub(super) fn add_lane(&mut self, policy: &CircuitBreakerPolicy) -> Option<Arc<Lane>> {
-        if self.asked < OFTEN || self.state.passes_until(policy).is_none() {
+        let is_of_use =
+            self.state.passes_until(policy).is_some() || self.state.refuses_until().is_some();
+        if self.asked < OFTEN || !is_of_use {
             return None;
         }
         let lane = Arc::new(Lane::shut());
@@ -75,7 +79,7 @@ impl Circuit {
     }
 
     /// Looks at the state, or changes it: with all lanes shut, and what has passed by them counted. Those that are still used
-    /// are opened again if calls may pass.
+    /// are opened again if calls may pass, or are all refused.
     pub(super) fn change<R>(
         &mut self,
         policy: &CircuitBreakerPolicy,
@@ -84,17 +88,25 @@ impl Circuit {
         change: impl FnOnce(&mut State) -> R,
     ) -> R {
         let passed = self.lanes.iter().map(|lane| lane.close());
-        let passed = passed.fold(0, u32::saturating_add);
-        if passed > 0 {
-            self.state.add_good(passed, now);
+        let passed = passed.fold(Passed::default(), Passed::and);
+        if passed.good > 0 {
+            self.state.add_good(passed.good, now);
+        }
+        if passed.refused > 0 {
+            self.state.add_refused(passed.refused, now);
         }
         let result = change(&mut self.state);
         if !self.lanes.is_empty() {
             self.lanes.retain(|lane| Arc::strong_count(lane) > 1);
+            let epoch = self.state.epoch();
             if let Some(until) = self.state.passes_until(policy) {
                 let until = nanos(until, began);
-                let epoch = self.state.epoch();
                 self.lanes.iter().for_each(|lane| lane.open(epoch, until));
+            } else if let Some((reason, until)) = self.state.refuses_until() {
+                let until = nanos(until, began);
+                self.lanes
+                    .iter()
+                    .for_each(|lane| lane.bar(epoch, reason, until));
             }
         }
         result
@@ -128,7 +140,7 @@ impl Circuit {
 /// A time as lanes know it.
 fn nanos(until: Until, began: Instant) -> u64 {
     match until {
-        Until::Ever => u64::MAX,
+        Until::Ever => EVER,
         Until::Time(until) => since(until, began),
     }
 }

@@ -34,14 +34,22 @@ pub(super) struct Circuits {
 pub(super) struct Asked {
     pub(super) result: Result<Granted, Error>,
     pub(super) news: Option<News>,
+    /// For the calls that follow.
+    pub(super) offer: Option<Offer>,
+}
+
+/// A lane for a thread.
+pub(super) struct Offer {
+    pub(super) lane: Arc<Lane>,
+    pub(super) spot: Spot,
+    /// The key of the circuit, which is another one than that of the request where that is beyond the bound.
+    pub(super) name: Arc<str>,
 }
 
 /// The right to make one call, to be given [back](Circuits::record).
 pub(super) struct Granted {
     pub(super) ticket: Ticket,
     pub(super) spot: Spot,
-    /// For the calls that follow.
-    pub(super) lane: Option<Arc<Lane>>,
 }
 
 /// A change of state, to be told when the lock is free.
@@ -62,39 +70,62 @@ impl Circuits {
 
     /// Admits or refuses a call, and gives its thread a lane if it wants one.
     pub(super) fn ask(&self, key: &str, wants_lane: bool) -> Asked {
-        if let Some(granted) = self.ask_closed(key, wants_lane) {
-            let (result, news) = (Ok(granted), None);
-            return Asked { result, news };
+        if let Some(asked) = self.ask_closed(key, wants_lane) {
+            return asked;
         }
         let (policy, now) = (self.policy(), self.now());
         let is_idle = |circuit: &mut Circuit| circuit.is_idle(policy, self.began, now);
         let mut locked = self.keys.enter(key, || self.make(now), is_idle);
         let spot = locked.spot();
         let (circuit, own_key) = locked.parts();
-        let (admission, transition) = circuit.admit(policy, now);
-        let lane = None;
-        let result = match admission {
-            Ok(ticket) => Ok(Granted { ticket, spot, lane }),
-            Err(refusal) => Err(Error::CircuitOpen(CircuitOpen {
-                key: circuit.name(own_key),
-                reason: refusal.reason,
-                retry_after: refusal.until.saturating_duration_since(now),
-            })),
-        };
+        let (admission, transition) = circuit.admit(policy, self.began, now);
         let news = transition.map(|transition| News::of(circuit, own_key, transition));
-        Asked { result, news }
+        let refusal = match admission {
+            Ok(ticket) => {
+                let result = Ok(Granted { ticket, spot });
+                return Asked {
+                    result,
+                    news,
+                    offer: None,
+                };
+            }
+            Err(refusal) => refusal,
+        };
+        let result = Err(Error::CircuitOpen(CircuitOpen {
+            key: circuit.name(own_key),
+            reason: refusal.reason,
+            retry_after: refusal.until.saturating_duration_since(now),
+        }));
+        let offer = self.offer(&mut locked, wants_lane);
+        if offer.is_some() {
+            // Who is refused does not come back, so that the lane has to open now.
+            locked.change(policy, self.began, now, |_| ());
+        }
+        Asked {
+            result,
+            news,
+            offer,
+        }
     }
 
     /// Admits a call to a circuit that admits all of them, whatever the time is: to read it takes longer than all else.
-    fn ask_closed(&self, key: &str, wants_lane: bool) -> Option<Granted> {
+    fn ask_closed(&self, key: &str, wants_lane: bool) -> Option<Asked> {
         let mut circuit = self.keys.find(key)?;
         let ticket = circuit.admit_to_closed()?;
-        let lane = match wants_lane {
-            true => circuit.add_lane(self.policy()),
-            false => None,
-        };
         let spot = circuit.spot();
-        Some(Granted { ticket, spot, lane })
+        Some(Asked {
+            offer: self.offer(&mut circuit, wants_lane),
+            result: Ok(Granted { ticket, spot }),
+            news: None,
+        })
+    }
+
+    fn offer(&self, locked: &mut Locked<'_, Circuit>, wants_lane: bool) -> Option<Offer> {
+        let spot = locked.spot();
+        let (circuit, own_key) = locked.parts();
+        let lane = wants_lane.then(|| circuit.add_lane(self.policy()))??;
+        let name = circuit.name(own_key);
+        Some(Offer { lane, spot, name })
     }
 
     /// Tells a circuit how a call ended. One that was admitted by the lock comes back with it.
@@ -171,6 +202,14 @@ impl Circuits {
         self.settings.clock.now()
     }
 
+    /// When a call begins now, in nanoseconds since the breaker was made; without the clock where that does not matter.
+    pub(super) fn began(&self) -> u64 {
+        match self.policy().asks_how_long() {
+            true => self.nanos(),
+            false => u64::MAX,
+        }
+    }
+
     /// The time in nanoseconds since the breaker was made.
     pub(super) fn nanos(&self) -> u64 {
         self.nanos_of(self.now())
@@ -178,15 +217,6 @@ impl Circuits {
 
     pub(super) fn nanos_of(&self, time: Instant) -> u64 {
         since(time, self.began)
-    }
-
-    /// The time as lanes know it; zero where it does not matter to them.
-    #[inline]
-    pub(super) fn lane_time(&self) -> u64 {
-        match self.policy().is_timed() {
-            true => self.nanos(),
-            false => 0,
-        }
     }
 
     fn change_locked(

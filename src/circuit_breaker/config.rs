@@ -223,11 +223,6 @@ impl CircuitBreakerPolicy {
         self.failure_rate.is_some() || self.slow_calls.is_some()
     }
 
-    /// Whether the end of every call, also of a good one, is to be told with its time.
-    pub(super) fn is_timed(&self) -> bool {
-        self.has_rates() && matches!(self.window, Over::Time(_))
-    }
-
     /// Whether it matters how long a call has been under way.
     pub(super) fn asks_how_long(&self) -> bool {
         self.slow_calls.is_some() || self.dropped_after.is_some()

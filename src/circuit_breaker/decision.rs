@@ -62,6 +62,15 @@ pub(super) struct Refusal {
     pub(super) until: Instant,
 }
 
+/// Why a circuit refuses for a time that is known beforehand. By its place here a lane knows the reason.
+pub(super) const REASONS: [&str; 5] = [
+    "consecutive failures",
+    "failure rate",
+    "slow calls",
+    "a probe failed",
+    "forced open",
+];
+
 /// A change of state, to be told once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transition {

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use http::Response;
@@ -21,27 +21,37 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
-        call: Option<F>,
-        admission: Option<Admission>,
-        refusal: Option<Error>,
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = Projected]
+    enum State<F> {
+        Admitted {
+            #[pin]
+            call: F,
+            admission: Admission,
+        },
+        Refused {
+            refusal: Option<Error>,
+        },
     }
 }
 
 impl<F> ResponseFuture<F> {
     #[inline(always)]
-    pub(super) fn admitted(call: F, admission: Option<Admission>) -> Self {
+    pub(super) fn admitted(call: F, admission: Admission) -> Self {
         Self {
-            call: Some(call),
-            admission,
-            refusal: None,
+            state: State::Admitted { call, admission },
         }
     }
 
     pub(super) fn refused(refusal: Error) -> Self {
+        let refusal = Some(refusal);
         Self {
-            call: None,
-            admission: None,
-            refusal: Some(refusal),
+            state: State::Refused { refusal },
         }
     }
 }
@@ -57,29 +67,53 @@ where
     // As with the service's call.
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let (Some(call), admission) = (this.call.as_pin_mut(), this.admission) else {
-            return Poll::Ready(Err(this.refusal.take().expect(POLLED)));
+        let (call, admission) = match self.project().state.project() {
+            Projected::Admitted { call, admission } => (call, admission),
+            Projected::Refused { refusal } => {
+                return Poll::Ready(Err(refusal.take().expect(POLLED)));
+            }
         };
-        admission.as_mut().expect(POLLED).poll();
-        let unwound = Unwound(admission.as_mut().expect(POLLED));
+        admission.poll();
+        let unwound = Unwound(admission);
         let result = call.poll(cx);
         unwound.forget();
-        match ready!(result) {
-            Ok(response) => {
-                admission.as_mut().expect(POLLED).judge(&response);
-                let mut guard = Admission::good_head(admission);
-                *admission = None;
+        match result {
+            Poll::Pending => Poll::Pending,
+            // Each way makes an answer of its own: where they come together, it is moved.
+            Poll::Ready(Ok(response)) if admission.is_plainly_good(&response) => {
                 let (head, body) = response.into_parts();
-                let body = Tracked::guarded(body, &mut guard);
+                if body.is_end_stream() {
+                    admission.succeed();
+                    let body = Tracked::with(body, None);
+                    return Poll::Ready(Ok(Response::from_parts(head, body)));
+                }
+                let body = Tracked::with(body, admission.guard());
                 Poll::Ready(Ok(Response::from_parts(head, body)))
             }
-            Err(error) => {
-                let error = Error::from_service(error);
-                admission.as_mut().expect(POLLED).judge_error(&error);
-                *admission = None;
-                Poll::Ready(Err(error))
-            }
+            Poll::Ready(result) => Poll::Ready(judge(admission, result)),
+        }
+    }
+}
+
+/// Looks closer at what came back, and tells the verdict where it falls.
+#[inline(never)]
+fn judge<B, E>(
+    admission: &mut Admission,
+    result: Result<Response<B>, E>,
+) -> Result<Response<Tracked<B, GoodHead>>, Error>
+where
+    B: Body,
+    E: Into<BoxError>,
+{
+    match result {
+        Ok(response) => {
+            admission.judge(&response);
+            Ok(response.map(|body| Tracked::guarded(body, &mut admission.guard())))
+        }
+        Err(error) => {
+            let error = Error::from_service(error);
+            admission.judge_error(&error);
+            Err(error)
         }
     }
 }

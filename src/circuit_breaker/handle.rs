@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    admission::Admission,
+    admission::{Admission, Times},
     circuits::{Asked, Circuits},
     config::CircuitBreakerPolicy,
     decision::{CircuitState, Verdict},
     judge::{Answer, Judge},
-    passes::{Found, Passes},
+    passes::{Found, Passes, Usual},
     settings::Settings,
     state::State,
 };
@@ -202,12 +202,17 @@ impl CircuitBreaker {
         }
     }
 
+    /// Which requests share a circuit.
+    #[inline(always)]
+    pub(super) fn scope_of(&self) -> &Scope {
+        &self.settings().scope
+    }
+
     pub(crate) fn policy(&self) -> &CircuitBreakerPolicy {
         self.circuits().policy()
     }
 
     /// The key that a request falls under.
-    #[inline(always)]
     pub(super) fn key<'a>(&self, head: &RequestHead<'a>) -> Key<'a> {
         self.settings().scope.key(head)
     }
@@ -223,29 +228,59 @@ impl CircuitBreaker {
     }
 
     /// The way of this thread to the circuit of a key.
-    #[inline(always)]
     pub(super) fn find(&self, key: &str) -> Found {
         self.shared.passes.find(key)
     }
 
-    /// Asks a circuit for the right to make a call.
+    /// Asks for the right to make a call that cannot go the usual way.
     #[inline(never)]
-    pub(super) fn ask(
+    pub(super) fn enter(
         &self,
-        key: &str,
+        head: &RequestHead<'_>,
+        usual: &mut Usual,
+    ) -> Result<Admission, Error> {
+        if let Some(refusal) = usual.refuse(self.scope_of(), head) {
+            return Err(Error::CircuitOpen(refusal));
+        }
+        let key = self.key(head);
+        match self.find(&key) {
+            Found::Refused(pass, refusal) => {
+                usual.miss(Some(&pass));
+                Err(Error::CircuitOpen(refusal))
+            }
+            Found::Open(pass, ticket) => {
+                usual.miss(Some(&pass));
+                let times = Times::of(&pass.circuits, pass.is_plain, head);
+                Ok(Admission::by_lane(pass, ticket, times))
+            }
+            Found::Ask { wants_lane } => {
+                usual.miss(None);
+                self.ask(&key, wants_lane, head)
+            }
+        }
+    }
+
+    /// Asks a circuit for the right to make a call.
+    fn ask(
+        &self,
+        key: &Key<'_>,
         wants_lane: bool,
         head: &RequestHead<'_>,
     ) -> Result<Admission, Error> {
         let circuits = self.circuits();
-        let Asked { result, news } = circuits.ask(key, wants_lane);
+        let Asked {
+            result,
+            news,
+            offer,
+        } = circuits.ask(key, wants_lane);
         // In a guard before the event is told, so that an observer that panics leaks nothing.
         let result = result.map(|granted| {
-            let admission = Admission::by_lock(circuits.clone(), &granted, head);
-            if let Some(lane) = granted.lane {
-                self.shared.passes.keep(circuits, key, lane, granted.spot);
-            }
-            admission
+            let times = Times::of(circuits, false, head);
+            Admission::by_lock(circuits.clone(), &granted, times)
         });
+        if let Some(offer) = offer {
+            self.shared.passes.keep(circuits, key, offer);
+        }
         circuits.tell(news);
         result
     }

@@ -4,13 +4,20 @@ use std::{
     array, fmt,
     hash::BuildHasher,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use hashbrown::DefaultHashBuilder;
 
-use super::{circuits::Circuits, decision::Ticket, lane::Lane};
+use super::{
+    circuits::{Circuits, Offer},
+    decision::Ticket,
+    lane::{EVER, Lane},
+};
 use crate::{
+    error::CircuitOpen,
     keys::Spot,
+    request::{Key, RequestHead, Scope, is_same},
     sync::{Mutex, MutexGuard, thread_number},
 };
 
@@ -21,7 +28,22 @@ pub(super) struct Pass {
     pub(super) circuits: Arc<Circuits>,
     pub(super) spot: Spot,
     pub(super) lane: Arc<Lane>,
-    key: Box<str>,
+    /// Whether the head of a good response is all that there is to judge: no judge of the user's own, and no matter how long a call
+    /// takes.
+    pub(super) is_plain: bool,
+    key: Arc<str>,
+    /// The key of the circuit.
+    name: Arc<str>,
+    thread: usize,
+}
+
+/// The pass that a service has used last. Most services serve one key, and stay on a thread for a while: who finds it here needs
+/// neither a hash of his key nor the lock of a desk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Usual {
+    pass: Option<Arc<Pass>>,
+    /// How often another one was asked for since.
+    missed: u32,
 }
 
 /// The passes of all threads, those of each on a desk of its own, as far as there are desks. A desk has its lock, but seldom
@@ -47,11 +69,15 @@ struct Place {
 /// What a thread finds for a key.
 pub(super) enum Found {
     Open(Arc<Pass>, Ticket),
+    Refused(Arc<Pass>, CircuitOpen),
     /// It has to ask the circuit, and may ask for a lane.
     Ask {
         wants_lane: bool,
     },
 }
+
+/// A service that was asked for others so often, one after the other, lets go of its usual pass.
+const FAITH: u32 = if cfg!(all(test, shuttle)) { 2 } else { 16 };
 
 /// Threads that share a desk wait for one another for nanoseconds.
 const DESKS: usize = if cfg!(all(test, shuttle)) { 2 } else { 16 };
@@ -71,7 +97,6 @@ impl Passes {
     }
 
     /// The pass of this thread for a key, if its lane is open.
-    #[inline(always)]
     pub(super) fn find(&self, key: &str) -> Found {
         let number = self.place(key);
         let mut desk = self.desk();
@@ -79,11 +104,14 @@ impl Passes {
             return Found::Ask { wants_lane: true };
         };
         match &place.pass {
-            Some(pass) if pass.is_for(key) => {
+            Some(pass) if is_same(&pass.key, key) => {
                 place.missed = 0;
                 match pass.lane.enter() {
                     Some(ticket) => Found::Open(pass.clone(), ticket),
-                    None => Found::Ask { wants_lane: false },
+                    None => match pass.refuse() {
+                        Some(refusal) => Found::Refused(pass.clone(), refusal),
+                        None => Found::Ask { wants_lane: false },
+                    },
                 }
             }
             Some(_) => {
@@ -101,18 +129,24 @@ impl Passes {
 
     /// Puts a pass with the lane that was granted for a key on the desk of this thread.
     #[cold]
-    pub(super) fn keep(&self, circuits: &Arc<Circuits>, key: &str, lane: Arc<Lane>, spot: Spot) {
+    pub(super) fn keep(&self, circuits: &Arc<Circuits>, key: &Key<'_>, offer: Offer) {
+        let Offer { lane, spot, name } = offer;
+        let number = self.place(key);
+        let key = key.shared();
         let pass = Arc::new(Pass {
             circuits: circuits.clone(),
             spot,
             lane,
-            key: key.into(),
+            is_plain: circuits.settings.is_plain(),
+            // A count of its own, where that can be: other threads are told the same name.
+            name: if name == key { key.clone() } else { name },
+            key,
+            thread: thread_number(),
         });
         let place = Place {
             pass: Some(pass),
             missed: 0,
         };
-        let number = self.place(key);
         let mut desk = self.desk();
         if desk.places.is_empty() {
             desk.places.resize_with(PLACES, Place::default);
@@ -142,10 +176,60 @@ impl Passes {
 }
 
 impl Pass {
+    /// Counts a good call that ends now. False where it is to be told to the circuit.
     #[inline(always)]
-    fn is_for(&self, key: &str) -> bool {
-        // Comparing nothing to nothing takes some processors 100 ns: the address of an empty text is no address.
-        self.key.len() == key.len() && (key.is_empty() || *self.key == *key)
+    pub(super) fn count(&self, ticket: Ticket) -> bool {
+        self.lane.count(ticket, || self.circuits.nanos())
+    }
+
+    /// Refuses a call, where that is all that there is to do.
+    #[inline]
+    fn refuse(&self) -> Option<CircuitOpen> {
+        let turned = self.lane.refuse(|| self.circuits.nanos())?;
+        Some(CircuitOpen {
+            key: self.name.clone(),
+            reason: turned.reason,
+            retry_after: match turned.wait {
+                EVER => self.circuits.policy().open_for,
+                wait => Duration::from_nanos(wait),
+            },
+        })
+    }
+}
+
+impl Usual {
+    /// The pass for this request, if it is the usual one and its lane is open.
+    #[inline(always)]
+    pub(super) fn find(
+        &mut self,
+        scope: &Scope,
+        head: &RequestHead<'_>,
+    ) -> Option<(&Arc<Pass>, Ticket)> {
+        let pass = self.pass.as_ref()?;
+        if pass.thread != thread_number() || !scope.is_key(head, &pass.key) {
+            return None;
+        }
+        self.missed = 0;
+        Some((pass, pass.lane.enter()?))
+    }
+
+    /// Refuses this request, if the usual pass is the one for it, and that is all that there is to do.
+    #[inline]
+    pub(super) fn refuse(&self, scope: &Scope, head: &RequestHead<'_>) -> Option<CircuitOpen> {
+        let pass = self.pass.as_ref()?;
+        let is_usual = pass.thread == thread_number() && scope.is_key(head, &pass.key);
+        is_usual.then(|| pass.refuse())?
+    }
+
+    /// Another one was found, or none.
+    pub(super) fn miss(&mut self, found: Option<&Arc<Pass>>) {
+        self.missed = self.missed.saturating_add(1);
+        if self.pass.is_none() || self.missed >= FAITH {
+            *self = Self {
+                pass: found.cloned(),
+                missed: 0,
+            };
+        }
     }
 }
 

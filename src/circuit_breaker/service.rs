@@ -7,10 +7,10 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    admission::{Admission, GoodHead, Watched},
+    admission::{Admission, GoodHead, Times, Watched},
     future::ResponseFuture,
     handle::CircuitBreaker,
-    passes::Found,
+    passes::Usual,
 };
 use crate::{
     body::Tracked,
@@ -23,12 +23,17 @@ use crate::{
 pub struct CircuitBreak<S> {
     inner: S,
     breaker: CircuitBreaker,
+    usual: Usual,
 }
 
 impl<S> CircuitBreak<S> {
     /// Puts a breaker around a service.
     pub fn new(inner: S, breaker: CircuitBreaker) -> Self {
-        Self { inner, breaker }
+        Self {
+            inner,
+            breaker,
+            usual: Usual::default(),
+        }
     }
 
     /// The service inside.
@@ -55,37 +60,18 @@ where
     #[inline(always)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let head = RequestHead::of(&request);
-        let key = self.breaker.key(&head);
-        match self.breaker.find(&key) {
-            Found::Open(pass, ticket) => {
-                let admission = Admission::by_lane(pass, ticket, &head);
-                drop(key);
-                admitted(&mut self.inner, request, admission)
+        let admission = match self.usual.find(self.breaker.scope_of(), &head) {
+            Some((pass, ticket)) => {
+                let times = Times::of(&pass.circuits, pass.is_plain, &head);
+                Admission::by_lane(pass.clone(), ticket, times)
             }
-            Found::Ask { wants_lane } => {
-                let asked = self.breaker.ask(&key, wants_lane, &head);
-                drop(key);
-                match asked {
-                    Ok(admission) => admitted(&mut self.inner, request, admission),
-                    Err(refusal) => ResponseFuture::refused(refusal),
-                }
-            }
-        }
+            None => match self.breaker.enter(&head, &mut self.usual) {
+                Ok(admission) => admission,
+                Err(refusal) => return ResponseFuture::refused(refusal),
+            },
+        };
+        let watched = Watched::new(admission);
+        let call = self.inner.call(request);
+        ResponseFuture::admitted(call, watched.end())
     }
-}
-
-/// Makes a call. In the place where it was admitted, not where the ways come together: an admission that comes now from here
-/// and now from there is written to memory and moved, which takes longer than all that is decided.
-#[inline(always)]
-fn admitted<S, B>(
-    inner: &mut S,
-    request: Request<B>,
-    admission: Admission,
-) -> ResponseFuture<S::Future>
-where
-    S: Service<Request<B>>,
-{
-    let watched = Watched::new(admission);
-    let call = inner.call(request);
-    ResponseFuture::admitted(call, watched.end())
 }

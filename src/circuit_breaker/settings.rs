@@ -30,4 +30,9 @@ impl Settings {
             judge: None,
         }
     }
+
+    /// Whether a response with a good head is a success, however long it took.
+    pub(super) fn is_plain(&self) -> bool {
+        self.judge.is_none() && !self.policy.asks_how_long()
+    }
 }

@@ -203,6 +203,22 @@ impl State {
         }
     }
 
+    /// Why and until when every call is refused, where that is known beforehand: without a word, to be added
+    /// [later](Self::add_refused). Who is refused for ever is told to come back after the open time.
+    pub(super) fn refuses_until(&self) -> Option<(&'static str, Until)> {
+        match self.phase {
+            Phase::Open { until, reason } => Some((reason, Until::Time(until))),
+            Phase::ForcedOpen => Some((FORCED, Until::Ever)),
+            _ => None,
+        }
+    }
+
+    /// Adds calls that have been refused without a word.
+    pub(super) fn add_refused(&mut self, calls: u32, now: Instant) {
+        self.last_call = self.move_to(now);
+        self.refused = self.refused.saturating_add(calls.into());
+    }
+
     pub(super) fn force_open(&mut self, now: Instant) -> Transition {
         self.force(Phase::ForcedOpen, now);
         let reason = FORCED;

@@ -119,9 +119,9 @@ fn what_has_passed_by_the_lanes_counts_with_the_next_look_which_opens_them_again
     for expected in [3, 6] {
         let tickets = lanes.each_ref().map(|lane| lane.enter().unwrap());
         // However late it is: the window counts calls.
-        assert!(lanes[0].count(tickets[0], u64::MAX - 1));
-        assert!(lanes[1].count(tickets[1], 0));
-        assert!(lanes[1].count(tickets[1], 0));
+        assert!(lanes[0].count(tickets[0], || u64::MAX - 1));
+        assert!(lanes[1].count(tickets[1], || 0));
+        assert!(lanes[1].count(tickets[1], || 0));
         assert_eq!(bench.calls(), expected);
     }
 }
@@ -135,10 +135,10 @@ fn a_failure_shuts_the_lanes_and_a_call_of_before_a_reset_counts_by_none() {
     let old = lane.enter().unwrap();
     bench.record(Verdict::Failure, NOW);
     assert_eq!(lane.enter(), None);
-    assert!(!lane.count(old, 0));
+    assert!(!lane.count(old, || 0));
     bench.reset();
-    assert!(!lane.count(old, 0));
-    assert!(lane.count(lane.enter().unwrap(), 0));
+    assert!(!lane.count(old, || 0));
+    assert!(lane.count(lane.enter().unwrap(), || 0));
     assert_eq!(bench.calls(), 1);
 }
 
@@ -151,8 +151,35 @@ fn good_calls_pass_by_a_lane_until_the_tenth_of_the_window_ends_in_which_it_was_
     let lane = bench.add_lane().unwrap();
     bench.change(ms(60), |_| ());
     let ticket = lane.enter().unwrap();
-    assert!(lane.count(ticket, 149_999_999));
-    assert!(!lane.count(ticket, 150_000_000));
+    assert!(lane.count(ticket, || 149_999_999));
+    assert!(!lane.count(ticket, || 150_000_000));
+}
+
+#[test]
+fn an_open_circuit_refuses_by_its_lanes_until_its_time_and_counts_it() {
+    let mut bench = Bench::new(rows().jitter(0.0).open_for(Duration::from_nanos(100)));
+    bench.ask_often();
+    let lane = bench.add_lane().unwrap();
+    bench.record(Verdict::Failure, NOW);
+    assert_eq!(lane.refuse(|| 0), None);
+    bench.record(Verdict::Failure, NOW);
+    assert_eq!(lane.refuse(|| 1).unwrap().wait, 99);
+    let other = bench.add_lane().expect("for who finds it open");
+    bench.change(NOW, |_| ());
+    assert_eq!(other.refuse(|| 99).unwrap().reason, "consecutive failures");
+    assert_eq!(other.refuse(|| 100), None);
+    let now = bench.began;
+    assert_eq!(bench.change(NOW, |state| state.counted(now).refused), 2);
+    // A probe passes, and none is refused by what was known before.
+    let (policy, began) = (bench.policy.clone(), bench.began);
+    let later = began + Duration::from_nanos(100);
+    assert!(bench.circuit.admit(&policy, began, later).0.is_ok());
+    assert_eq!(lane.refuse(|| 0), None);
+    bench.change(NOW, |state| state.force_open(now));
+    assert_eq!(lane.refuse(|| u64::MAX).unwrap().wait, EVER);
+    bench.reset();
+    assert_eq!(lane.refuse(|| 0), None);
+    assert!(lane.enter().is_some());
 }
 
 #[test]
@@ -188,7 +215,7 @@ fn a_circuit_is_not_forgotten_while_a_call_is_under_way() {
     let mut circuit = Circuit::new(State::new(&policy, 7, now));
     assert!(circuit.is_idle(&policy, now, now));
     assert!(circuit.admit_to_closed().is_some());
-    assert!(circuit.admit(&policy, now).0.is_ok());
+    assert!(circuit.admit(&policy, now, now).0.is_ok());
     // Whichever way it was admitted, and however long it takes.
     let later = now + Duration::from_secs(86_400);
     assert!(!circuit.is_idle(&policy, now, later));

@@ -9,7 +9,12 @@ fn a_thread_lets_go_of_a_key_that_others_have_pushed_out_whether_they_get_a_lane
     let spot = crate::keys::Keys::new(1)
         .enter("", || (), |()| false)
         .spot();
-    passes.keep(breaker.circuits(), "", lane.clone(), spot);
+    let offer = Offer {
+        lane: lane.clone(),
+        spot,
+        name: "".into(),
+    };
+    passes.keep(breaker.circuits(), &Key::Text(""), offer);
     let mut keys = (0..).map(|key: u32| key.to_string());
     let other = keys
         .find(|key| passes.place(key) == passes.place(""))
