@@ -99,6 +99,7 @@ impl<'a> RequestHead<'a> {
     fn full_authority(&self) -> Option<&'a str> {
         match self.uri.authority() {
             Some(authority) => Some(authority.as_str()),
+            None if self.headers.is_empty() => None,
             None => self.headers.get(HOST)?.to_str().ok(),
         }
     }

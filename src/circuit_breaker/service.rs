@@ -60,18 +60,41 @@ where
     #[inline(always)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let head = RequestHead::of(&request);
-        let admission = match self.usual.find(self.breaker.scope_of(), &head) {
-            Some((pass, ticket)) => {
-                let times = Times::of(&pass.circuits, pass.is_plain, &head);
-                Admission::by_lane(pass.clone(), ticket, times)
-            }
-            None => match self.breaker.enter(&head, &mut self.usual) {
-                Ok(admission) => admission,
-                Err(refusal) => return ResponseFuture::refused(refusal),
-            },
+        let Some((pass, ticket)) = self.usual.find(self.breaker.scope_of(), &head) else {
+            return self.ask(request);
         };
-        let watched = Watched::new(admission);
-        let call = self.inner.call(request);
-        ResponseFuture::admitted(call, watched.end())
+        let times = Times::of(&pass.circuits, pass.is_plain, &head);
+        let admission = Admission::by_lane(pass.clone(), ticket, times);
+        admitted(&mut self.inner, request, admission)
     }
+}
+
+impl<S> CircuitBreak<S> {
+    /// Makes a call that does not go the usual way. Not inlined, so that the request of one that does is not moved once more: it
+    /// is, where its address is known to a function.
+    #[inline(never)]
+    fn ask<B>(&mut self, request: Request<B>) -> ResponseFuture<S::Future>
+    where
+        S: Service<Request<B>>,
+    {
+        let head = RequestHead::of(&request);
+        match self.breaker.enter(&head, &mut self.usual) {
+            Ok(admission) => admitted(&mut self.inner, request, admission),
+            Err(refusal) => ResponseFuture::refused(refusal),
+        }
+    }
+}
+
+#[inline(always)]
+fn admitted<S, B>(
+    inner: &mut S,
+    request: Request<B>,
+    admission: Admission,
+) -> ResponseFuture<S::Future>
+where
+    S: Service<Request<B>>,
+{
+    let watched = Watched::new(admission);
+    let call = inner.call(request);
+    ResponseFuture::admitted(call, watched.end())
 }

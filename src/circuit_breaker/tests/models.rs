@@ -44,27 +44,44 @@ fn still(policy: CircuitBreakerPolicy) -> (CircuitBreaker, ManualClock) {
     (breaker.clock(clock.clone()), clock)
 }
 
-/// Sends a request; others go on while it is under way.
+/// Sends a request by a service of its own; others go on while it is under way.
 async fn send(breaker: &CircuitBreaker, host: &str, status: u16, running: &Running) -> bool {
-    let inside = running.clone();
-    let inner = service_fn(move |_: Request<()>| {
-        inside.enter();
-        async move {
-            yield_now().await;
-            Ok::<_, BoxError>(answer(status))
-        }
-    });
-    let request = Request::get(format!("http://{host}/")).body(()).unwrap();
-    let response = CircuitBreakerLayer::new(breaker.clone())
-        .layer(inner)
-        .oneshot(request)
-        .await;
-    let Ok(response) = response else {
+    send_by(&mut service(breaker, running), host, status, running).await
+}
+
+/// Sends a request by a service that may know the way.
+async fn send_by<S>(service: &mut S, host: &str, status: u16, running: &Running) -> bool
+where
+    S: Service<Request<()>, Response: Send>,
+{
+    let request = Request::get(format!("http://{host}/{status}"));
+    let request = request.body(()).unwrap();
+    let Ok(service) = service.ready().await else {
+        return false;
+    };
+    let Ok(response) = service.call(request).await else {
         return false;
     };
     running.leave();
     drop(response);
     true
+}
+
+/// Answers with the status that the path names.
+fn service(
+    breaker: &CircuitBreaker,
+    running: &Running,
+) -> impl Service<Request<()>, Response: Send> + use<> {
+    let inside = running.clone();
+    let inner = service_fn(move |request: Request<()>| {
+        inside.enter();
+        let status = request.uri().path()[1..].parse().unwrap();
+        async move {
+            yield_now().await;
+            Ok::<_, BoxError>(answer(status))
+        }
+    });
+    CircuitBreakerLayer::new(breaker.clone()).layer(inner)
 }
 
 /// How many are under way.
@@ -109,12 +126,17 @@ fn every_result_counts_once() {
             threads((0..3).map(|number| {
                 let (breaker, anybody) = (breaker.clone(), anybody.clone());
                 async move || {
+                    let mut kept = service(&breaker, &anybody);
                     for call in 0..4 {
+                        // One has a new service for each call, as of a layer that copies it.
+                        if number == 0 {
+                            kept = service(&breaker, &anybody);
+                        }
                         let has_failed = number == 2 && call == 2;
                         let status = if has_failed { 500 } else { 200 };
                         // Two keys for the one place on a thread's desk.
                         let host = if call == 3 { "b" } else { "a" };
-                        assert!(send(&breaker, host, status, &anybody).await);
+                        assert!(send_by(&mut kept, host, status, &anybody).await);
                     }
                     if number == 1 {
                         breaker.metrics("a");
@@ -142,8 +164,9 @@ fn failures_in_a_row_open_whatever_passes_by_the_lanes() {
         threads((0..2).map(|_| {
             let (breaker, anybody) = (breaker.clone(), anybody.clone());
             async move || {
+                let mut kept = service(&breaker, &anybody);
                 for status in [200, 200, 500] {
-                    send(&breaker, "a", status, &anybody).await;
+                    send_by(&mut kept, "a", status, &anybody).await;
                 }
             }
         }));
@@ -205,6 +228,43 @@ fn no_more_than_the_probes_are_under_way() {
     });
 }
 
+/// Lanes refuse while the circuit is open, and not a moment longer: each refusal counts once, whichever way it went, and when the
+/// time is over somebody is a probe, and no more than one is.
+#[test]
+fn every_refusal_counts_once_and_none_outlasts_the_open_time() {
+    play(|| {
+        let policy = CircuitBreakerPolicy::never()
+            .consecutive_failures(1)
+            .open_for(ms(1_000))
+            .successes(9)
+            .probes(1);
+        let (breaker, clock) = still(policy);
+        assert!(block_on(send(&breaker, "a", 500, &Running::at_most(1))));
+        let (probes, refused) = (Running::at_most(1), Arc::new(AtomicUsize::new(0)));
+        threads((0..3).map(|number| {
+            let (breaker, clock) = (breaker.clone(), clock.clone());
+            let (probes, refused) = (probes.clone(), refused.clone());
+            async move || {
+                let mut kept = service(&breaker, &probes);
+                for call in 0..5 {
+                    if number == 0 && call == 3 {
+                        clock.advance(ms(1_000));
+                    }
+                    if !send_by(&mut kept, "a", 200, &probes).await {
+                        refused.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            }
+        }));
+        let metrics = breaker.metrics("a").unwrap();
+        assert_eq!(metrics.state, CircuitState::HalfOpen);
+        let (refused, passed) = (&refused, &probes.ever);
+        let [refused, passed] = [refused, passed].map(|count| count.load(Ordering::SeqCst));
+        assert_eq!(metrics.refused as usize, refused);
+        assert!(passed > 0 && refused + passed == 15, "{refused}, {passed}");
+    });
+}
+
 struct Entered(Running);
 
 impl Entered {
@@ -241,8 +301,9 @@ fn a_reset_forgets_what_is_under_way() {
                     breaker.reset("a");
                     return;
                 }
+                let mut kept = service(&breaker, &anybody);
                 for _ in 0..4 {
-                    assert!(send(&breaker, "a", 200, &anybody).await);
+                    assert!(send_by(&mut kept, "a", 200, &anybody).await);
                 }
             }
         }));
