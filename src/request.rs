@@ -489,6 +489,59 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_was_made_before_is_known_for_its_requests_and_for_no_others() {
+        let upstream = crate::upstream::Provider::openai().model("gpt");
+        let request = |uri: &str, host: Option<&str>, upstream: Option<&Upstream>| {
+            let mut request = Request::get(uri);
+            request = host
+                .into_iter()
+                .fold(request, |request, host| request.header(HOST, host));
+            let mut request = request.body(()).unwrap();
+            upstream
+                .cloned()
+                .map(|upstream| request.extensions_mut().insert(upstream));
+            request
+        };
+        let requests = [
+            request("/v1", None, None),
+            request("/v1", Some("api.example.com"), None),
+            request("http://api.example.com/v1", Some("other"), None),
+            request("http://api.example.com:8443/", None, None),
+            request("http://other/v1", None, None),
+            request("http://API.example.com/", None, None),
+            request("http://me:hunter2@api.example.com/", None, None),
+            request("http://other/v1", None, Some(&upstream)),
+        ];
+        let scopes = [Scope::All, Scope::Upstream, Scope::Host, Scope::Provider];
+        for scope in scopes {
+            for (one, other) in requests
+                .iter()
+                .flat_map(|one| requests.iter().map(move |other| (one, other)))
+            {
+                let heads = [one, other].map(RequestHead::of);
+                let keys = heads.each_ref().map(|head| scope.key(head));
+                let is_known = scope.is_key(&heads[0], &keys[1]);
+                // Capitals and credentials have to be looked at.
+                let is_plain = matches!(keys[0], Key::Shared(_))
+                    || !one.uri().to_string().contains(['@', 'A']);
+                let expected = *keys[0] == *keys[1] && (is_plain || !matches!(scope, Scope::Host));
+                assert_eq!(
+                    is_known,
+                    expected,
+                    "{scope:?}: {:?}, {:?}",
+                    one.uri(),
+                    other.uri()
+                );
+            }
+        }
+        let by = Scope::by(|_| "one".into());
+        assert!(
+            !by.is_key(&RequestHead::of(&requests[0]), "one"),
+            "its closure is asked once"
+        );
+    }
+
+    #[test]
     fn a_ledger_allows_its_cap_and_no_more() {
         let attempts = Attempts::new(2);
         assert!(attempts.allows_another());
