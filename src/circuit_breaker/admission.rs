@@ -50,6 +50,8 @@ struct Place {
     lane: Option<Arc<Pass>>,
     lock: Option<(Arc<Circuits>, Spot)>,
     ticket: Ticket,
+    /// Whether a good head is all that there is to judge.
+    is_plain: bool,
     is_slow: bool,
 }
 
@@ -60,6 +62,7 @@ impl Admission {
     #[inline(always)]
     pub(super) fn by_lane(pass: Arc<Pass>, ticket: Ticket, times: Times) -> Self {
         let place = Place {
+            is_plain: pass.is_plain,
             lane: Some(pass),
             lock: None,
             ticket,
@@ -70,6 +73,7 @@ impl Admission {
 
     pub(super) fn by_lock(circuits: Arc<Circuits>, granted: &Granted, times: Times) -> Self {
         let place = Place {
+            is_plain: circuits.settings.is_plain(),
             lane: None,
             lock: Some((circuits, granted.spot)),
             ticket: granted.ticket,
@@ -102,7 +106,7 @@ impl Admission {
     /// Whether the response has a good head, and no more is asked of it.
     #[inline(always)]
     pub(super) fn is_plainly_good<B>(&self, response: &Response<B>) -> bool {
-        let is_plain = self.place.as_ref().is_some_and(Place::is_plain);
+        let is_plain = self.place.as_ref().is_some_and(|place| place.is_plain);
         is_plain && classify::is_success(response)
     }
 
@@ -203,12 +207,6 @@ impl Times {
 }
 
 impl Place {
-    /// Whether a good head is all that there is to judge. By the lock nothing is known of that.
-    #[inline(always)]
-    fn is_plain(&self) -> bool {
-        self.lane.as_ref().is_some_and(|pass| pass.is_plain)
-    }
-
     #[inline]
     fn circuits(&self) -> &Arc<Circuits> {
         match (&self.lane, &self.lock) {
@@ -237,6 +235,7 @@ impl Place {
             lock,
             ticket,
             is_slow,
+            ..
         }) = this.take()
         else {
             return;

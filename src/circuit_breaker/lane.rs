@@ -73,6 +73,13 @@ impl Lane {
         is_open && self.add(word, now).is_some()
     }
 
+    /// Whether calls are refused.
+    #[inline(always)]
+    pub(super) fn is_barred(&self) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        word != SHUT && word & PURPOSE != 0
+    }
+
     /// Refuses a call now, where calls are refused.
     #[inline]
     pub(super) fn refuse(&self, now: impl FnOnce() -> u64) -> Option<Turned> {

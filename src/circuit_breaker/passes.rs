@@ -216,7 +216,7 @@ impl Usual {
     /// Refuses this request, if the usual pass is the one for it, and that is all that there is to do.
     #[inline]
     pub(super) fn refuse(&self, scope: &Scope, head: &RequestHead<'_>) -> Option<CircuitOpen> {
-        let pass = self.pass.as_ref()?;
+        let pass = self.pass.as_ref().filter(|pass| pass.lane.is_barred())?;
         let is_usual = pass.thread == thread_number() && scope.is_key(head, &pass.key);
         is_usual.then(|| pass.refuse())?
     }

@@ -14,10 +14,10 @@ const ROWS: &Rows = &[
     (
         "bare, plain",
         &[
-            ("a row of failures", 564.0),
-            ("count window", 564.0),
-            ("time window", 683.0),
-            ("the default", 683.0),
+            ("a row of failures", 300.0),
+            ("count window", 300.0),
+            ("time window", 425.0),
+            ("the default", 425.0),
             ("slow ones too, calls", 833.0),
             ("failsafe, over time", ANY),
             ("recloser", ANY),
@@ -29,7 +29,7 @@ const ROWS: &Rows = &[
     (
         "request made and dropped",
         &[
-            ("refused while open", 796.0),
+            ("refused while open", 495.0),
             ("tower-resilience, refused", ANY),
         ],
     ),
