@@ -14,12 +14,15 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 use holds::Holds;
 use spot::SHARDS;
-pub(crate) use {holds::Hold, spot::Spot};
+pub(crate) use {
+    holds::{Begun, Ends},
+    spot::Spot,
+};
 
 /// One `T` for each key.
 ///
 /// The keys are spread over shards by their hash, each behind a lock of its own that is held for nanoseconds. A key's state
-/// stands at a [`Spot`] for as long as it is not idle or somebody [holds](Hold::begin) on to it, so that he comes back
+/// stands at a [`Spot`] for as long as it is not idle or somebody [holds](Begun::begin) on to it, so that he comes back
 /// without its key. The empty key, which is that of all who have none, is found without a hash.
 ///
 /// There is no background task: where there are many, each new key looks at a few others, and lets go of those that are idle.
@@ -64,6 +67,7 @@ struct Shard<T> {
 struct Entry<T> {
     key: Box<str>,
     state: T,
+    begun: Begun,
 }
 
 /// The key under which those share one state that are beyond the bound.
@@ -130,23 +134,23 @@ impl<T> Keys<T> {
         self.locked(spot.shard(), |_| spot.entry())
     }
 
-    /// Lets go of what stands at a spot, without its lock. Where somebody [watches](Hold::watch) for that it does not, and
-    /// returns `false`: it is to be done [under the lock](Hold::end), and he is to be told.
+    /// Lets go of what stands at a spot, without its lock. Where somebody [watches](Ends::watch) for that it does not, and
+    /// returns `false`: it is to be done [under the lock](Ends::end), and he is to be told.
     #[inline]
     pub(crate) fn try_release(&self, spot: Spot) -> bool {
         self.holds.of(spot).try_end()
     }
 
-    /// Looks at every key and its state, one shard locked after the other.
-    pub(crate) fn for_each(&self, mut look: impl FnMut(&str, &mut T, &Hold)) {
+    /// Looks at every key, its state, and how often it is held, one shard locked after the other.
+    pub(crate) fn for_each(&self, mut look: impl FnMut(&str, &mut T, u32)) {
         for (number, shard) in self.shards.iter().enumerate() {
             let mut shard = lock(&shard.0);
             for (entry, found) in shard.entries.iter_mut().enumerate() {
-                let Some(Entry { key, state }) = found else {
+                let Some(Entry { key, state, begun }) = found else {
                     continue;
                 };
                 let spot = Spot::new(number, entry as u32);
-                look(key, state, self.holds.of(spot));
+                look(key, state, begun.less(self.holds.of(spot)));
             }
         }
     }
@@ -196,9 +200,9 @@ impl<T> Keys<T> {
             false => 0,
         };
         let number = locked.number;
-        let is_gone = |entry, state: &mut T| {
-            let hold = self.holds.of(Spot::new(number, entry));
-            hold.count() == 0 && is_idle(state)
+        let is_gone = |number_in_shard, entry: &mut Entry<T>| {
+            let ends = self.holds.of(Spot::new(number, number_in_shard));
+            entry.begun.less(ends) == 0 && is_idle(&mut entry.state)
         };
         let gone = shard.tidy(looks, &self.hasher, is_gone);
         self.len.fetch_sub(gone, Ordering::Relaxed);
@@ -226,8 +230,12 @@ impl<T> Keys<T> {
         hash: u64,
         state: T,
     ) -> Locked<'a, T> {
-        locked.entry = locked.shard.insert(key, hash, state, &self.hasher);
-        self.holds.reach(locked.spot());
+        let (shard, number) = (&mut *locked.shard, locked.number);
+        locked.entry = shard.insert(key, hash, &self.hasher, |entry| Entry {
+            key: key.into(),
+            state,
+            begun: Begun::none(self.holds.reach(Spot::new(number, entry))),
+        });
         self.len.fetch_add(1, Ordering::Relaxed);
         locked
     }
@@ -256,18 +264,30 @@ impl<'a, T> Locked<'a, T> {
         &self.shard.entry(self.entry).key
     }
 
-    /// How often the state is held: it stays where it is until all of them have let go.
+    /// The holds of the state that have ended.
     #[inline]
-    pub(crate) fn hold(&self) -> &'a Hold {
+    pub(crate) fn ends(&self) -> &'a Ends {
         self.holds.of(self.spot())
+    }
+
+    /// How often the state is held: it stays where it is until all of them have let go.
+    pub(crate) fn held(&self) -> u32 {
+        self.shard.entry(self.entry).begun.less(self.ends())
     }
 
     /// The state and its key.
     #[inline]
     pub(crate) fn parts(&mut self) -> (&mut T, &str) {
-        let entry = self.shard.entries[self.entry as usize].as_mut();
-        let Entry { key, state } = entry.expect(HELD);
+        let (state, key, _) = self.parts_to_hold();
         (state, key)
+    }
+
+    /// The state, its key, and the holds of it that were begun.
+    #[inline(always)]
+    pub(crate) fn parts_to_hold(&mut self) -> (&mut T, &str, &mut Begun) {
+        let entry = self.shard.entries[self.entry as usize].as_mut();
+        let Entry { key, state, begun } = entry.expect(HELD);
+        (state, key, begun)
     }
 }
 
@@ -302,14 +322,16 @@ impl<T> Shard<T> {
         self.index.find(hash, is_key).copied().unwrap_or(NOWHERE)
     }
 
-    fn insert(&mut self, key: &str, hash: u64, state: T, hasher: &DefaultHashBuilder) -> u32 {
-        let entry = Some(Entry {
-            key: key.into(),
-            state,
-        });
+    fn insert(
+        &mut self,
+        key: &str,
+        hash: u64,
+        hasher: &DefaultHashBuilder,
+        make: impl FnOnce(u32) -> Entry<T>,
+    ) -> u32 {
         let number = match self.free.pop() {
             Some(number) => {
-                self.entries[number as usize] = entry;
+                self.entries[number as usize] = Some(make(number));
                 number
             }
             None => {
@@ -317,10 +339,11 @@ impl<T> Shard<T> {
                 if self.entries.len() == self.entries.capacity() {
                     self.entries.reserve_exact(GROWTH + self.entries.len() / 8);
                 }
-                self.entries.push(entry);
-                let number = u32::try_from(self.entries.len() - 1).ok();
+                let number = u32::try_from(self.entries.len()).ok();
                 let number = number.filter(|number| *number < u32::MAX / SHARDS as u32);
-                number.expect("fewer than four billion keys")
+                let number = number.expect("fewer than four billion keys");
+                self.entries.push(Some(make(number)));
+                number
             }
         };
         if key.is_empty() {
@@ -341,15 +364,14 @@ impl<T> Shard<T> {
         &mut self,
         looks: usize,
         hasher: &DefaultHashBuilder,
-        is_idle: impl Fn(u32, &mut T) -> bool,
+        is_idle: impl Fn(u32, &mut Entry<T>) -> bool,
     ) -> usize {
         let before = self.free.len();
         for _ in 0..looks.min(self.entries.len()) {
             let number = self.next_look;
             self.next_look = (number + 1) % self.entries.len();
             let entry = &mut self.entries[number];
-            let is_idle = |entry: &mut Entry<T>| is_idle(number as u32, &mut entry.state);
-            let Some(idle) = entry.take_if(is_idle) else {
+            let Some(idle) = entry.take_if(|entry| is_idle(number as u32, entry)) else {
                 continue;
             };
             self.free.push(number as u32);
@@ -437,7 +459,7 @@ mod tests {
     fn what_is_held_stays_idle_or_not() {
         let keys = Keys::new(usize::MAX);
         let spot = enter(&keys, "held", 0);
-        keys.lock(spot).hold().begin();
+        keys.lock(spot).parts_to_hold().2.begin();
         let fill = || {
             for key in 0..100_000 {
                 enter(&keys, &key.to_string(), 0);
@@ -445,11 +467,11 @@ mod tests {
         };
         fill();
         assert_eq!(keys.lock(spot).key(), "held");
-        keys.lock(spot).hold().watch();
+        keys.lock(spot).ends().watch();
         assert!(!keys.try_release(spot), "somebody watches");
-        keys.lock(spot).hold().unwatch();
+        keys.lock(spot).ends().unwatch();
         assert!(keys.try_release(spot));
-        assert_eq!(keys.lock(spot).hold().count(), 0);
+        assert_eq!(keys.lock(spot).held(), 0);
         fill();
         assert!(keys.find("held").is_none());
     }

@@ -104,6 +104,7 @@ where
     }
 }
 
+#[inline]
 fn complete_at_end<B: Body, G: Guard>(body: &B, guard: &mut Option<G>) {
     if body.is_end_stream() {
         complete(guard);

@@ -5,31 +5,31 @@ use std::sync::{OnceLock, atomic::Ordering};
 use super::spot::{SHARDS, Spot};
 use crate::sync::AtomicU32;
 
-/// For each spot, how often it was ever held, and how many of those holds have ended, both modulo 2^31.
+/// For each spot, how many of the holds that were ever [begun](Begun) have ended, modulo 2^31.
 ///
-/// Only the ends are written without the lock. What stands here never moves, for who ends a hold must find it while the entries
-/// beside it come and go: it grows by blocks, each twice the last.
+/// Only the ends are written without the lock, so only they are kept here: who begins a hold need not touch what others end.
+/// What stands here never moves, for who ends a hold must find it while the entries beside it come and go: it grows by blocks,
+/// each twice the last.
 #[derive(Debug)]
 pub(super) struct Holds {
     blocks: [OnceLock<Box<[Line]>>; BLOCKS],
 }
 
-/// The holds of entries that follow one another in a shard. Shards share no cache line, nor the pair of them that processors
+/// The ends of entries that follow one another in a shard. Shards share no cache line, nor the pair of them that processors
 /// fetch at once.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Line([Hold; LINE]);
+struct Line([Ends; LINE]);
 
-/// How often one entry is held.
+/// How many holds of one entry were ever begun, doubled as [`Ends`] are. It stands with the entry, under the lock.
+#[derive(Debug)]
+pub(crate) struct Begun(u32);
+
+/// How many holds of one entry have ended: twice the count, and the lowest bit says that somebody [watches](Self::watch).
 #[derive(Debug, Default)]
-pub(crate) struct Hold {
-    /// Twice the count. Written under the lock.
-    begun: AtomicU32,
-    /// Twice the count, and the lowest bit says that somebody [watches](Self::watch).
-    ended: AtomicU32,
-}
+pub(crate) struct Ends(AtomicU32);
 
-const LINE: usize = 16;
+const LINE: usize = 32;
 
 /// All together hold some four billion.
 const BLOCKS: usize = 24;
@@ -45,16 +45,17 @@ impl Holds {
     }
 
     /// Makes room for a spot.
-    pub(super) fn reach(&self, spot: Spot) {
-        let (block, _, _) = place(spot);
-        self.blocks[block].get_or_init(|| {
+    pub(super) fn reach(&self, spot: Spot) -> &Ends {
+        let (block, line, at) = place(spot);
+        let block = self.blocks[block].get_or_init(|| {
             let lines = SHARDS << block;
             (0..lines).map(|_| Line::default()).collect()
         });
+        &block[line].0[at]
     }
 
     #[inline]
-    pub(super) fn of(&self, spot: Spot) -> &Hold {
+    pub(super) fn of(&self, spot: Spot) -> &Ends {
         let (block, line, at) = place(spot);
         let block = self.blocks[block].get().expect("a spot that was reached");
         &block[line].0[at]
@@ -71,43 +72,48 @@ fn place(spot: Spot) -> (usize, usize, usize) {
     (block, line, entry % LINE)
 }
 
-impl Hold {
-    /// One hold more; under the lock.
-    #[inline]
-    pub(crate) fn begin(&self) {
-        let begun = self.begun.load(Ordering::Relaxed);
-        self.begun.store(begun.wrapping_add(ONE), Ordering::Relaxed);
+impl Begun {
+    /// For an entry that nobody holds yet, at a spot where these have ended.
+    pub(super) fn none(ends: &Ends) -> Self {
+        Self(ends.0.load(Ordering::Acquire) & !WATCHED)
     }
 
+    /// One hold more.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.0 = self.0.wrapping_add(ONE);
+    }
+
+    /// How many holds have not ended. Some may end meanwhile, unless somebody watches.
+    #[inline]
+    pub(crate) fn less(&self, ends: &Ends) -> u32 {
+        let ended = ends.0.load(Ordering::Acquire) & !WATCHED;
+        self.0.wrapping_sub(ended) / ONE
+    }
+}
+
+impl Ends {
     /// Ends a hold, unless somebody watches; returns whether it did.
     #[inline]
     pub(super) fn try_end(&self) -> bool {
         let is_alone = |ended: u32| (ended & WATCHED == 0).then(|| ended.wrapping_add(ONE));
-        self.ended
+        self.0
             .fetch_update(Ordering::Release, Ordering::Relaxed, is_alone)
             .is_ok()
     }
 
     /// Ends a hold, whoever watches; under the lock, so that he can be told.
     pub(crate) fn end(&self) {
-        self.ended.fetch_add(ONE, Ordering::Release);
+        self.0.fetch_add(ONE, Ordering::Release);
     }
 
     /// From now on no hold ends but under the lock.
     pub(crate) fn watch(&self) {
-        self.ended.fetch_or(WATCHED, Ordering::Acquire);
+        self.0.fetch_or(WATCHED, Ordering::Acquire);
     }
 
     pub(crate) fn unwatch(&self) {
-        self.ended.fetch_and(!WATCHED, Ordering::Relaxed);
-    }
-
-    /// How many holds have not ended; under the lock. Some may end meanwhile, unless somebody watches.
-    #[inline]
-    pub(crate) fn count(&self) -> u32 {
-        let (begun, ended) = (&self.begun, &self.ended);
-        let ended = ended.load(Ordering::Acquire) & !WATCHED;
-        begun.load(Ordering::Relaxed).wrapping_sub(ended) / ONE
+        self.0.fetch_and(!WATCHED, Ordering::Relaxed);
     }
 }
 
@@ -133,19 +139,18 @@ mod tests {
 
     #[test]
     fn a_count_goes_over_the_end_of_its_range() {
-        let hold = Hold::default();
-        hold.begun.store(u32::MAX - 1, Ordering::Relaxed);
-        hold.ended.store(u32::MAX - 1, Ordering::Relaxed);
-        hold.begin();
-        assert_eq!(hold.count(), 1);
-        hold.watch();
-        assert!(!hold.try_end());
-        assert_eq!(hold.count(), 1);
-        hold.end();
-        hold.unwatch();
-        assert_eq!(hold.count(), 0);
-        hold.begin();
-        assert!(hold.try_end());
-        assert_eq!(hold.count(), 0);
+        let ends = Ends(AtomicU32::new(u32::MAX - 1));
+        let mut begun = Begun::none(&ends);
+        begun.begin();
+        assert_eq!(begun.less(&ends), 1);
+        ends.watch();
+        assert!(!ends.try_end());
+        assert_eq!(begun.less(&ends), 1);
+        ends.end();
+        ends.unwatch();
+        assert_eq!(begun.less(&ends), 0);
+        begun.begin();
+        assert!(ends.try_end());
+        assert_eq!(begun.less(&ends), 0);
     }
 }

@@ -62,29 +62,23 @@ impl Counts {
         }
     }
 
-    /// The first moment, not before `from`, at which the cost fits every limit.
+    /// Whether it is seen at a glance that the cost fits every limit; see [`Window::has_room`].
     #[inline(always)]
-    pub(super) fn earliest(&self, quota: &Quota, cost: &Cost, from: Nanos) -> Nanos {
-        if self.learned.is_some() {
-            return self.earliest_of_learned(quota, *cost, from);
-        }
-        let mut earliest = from;
-        for (limit, window) in quota.limits.iter().zip(self.windows.as_slice()) {
-            if !limit.is_shadow {
-                earliest = earliest.max(window.earliest(limit, amount(limit, *cost), from));
-            }
-        }
-        earliest
+    pub(super) fn have_room(&self, quota: &Quota, cost: &Cost, now: Nanos) -> bool {
+        let mut limits = quota.limits.iter().zip(self.windows.as_slice());
+        self.learned.as_ref().is_none_or(|it| it.holds_nobody())
+            && limits.all(|(limit, window)| {
+                limit.is_shadow || window.has_room(limit, amount(limit, *cost), now)
+            })
     }
 
-    // Apart, so that what nearly all keys need is small.
-    #[inline(never)]
-    fn earliest_of_learned(&self, quota: &Quota, cost: Cost, from: Nanos) -> Nanos {
+    /// The first moment, not before `from`, at which the cost fits every limit.
+    pub(super) fn earliest(&self, quota: &Quota, cost: &Cost, from: Nanos) -> Nanos {
         let pace = self.pace();
         let mut earliest = pace.map_or(from, |pace| pace.earliest(from));
         for (limit, window, elsewhere) in self.each(quota) {
             if !limit.is_shadow {
-                let fits = elsewhere.earliest(limit, window, amount(limit, cost), from);
+                let fits = elsewhere.earliest(limit, window, amount(limit, *cost), from);
                 earliest = earliest.max(fits);
             }
         }
@@ -124,13 +118,13 @@ impl Counts {
             .max_by_key(|shadow| shadow.until)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, quota: &Quota, cost: &Cost, now: Nanos) {
-        self.change(quota, |limit, window| {
+        for (limit, window) in quota.limits.iter().zip(self.windows.as_mut_slice()) {
             window.take(limit, amount(limit, *cost), now);
-        });
-        if let Some(pace) = self.pace_mut() {
-            pace.take(now);
+        }
+        if let Some(learned) = &mut self.learned {
+            learned.take(cost, now);
         }
     }
 
@@ -150,10 +144,13 @@ impl Counts {
         used: Option<Cost>,
         now: Nanos,
     ) {
-        self.change(quota, |limit, window| {
+        let known = quota.limits.iter().zip(self.windows.as_mut_slice());
+        let learned = self.learned.iter_mut().flat_map(|it| &mut it.limits);
+        let learned = learned.map(|(limit, window)| (&*limit, window));
+        for (limit, window) in known.chain(learned) {
             let used = used.map_or(0, |used| amount(limit, used));
             window.settle(limit, at, amount(limit, reserved), used, now);
-        });
+        }
     }
 
     /// Heeds what the upstream says of a limit; see [`Learned::heed`].
@@ -302,18 +299,6 @@ impl Counts {
     #[inline]
     fn pace_mut(&mut self) -> Option<&mut Pace> {
         self.learned.as_mut()?.pace.as_mut()
-    }
-
-    #[inline(always)]
-    fn change(&mut self, quota: &Quota, mut change: impl FnMut(&Limit, &mut Window)) {
-        for (limit, window) in quota.limits.iter().zip(self.windows.as_mut_slice()) {
-            change(limit, window);
-        }
-        if let Some(learned) = &mut self.learned {
-            for (limit, window) in &mut learned.limits {
-                change(limit, window);
-            }
-        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     waiter::Waiter,
 };
 use crate::{
+    cost::Cost,
     error::{BindingLimit, Error, RefusalReason},
     observe::Event,
     request::{Key, RequestHead},
@@ -26,8 +27,12 @@ pub(super) enum Entry {
     Refused(Error),
 }
 
-/// What is decided of a request that does not pass, while the locks are held, and told when they are free.
-enum HeldBack {
+/// What is decided of a request while the locks are held, and told when they are free.
+enum Decision {
+    Admitted {
+        takings: Takings,
+        cost: Cost,
+    },
     Queued {
         limiter: usize,
         wait: Duration,
@@ -62,27 +67,25 @@ pub(super) fn enter(
     permit: &mut Option<Permit>,
 ) -> Entry {
     let now = limiters.clock().now();
-    let mut asking = Asking::read(head, limiters, now);
+    let asking = Asking::read(head, limiters, now);
     // Nearly always there is one, and no list is made of it.
     let [limiter] = limiters.all() else {
-        return enter_all(limiters, head, &mut asking, permit);
+        return enter_all(limiters, head, asking, permit);
     };
-    let mut news = News::default();
-    let key = limiter.key(head);
-    let decision = {
-        let now = limiter.epoch().nanos(now);
-        let mut locked = limiter.find(head, &key, now, &mut news);
-        let found = &mut [Found::new(limiter, &mut locked, now)];
-        decide(limiters, head, &mut asking, found, &mut news)
-    };
-    match decision {
-        Ok(takings) => {
-            *permit = Some(Permit::of(limiters, takings, asking.cost, true));
-            news.tell(Duration::ZERO);
-            Entry::Admitted
-        }
-        Err(held_back) => held_back.tell(limiters, slice::from_ref(&key), news),
+    let (key, mut news) = (limiter.key(head), News::default());
+    let now = limiter.epoch().nanos(now);
+    let mut locked = limiter.find(head, &key, now, &mut news);
+    let found = &mut [Found::new(limiter, &mut locked, now)];
+    if asking.cost.is_guess || !found[0].state.has_room(&asking.cost, now) {
+        let decision = decide(limiters, head, asking, found, &mut news);
+        drop(locked);
+        return decision.tell(limiters, slice::from_ref(&key), news, permit);
     }
+    let takings = Takings::take(limiters, found, &asking, &mut news);
+    drop(locked);
+    *permit = Some(Permit::of(limiters, takings, asking.cost, true));
+    news.tell(Duration::ZERO);
+    Entry::Admitted
 }
 
 /// Several limiters are locked in their order, and say together.
@@ -90,7 +93,7 @@ pub(super) fn enter(
 fn enter_all(
     limiters: &Limiters,
     head: &RequestHead<'_>,
-    asking: &mut Asking,
+    asking: Asking,
     permit: &mut Option<Permit>,
 ) -> Entry {
     let (all, mut news) = (limiters.all(), News::default());
@@ -108,31 +111,27 @@ fn enter_all(
         let mut found: Vec<_> = found.collect();
         decide(limiters, head, asking, &mut found, &mut news)
     };
-    match decision {
-        Ok(takings) => {
-            *permit = Some(Permit::of(limiters, takings, asking.cost, true));
-            news.tell(Duration::ZERO);
-            Entry::Admitted
-        }
-        Err(held_back) => held_back.tell(limiters, &keys, news),
-    }
+    decision.tell(limiters, &keys, news, permit)
 }
 
 /// Takes what the request costs, or says why not.
-#[inline(always)]
+#[inline(never)]
 fn decide(
     limiters: &Limiters,
     head: &RequestHead<'_>,
-    asking: &mut Asking,
+    mut asking: Asking,
     found: &mut [Found<'_>],
     news: &mut News,
-) -> Result<Takings, HeldBack> {
+) -> Decision {
     if asking.cost.is_guess {
-        expect(limiters, asking, found);
+        expect(limiters, &mut asking, found);
     }
-    match look(found, asking) {
-        Stands::Passes => Ok(Takings::take(limiters, found, asking, news)),
-        stands => Err(hold_back(limiters, head, asking, found, stands)),
+    match look(found, &asking) {
+        Stands::Passes => Decision::Admitted {
+            takings: Takings::take(limiters, found, &asking, news),
+            cost: asking.cost,
+        },
+        stands => hold_back(limiters, head, asking, found, stands),
     }
 }
 
@@ -146,7 +145,6 @@ fn expect(limiters: &Limiters, asking: &mut Asking, found: &[Found<'_>]) {
     asking.expect(cost, limiters);
 }
 
-#[inline(always)]
 fn look(found: &mut [Found<'_>], asking: &Asking) -> Stands {
     let mut longest: Option<(usize, Nanos)> = None;
     for (limiter, found) in found.iter_mut().enumerate() {
@@ -168,19 +166,18 @@ fn look(found: &mut [Found<'_>], asking: &Asking) -> Stands {
 }
 
 /// Queues a request, or refuses it, where it would wait too long or too many wait.
-#[inline(never)]
 fn hold_back(
     limiters: &Limiters,
     head: &RequestHead<'_>,
-    asking: &Asking,
+    asking: Asking,
     found: &mut [Found<'_>],
     stands: Stands,
-) -> HeldBack {
+) -> Decision {
     let (limiter, wait) = match stands {
         Stands::Waits { limiter, wait } => (limiter, Duration::from_nanos(wait)),
         Stands::Passes => unreachable!("who passes is not held back"),
         Stands::IsTooLarge { limiter, limit } => {
-            return HeldBack::Refused {
+            return Decision::Refused {
                 limiter,
                 wait: None,
                 reason: RefusalReason::TooLarge,
@@ -195,14 +192,14 @@ fn hold_back(
     } else if found[limiter].state.queued() >= capacity {
         RefusalReason::QueueFull
     } else {
-        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), longest);
-        return HeldBack::Queued {
+        let waiter = Waiter::join(limiters, found, limiter, asking, longest);
+        return Decision::Queued {
             limiter,
             wait,
             waiter: Box::new(waiter),
         };
     };
-    HeldBack::Refused {
+    Decision::Refused {
         limiter,
         wait: Some(wait),
         reason,
@@ -210,16 +207,28 @@ fn hold_back(
     }
 }
 
-impl HeldBack {
+impl Decision {
     #[inline(never)]
-    fn tell(self, limiters: &Limiters, keys: &[Key<'_>], news: News) -> Entry {
-        news.tell(Duration::ZERO);
+    fn tell(
+        self,
+        limiters: &Limiters,
+        keys: &[Key<'_>],
+        news: News,
+        permit: &mut Option<Permit>,
+    ) -> Entry {
         match self {
+            Self::Admitted { takings, cost } => {
+                // Before anybody is told: an observer that panics leaks nothing.
+                *permit = Some(Permit::of(limiters, takings, cost, true));
+                news.tell(Duration::ZERO);
+                Entry::Admitted
+            }
             Self::Queued {
                 limiter,
                 wait,
                 waiter,
             } => {
+                news.tell(Duration::ZERO);
                 let (settings, key) = (limiters.all()[limiter].settings(), &keys[limiter]);
                 let limit = &waiter.limit();
                 settings.events.tell(&Event::Queued { key, limit, wait });
@@ -231,6 +240,7 @@ impl HeldBack {
                 reason,
                 limit,
             } => {
+                news.tell(Duration::ZERO);
                 let settings = limiters.all()[limiter].settings();
                 Entry::Refused(settings.refuse(keys[limiter].named(), reason, wait, limit))
             }

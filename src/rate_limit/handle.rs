@@ -14,7 +14,7 @@ use crate::{
     config_error::ConfigError,
     cost::Price,
     instant::nanos,
-    keys::{Hold, Keys, Locked, Spot},
+    keys::{Begun, Keys, Locked, Spot},
     observe::{Event, Events, Observer},
     request::{Key, RequestHead, Scope},
 };
@@ -48,7 +48,7 @@ pub(super) struct Found<'a> {
     pub(super) state: &'a mut State,
     pub(super) key: &'a str,
     pub(super) spot: Spot,
-    pub(super) hold: &'a Hold,
+    pub(super) begun: &'a mut Begun,
     /// The time as the limiter counts it.
     pub(super) now: Nanos,
 }
@@ -60,15 +60,18 @@ impl<'a> Found<'a> {
         locked: &'a mut Locked<'_, State>,
         now: Nanos,
     ) -> Self {
-        let (spot, hold) = (locked.spot(), locked.hold());
-        let (state, key) = locked.parts();
-        state.heed_holds(hold.count());
+        let (spot, ends) = (locked.spot(), locked.ends());
+        let (state, key, begun) = locked.parts_to_hold();
+        // Where any number may be under way, nobody asks how many are, and what others end need not be fetched.
+        if state.is_capped() {
+            state.heed_holds(begun.less(ends));
+        }
         Self {
             limiter,
             state,
             key,
             spot,
-            hold,
+            begun,
             now,
         }
     }
@@ -240,8 +243,8 @@ impl RateLimiter {
 
     /// Looks at every key and its state.
     pub(super) fn for_each(&self, mut look: impl FnMut(&str, &mut State)) {
-        self.shared.keys.for_each(|key, state, hold| {
-            state.heed_holds(hold.count());
+        self.shared.keys.for_each(|key, state, held| {
+            state.heed_holds(held);
             look(key, state);
         });
     }
@@ -355,7 +358,7 @@ impl RateLimiter {
 
 /// Requests end without the lock, so a state is told how many have.
 fn told(mut state: Locked<'_, State>) -> Locked<'_, State> {
-    let held = state.hold().count();
+    let held = state.held();
     state.heed_holds(held);
     state
 }

@@ -198,6 +198,23 @@ impl Learned {
         Some(index)
     }
 
+    /// Takes what a request costs from what was learned.
+    pub(super) fn take(&mut self, cost: &Cost, now: Nanos) {
+        for (limit, window) in &mut self.limits {
+            window.take(limit, amount(limit, *cost), now);
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.take(now);
+        }
+    }
+
+    /// Whether it has no say in who passes.
+    #[inline]
+    pub(super) fn holds_nobody(&self) -> bool {
+        let is_silent = self.elsewhere.is_empty() && self.limits.is_empty();
+        is_silent && self.pace.as_ref().is_none_or(Pace::is_free)
+    }
+
     /// Adds what was taken of a limit that was learned, and takes the limit up where neither the quota nor an upstream has
     /// told of it since.
     pub(super) fn restore(

@@ -32,6 +32,12 @@ struct Held {
 }
 
 impl Pace {
+    /// Whether requests go as they come.
+    #[inline]
+    pub(super) fn is_free(&self) -> bool {
+        self.held.is_none()
+    }
+
     /// The first moment, not before `now`, at which a request may go.
     pub(super) fn earliest(&self, now: Nanos) -> Nanos {
         let Some(held) = &self.held else { return now };

@@ -144,6 +144,7 @@ impl Permit {
     }
 
     /// What the request really cost, where its answer has told.
+    #[inline]
     fn used(&self) -> Option<Cost> {
         let usage = self.usage.as_ref()?.get()?;
         let used = self.cost.settled(usage);
@@ -218,7 +219,7 @@ fn end(
     settle: impl FnOnce(&mut State, &str) -> bool,
 ) -> Option<Waker> {
     let mut locked = limiter.lock(taken.spot);
-    locked.hold().end();
+    locked.ends().end();
     let (state, key) = locked.parts();
     let may_pass = state.finish();
     let may_pass = settle(state, key) || may_pass;
@@ -260,6 +261,7 @@ impl Guard for Permit {
 }
 
 impl Drop for Permit {
+    #[inline]
     fn drop(&mut self) {
         match self.used() {
             None if self.is_sent => self.end(),

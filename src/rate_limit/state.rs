@@ -52,6 +52,12 @@ struct Rare {
     is_restored: bool,
 }
 
+impl Rare {
+    fn lets_pass(&self, now: Nanos) -> bool {
+        self.line.len() == 0 && self.paused <= now
+    }
+}
+
 impl State {
     /// An empty state; `wall` is the time of day at the limiter's nanosecond zero.
     pub(super) fn new(quota: Arc<Quota>, now: Nanos, wall: WallNanos) -> Self {
@@ -69,13 +75,31 @@ impl State {
     #[inline(always)]
     pub(super) fn look(&mut self, asked: &Asked, now: Nanos) -> Look {
         let now = self.move_to(now);
+        match self.has_room(&asked.cost, now) {
+            true => Look::Pass,
+            // A copy, so that what is asked need not be in memory for a glance.
+            false => self.look_closer(*asked, now),
+        }
+    }
+
+    /// Whether it is seen at a glance that a request passes. Where it is not, the request may pass all the same.
+    #[inline(always)]
+    pub(super) fn has_room(&self, cost: &Cost, now: Nanos) -> bool {
+        let most = self.quota.max_tokens_per_request;
+        self.rare.as_ref().is_none_or(|rare| rare.lets_pass(now))
+            && !self.is_full()
+            && most.is_none_or(|most| cost.total_tokens() <= most)
+            && self.counts.have_room(&self.quota, cost, now)
+    }
+
+    #[inline(never)]
+    fn look_closer(&mut self, asked: Asked, now: Nanos) -> Look {
         if let Some(TooLarge { limit }) = too_large(&self.quota, &asked.cost) {
             return Look::TooLarge { limit };
         }
         let from = now.max(self.paused());
         let fits = self.counts.earliest(&self.quota, &asked.cost, from);
-        let behind = self.rare.is_some().then(|| self.predict(asked, from));
-        match behind.flatten() {
+        match self.predict(&asked, from) {
             Some(until) => Look::Wait { until },
             None if fits > now || self.is_full() => Look::Wait { until: fits },
             None => Look::Pass,
@@ -83,7 +107,6 @@ impl State {
     }
 
     /// When those are through who wait ahead of a request; none where nobody does.
-    #[inline(never)]
     fn predict(&mut self, asked: &Asked, from: Nanos) -> Option<Nanos> {
         let line = &mut self.rare.as_mut()?.line;
         let counts = (&*self.quota, &self.counts);
@@ -328,6 +351,12 @@ impl State {
 
     fn first(&self) -> Option<Place> {
         self.rare.as_ref()?.line.first()
+    }
+
+    /// Whether only so many may be under way.
+    #[inline]
+    pub(super) fn is_capped(&self) -> bool {
+        self.quota.max_concurrent.is_some()
     }
 
     /// Whether as many are under way as may be.

@@ -83,7 +83,7 @@ impl Rare {
 impl Taken {
     #[inline(always)]
     fn from(found: &mut Found<'_>, cost: &Cost, news: &mut News) -> Self {
-        found.hold.begin();
+        found.begun.begin();
         let Admitted {
             at,
             admitted,

@@ -96,7 +96,7 @@ impl Waiter {
             is_waiting: true,
         };
         for (index, found) in found.iter_mut().enumerate() {
-            found.hold.begin();
+            found.begun.begin();
             found.state.begin_wait();
             if index == line {
                 waiter.place = found.state.join(&waiter.asks(index));
@@ -233,7 +233,7 @@ impl Waiter {
     fn leave_line(&self, state: &mut Locked<'_, State>, foreign: &mut Foreign) {
         let (own, was_first) = state.leave(self.place);
         if state.queued() == 0 {
-            state.hold().unwatch();
+            state.ends().unwatch();
         }
         foreign.to_drop.extend(own);
         if was_first {
@@ -247,7 +247,7 @@ impl Waiter {
         self.leave_line(&mut states[self.line], foreign);
         for state in states {
             state.end_wait();
-            state.hold().end();
+            state.ends().end();
         }
     }
 
@@ -283,8 +283,8 @@ impl Waiter {
 /// Whether requests have ended until the moment from which on none does without the lock.
 fn watch(state: &mut Locked<'_, State>) -> bool {
     let before = state.in_flight();
-    state.hold().watch();
-    let held = state.hold().count();
+    state.ends().watch();
+    let held = state.held();
     state.heed_holds(held);
     state.in_flight() < before
 }

@@ -32,6 +32,17 @@ impl Window {
         }
     }
 
+    /// Whether it is seen at a glance that so much fits now. Where it is not, it may fit all the same; what is more than the
+    /// limit's capacity never does.
+    #[inline(always)]
+    pub(super) fn has_room(&self, limit: &Limit, amount: u64, now: Nanos) -> bool {
+        match self {
+            Self::Sliding(window) => window.has_room(limit, amount),
+            Self::Bucket(bucket) => bucket.has_room(limit, amount),
+            Self::Calendar(count) => count.has_room(limit, amount, now),
+        }
+    }
+
     /// The first moment, not before `now`, at which so much fits if nothing else is taken. More than the limit's capacity
     /// never fits; it is given the moment at which everything is free.
     #[inline]
@@ -52,7 +63,7 @@ impl Window {
     }
 
     /// Takes so much, whether it fits or not.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, limit: &Limit, amount: u64, now: Nanos) {
         if amount == 0 {
             return;

@@ -199,31 +199,31 @@ fn a_spot_that_is_held_neither_vanishes_nor_changes_its_key() {
             async move || {
                 for round in 0..3 {
                     let name = ((number + round) % 4).to_string();
-                    let locked = keys.enter(&name, || (), |()| true);
-                    locked.hold().begin();
+                    let mut locked = keys.enter(&name, || (), |()| true);
+                    locked.parts_to_hold().2.begin();
                     let (spot, key) = (locked.spot(), locked.key().to_owned());
                     drop(locked);
                     thread::yield_now();
                     let locked = keys.lock(spot);
                     assert_eq!(locked.key(), key);
-                    assert!(locked.hold().count() > 0, "held by its holder");
+                    assert!(locked.held() > 0, "held by its holder");
                     if number == 0 {
-                        locked.hold().watch();
-                        let held = locked.hold().count();
+                        locked.ends().watch();
+                        let held = locked.held();
                         thread::yield_now();
-                        assert_eq!(locked.hold().count(), held, "it is watched");
-                        locked.hold().end();
-                        locked.hold().unwatch();
+                        assert_eq!(locked.held(), held, "it is watched");
+                        locked.ends().end();
+                        locked.ends().unwatch();
                         continue;
                     }
                     drop(locked);
                     if !keys.try_release(spot) {
-                        keys.lock(spot).hold().end();
+                        keys.lock(spot).ends().end();
                     }
                 }
             }
         }));
-        keys.for_each(|key, (), hold| assert_eq!(hold.count(), 0, "{key}"));
+        keys.for_each(|key, (), held| assert_eq!(held, 0, "{key}"));
     });
 }
 

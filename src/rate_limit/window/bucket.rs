@@ -38,6 +38,12 @@ impl Bucket {
         self.level = Level(self.level.0.saturating_add(more));
     }
 
+    /// Whether so much is in it without what has been refilled since it was last taken from.
+    #[inline(always)]
+    pub(super) fn has_room(&self, limit: &Limit, amount: u64) -> bool {
+        self.level.0 >= scaled(limit, amount)
+    }
+
     pub(super) fn earliest(&self, limit: &Limit, burst: u64, amount: u64, now: Nanos) -> Nanos {
         let wanted = scaled(limit, amount).min(scaled(limit, burst));
         let missing = wanted.saturating_sub(self.level_at(limit, burst, now));

@@ -27,6 +27,14 @@ impl CalendarCount {
         }
     }
 
+    /// Whether so much fits into the period that is counted, which has not ended.
+    #[inline]
+    pub(super) fn has_room(&self, limit: &Limit, amount: u64, now: Nanos) -> bool {
+        let used = self.used.checked_add(amount);
+        let fits = used.is_some_and(|used| used <= limit.amount);
+        fits && now < self.ends && limit.margin() == 0
+    }
+
     pub(super) fn earliest(
         &self,
         limit: &Limit,

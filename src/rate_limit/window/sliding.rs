@@ -42,7 +42,13 @@ pub(super) struct Slot {
 const EXACT: usize = 128;
 
 impl Sliding {
-    #[inline]
+    /// Whether so much fits beside all that was used, of which some may have left.
+    #[inline(always)]
+    pub(super) fn has_room(&self, limit: &Limit, amount: u64) -> bool {
+        let used = self.used.checked_add(amount);
+        used.is_some_and(|used| used <= limit.amount)
+    }
+
     pub(super) fn earliest(&self, limit: &Limit, amount: u64, now: Nanos) -> Nanos {
         let most = limit.amount.saturating_sub(amount);
         match self.used <= most {
@@ -61,7 +67,7 @@ impl Sliding {
         fits.map_or(0, |slot| leaves(limit, slot))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, limit: &Limit, amount: u64, now: Nanos) {
         self.move_to(limit, now);
         if self.last != now || self.used == 0 {
@@ -71,7 +77,7 @@ impl Sliding {
     }
 
     /// Lets the newest slot be one that what is taken now belongs to.
-    #[inline]
+    #[inline(always)]
     fn begin_slot(&mut self, limit: &Limit, now: Nanos) {
         if self.used == 0 {
             self.forget();
@@ -87,6 +93,7 @@ impl Sliding {
     }
 
     /// Puts the newest slot to the older ones.
+    #[inline(never)]
     fn put_aside(&mut self) {
         let older = self.older.get_or_insert_default();
         if older.slots.is_empty() {
@@ -196,7 +203,7 @@ impl Sliding {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn move_to(&mut self, limit: &Limit, now: Nanos) {
         let stay = stay(limit);
         if self.last.saturating_add(stay) <= now {
@@ -209,6 +216,7 @@ impl Sliding {
         }
     }
 
+    #[inline(never)]
     fn forget(&mut self) {
         if let Some(older) = &mut self.older {
             older.used = 0;
