@@ -28,8 +28,8 @@ pub struct RequestHead<'a> {
     pub headers: &'a HeaderMap,
     /// The extensions: [`Upstream`], [`Cost`], [`Priority`] and what the user put in.
     pub extensions: &'a Extensions,
-    /// The upstream in place of that in the extensions, where one is only considered.
-    considered: Option<&'a Upstream>,
+    /// The upstream, where it has been looked up, or one that is only considered in place of that in the extensions.
+    known: Option<Option<&'a Upstream>>,
 }
 
 impl<'a> RequestHead<'a> {
@@ -54,7 +54,7 @@ impl<'a> RequestHead<'a> {
             uri,
             headers,
             extensions,
-            considered: None,
+            known: None,
         }
     }
 
@@ -62,7 +62,7 @@ impl<'a> RequestHead<'a> {
     #[inline]
     pub(crate) fn with_upstream(self) -> Self {
         Self {
-            considered: self.upstream(),
+            known: Some(self.upstream()),
             ..self
         }
     }
@@ -70,7 +70,7 @@ impl<'a> RequestHead<'a> {
     /// The same request, were it for this upstream.
     pub fn toward(self, upstream: &'a Upstream) -> Self {
         Self {
-            considered: Some(upstream),
+            known: Some(Some(upstream)),
             ..self
         }
     }
@@ -78,9 +78,10 @@ impl<'a> RequestHead<'a> {
     /// The upstream that the request is for, where a layer chose one.
     #[inline]
     pub fn upstream(&self) -> Option<&'a Upstream> {
-        match self.extensions.is_empty() {
-            true => self.considered,
-            false => self.considered.or_else(|| self.extensions.get()),
+        match self.known {
+            Some(upstream) => upstream,
+            None if self.extensions.is_empty() => None,
+            None => self.extensions.get(),
         }
     }
 

@@ -40,7 +40,6 @@ impl Asking {
 
     fn with_extensions(mut self, head: &RequestHead<'_>, limiters: &Limiters) -> Self {
         self.cost = head.extensions.get().copied().unwrap_or_default();
-        self.priority = head.extensions.get().copied().unwrap_or_default();
         let upstream = head.upstream();
         let price = limiters.price(upstream);
         if let Some(price) = price.filter(|_| self.cost.money == Money::default()) {
@@ -49,6 +48,13 @@ impl Asking {
             self.is_reckoned = true;
         }
         self
+    }
+
+    /// Reads how soon it wants to go, which only matters where it may have to wait.
+    pub(super) fn read_priority(&mut self, head: &RequestHead<'_>) {
+        if !head.extensions.is_empty() {
+            self.priority = head.extensions.get().copied().unwrap_or_default();
+        }
     }
 
     /// What it will cost is better known than it was.

@@ -73,7 +73,23 @@ impl Counts {
     }
 
     /// The first moment, not before `from`, at which the cost fits every limit.
+    #[inline]
     pub(super) fn earliest(&self, quota: &Quota, cost: &Cost, from: Nanos) -> Nanos {
+        if self.learned.is_some() {
+            return self.earliest_of_learned(quota, cost, from);
+        }
+        let mut earliest = from;
+        for (limit, window) in quota.limits.iter().zip(self.windows.as_slice()) {
+            if !limit.is_shadow {
+                earliest = earliest.max(window.earliest(limit, amount(limit, *cost), from));
+            }
+        }
+        earliest
+    }
+
+    // Apart, so that what nearly all keys need is small.
+    #[inline(never)]
+    fn earliest_of_learned(&self, quota: &Quota, cost: &Cost, from: Nanos) -> Nanos {
         let pace = self.pace();
         let mut earliest = pace.map_or(from, |pace| pace.earliest(from));
         for (limit, window, elsewhere) in self.each(quota) {

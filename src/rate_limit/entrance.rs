@@ -67,17 +67,20 @@ pub(super) fn enter(
     permit: &mut Option<Permit>,
 ) -> Entry {
     let now = limiters.clock().now();
-    let asking = Asking::read(head, limiters, now);
+    let mut asking = Asking::read(head, limiters, now);
     // Nearly always there is one, and no list is made of it.
     let [limiter] = limiters.all() else {
-        return enter_all(limiters, head, asking, permit);
+        return enter_all(limiters, head, &mut asking, permit);
     };
     let (key, mut news) = (limiter.key(head), News::default());
     let now = limiter.epoch().nanos(now);
     let mut locked = limiter.find(head, &key, now, &mut news);
     let found = &mut [Found::new(limiter, &mut locked, now)];
-    if asking.cost.is_guess || !found[0].state.has_room(&asking.cost, now) {
-        let decision = decide(limiters, head, asking, found, &mut news);
+    if asking.cost.is_guess {
+        expect(limiters, &mut asking, found);
+    }
+    if !have_room(found, &asking) {
+        let decision = decide(limiters, head, &mut asking, found, &mut news);
         drop(locked);
         return decision.tell(limiters, slice::from_ref(&key), news, permit);
     }
@@ -93,7 +96,7 @@ pub(super) fn enter(
 fn enter_all(
     limiters: &Limiters,
     head: &RequestHead<'_>,
-    asking: Asking,
+    asking: &mut Asking,
     permit: &mut Option<Permit>,
 ) -> Entry {
     let (all, mut news) = (limiters.all(), News::default());
@@ -109,26 +112,39 @@ fn enter_all(
         let found = locked.iter_mut();
         let found = found.map(|(limiter, locked, now)| Found::new(limiter, locked, *now));
         let mut found: Vec<_> = found.collect();
-        decide(limiters, head, asking, &mut found, &mut news)
+        if asking.cost.is_guess {
+            expect(limiters, asking, &found);
+        }
+        match have_room(&found, asking) {
+            true => Decision::Admitted {
+                takings: Takings::take(limiters, &mut found, asking, &mut news),
+                cost: asking.cost,
+            },
+            false => decide(limiters, head, asking, &mut found, &mut news),
+        }
     };
     decision.tell(limiters, &keys, news, permit)
 }
 
+/// Whether it is seen at a glance that the request passes.
+#[inline(always)]
+fn have_room(found: &[Found<'_>], asking: &Asking) -> bool {
+    let mut all = found.iter();
+    all.all(|found| found.state.has_room(&asking.cost, found.now))
+}
+
 /// Takes what the request costs, or says why not.
-#[inline(never)]
 fn decide(
     limiters: &Limiters,
     head: &RequestHead<'_>,
-    mut asking: Asking,
+    asking: &mut Asking,
     found: &mut [Found<'_>],
     news: &mut News,
 ) -> Decision {
-    if asking.cost.is_guess {
-        expect(limiters, &mut asking, found);
-    }
-    match look(found, &asking) {
+    asking.read_priority(head);
+    match look(found, asking) {
         Stands::Passes => Decision::Admitted {
-            takings: Takings::take(limiters, found, &asking, news),
+            takings: Takings::take(limiters, found, asking, news),
             cost: asking.cost,
         },
         stands => hold_back(limiters, head, asking, found, stands),
@@ -169,7 +185,7 @@ fn look(found: &mut [Found<'_>], asking: &Asking) -> Stands {
 fn hold_back(
     limiters: &Limiters,
     head: &RequestHead<'_>,
-    asking: Asking,
+    asking: &Asking,
     found: &mut [Found<'_>],
     stands: Stands,
 ) -> Decision {
@@ -192,7 +208,7 @@ fn hold_back(
     } else if found[limiter].state.queued() >= capacity {
         RefusalReason::QueueFull
     } else {
-        let waiter = Waiter::join(limiters, found, limiter, asking, longest);
+        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), longest);
         return Decision::Queued {
             limiter,
             wait,

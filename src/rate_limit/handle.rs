@@ -60,12 +60,13 @@ impl<'a> Found<'a> {
         locked: &'a mut Locked<'_, State>,
         now: Nanos,
     ) -> Self {
-        let (spot, ends) = (locked.spot(), locked.ends());
-        let (state, key, begun) = locked.parts_to_hold();
         // Where any number may be under way, nobody asks how many are, and what others end need not be fetched.
-        if state.is_capped() {
-            state.heed_holds(begun.less(ends));
+        if locked.is_capped() {
+            let held = locked.held();
+            locked.heed_holds(held);
         }
+        let spot = locked.spot();
+        let (state, key, begun) = locked.parts_to_hold();
         Self {
             limiter,
             state,

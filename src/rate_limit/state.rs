@@ -71,20 +71,11 @@ impl State {
         }
     }
 
-    /// Whether a request that asks now would pass. Nothing is taken.
-    #[inline(always)]
-    pub(super) fn look(&mut self, asked: &Asked, now: Nanos) -> Look {
-        let now = self.move_to(now);
-        match self.has_room(&asked.cost, now) {
-            true => Look::Pass,
-            // A copy, so that what is asked need not be in memory for a glance.
-            false => self.look_closer(*asked, now),
-        }
-    }
-
-    /// Whether it is seen at a glance that a request passes. Where it is not, the request may pass all the same.
+    /// Whether it is seen at a glance that a request passes. Where it is not, the request may pass all the same: then it has to
+    /// [`look`](Self::look).
     #[inline(always)]
     pub(super) fn has_room(&self, cost: &Cost, now: Nanos) -> bool {
+        let now = self.latest.max(now);
         let most = self.quota.max_tokens_per_request;
         self.rare.as_ref().is_none_or(|rare| rare.lets_pass(now))
             && !self.is_full()
@@ -92,14 +83,16 @@ impl State {
             && self.counts.have_room(&self.quota, cost, now)
     }
 
+    /// Whether a request that asks now would pass, and when else. Nothing is taken.
     #[inline(never)]
-    fn look_closer(&mut self, asked: Asked, now: Nanos) -> Look {
+    pub(super) fn look(&mut self, asked: &Asked, now: Nanos) -> Look {
+        let now = self.move_to(now);
         if let Some(TooLarge { limit }) = too_large(&self.quota, &asked.cost) {
             return Look::TooLarge { limit };
         }
         let from = now.max(self.paused());
         let fits = self.counts.earliest(&self.quota, &asked.cost, from);
-        match self.predict(&asked, from) {
+        match self.predict(asked, from) {
             Some(until) => Look::Wait { until },
             None if fits > now || self.is_full() => Look::Wait { until: fits },
             None => Look::Pass,

@@ -59,7 +59,10 @@ impl Bench {
             priority,
             at: ms(at),
         };
-        match self.state.look(&asked, ms(at)) {
+        let is_seen_to_pass = self.state.has_room(&asked.cost, ms(at));
+        let look = self.state.look(&asked, ms(at));
+        assert!(!is_seen_to_pass || look == Look::Pass, "{look:?}");
+        match look {
             Look::Pass => Answer::Pass(self.admit(asked.cost, ms(at))),
             Look::TooLarge { limit } => Answer::TooLarge { limit },
             Look::Wait { until } => {

@@ -49,6 +49,7 @@ impl Sliding {
         used.is_some_and(|used| used <= limit.amount)
     }
 
+    #[inline]
     pub(super) fn earliest(&self, limit: &Limit, amount: u64, now: Nanos) -> Nanos {
         let most = limit.amount.saturating_sub(amount);
         match self.used <= most {
