@@ -65,11 +65,13 @@ impl Counts {
     /// Whether it is seen at a glance that the cost fits every limit; see [`Window::has_room`].
     #[inline(always)]
     pub(super) fn have_room(&self, quota: &Quota, cost: &Cost, now: Nanos) -> bool {
-        let mut limits = quota.limits.iter().zip(self.windows.as_slice());
-        self.learned.as_ref().is_none_or(|it| it.holds_nobody())
-            && limits.all(|(limit, window)| {
-                limit.is_shadow || window.has_room(limit, amount(limit, *cost), now)
-            })
+        for (limit, window) in quota.limits.iter().zip(self.windows.as_slice()) {
+            if !limit.is_shadow && !window.has_room(limit, amount(limit, *cost), now) {
+                return false;
+            }
+        }
+        let learned = self.learned.as_ref();
+        learned.is_none_or(|learned| learned.holds_nobody())
     }
 
     /// The first moment, not before `from`, at which the cost fits every limit.

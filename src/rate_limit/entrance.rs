@@ -129,8 +129,12 @@ fn enter_all(
 /// Whether it is seen at a glance that the request passes.
 #[inline(always)]
 fn have_room(found: &[Found<'_>], asking: &Asking) -> bool {
-    let mut all = found.iter();
-    all.all(|found| found.state.has_room(&asking.cost, found.now))
+    for found in found {
+        if !found.state.has_room(&asking.cost, found.now) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Takes what the request costs, or says why not.

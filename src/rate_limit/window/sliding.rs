@@ -58,14 +58,16 @@ impl Sliding {
         }
     }
 
-    /// When no more than so much is used.
+    /// When no more than so much is used; that is more at present.
     fn falls_to(&self, limit: &Limit, most: u64) -> Nanos {
         let mut left = self.used;
-        let fits = self.slots().find(|slot| {
+        for slot in self.older.iter().flat_map(|older| &older.slots) {
             left = left.saturating_sub(slot.amount);
-            left <= most
-        });
-        fits.map_or(0, |slot| leaves(limit, slot))
+            if left <= most {
+                return leaves(limit, slot.last);
+            }
+        }
+        leaves(limit, self.last)
     }
 
     #[inline(always)]
@@ -144,7 +146,9 @@ impl Sliding {
     }
 
     pub(super) fn used(&self, limit: &Limit, now: Nanos) -> u64 {
-        let gone = self.slots().take_while(|slot| leaves(limit, *slot) <= now);
+        let gone = self
+            .slots()
+            .take_while(|slot| leaves(limit, slot.last) <= now);
         let gone = gone.fold(0, |gone: u64, slot| gone.saturating_add(slot.amount));
         self.used.saturating_sub(gone)
     }
@@ -152,7 +156,7 @@ impl Sliding {
     pub(super) fn save(&self, limit: &Limit, anchor: Anchor, now: Nanos) -> Vec<Taking> {
         let held = self
             .slots()
-            .filter(|slot| slot.amount > 0 && leaves(limit, *slot) > now);
+            .filter(|slot| slot.amount > 0 && leaves(limit, slot.last) > now);
         let taken = held.map(|slot| Taking {
             from: anchor.wall_of(slot.first),
             at: anchor.wall_of(slot.last),
@@ -173,7 +177,7 @@ impl Sliding {
         });
         let all = self.slots().chain(restored);
         let mut all: Vec<_> = all
-            .filter(|slot| slot.amount > 0 && leaves(limit, *slot) > now)
+            .filter(|slot| slot.amount > 0 && leaves(limit, slot.last) > now)
             .collect();
         all.sort_by_key(|slot| slot.last);
         let mut slots = VecDeque::<Slot>::new();
@@ -256,8 +260,8 @@ impl Older {
     }
 }
 
-fn leaves(limit: &Limit, slot: Slot) -> Nanos {
-    slot.last.saturating_add(stay(limit))
+fn leaves(limit: &Limit, last: Nanos) -> Nanos {
+    last.saturating_add(stay(limit))
 }
 
 /// How long a taking stays counted: nowhere does the upstream count it for longer, however late it came there.
