@@ -3,7 +3,7 @@
 //! Every layer answers with [`Error`], and a layer around a service whose error already is one passes it on as it is:
 //! errors never nest, so layers can be put in any order and the inner error is never lost.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{any::Any, collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use crate::{
     client_error::{in_full, is_timeout, is_unconnected},
@@ -46,8 +46,15 @@ pub enum Error {
 
 impl Error {
     /// The error of an inner service as one of ours: itself where it already is one, else [`Error::Service`].
-    pub(crate) fn from_service(error: impl Into<BoxError>) -> Self {
-        match error.into().downcast::<Self>() {
+    pub(crate) fn from_service(error: impl Into<BoxError> + 'static) -> Self {
+        let mut error = Some(error);
+        // As it is where another layer is inside: to box it only to look takes longer.
+        let any: &mut dyn Any = &mut error;
+        if let Some(ours) = any.downcast_mut().and_then(Option::take) {
+            return ours;
+        }
+        let error: BoxError = error.expect("it was not taken").into();
+        match error.downcast::<Self>() {
             Ok(ours) => *ours,
             Err(foreign) => Self::Service(foreign),
         }

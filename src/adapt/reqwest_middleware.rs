@@ -182,7 +182,7 @@ pub trait Answer<'a>: sealed::Sealed<'a> {
 impl<'a, S, R> Answer<'a> for S
 where
     S: Service<Request<RequestBody>, Response = Response<R>> + Send + 'a,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
     S::Future: Send + 'a,
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
@@ -206,7 +206,7 @@ mod sealed {
     impl<'a, S, R> Sealed<'a> for S
     where
         S: Service<Request<RequestBody>, Response = Response<R>> + Send + 'a,
-        S::Error: Into<BoxError>,
+        S::Error: Into<BoxError> + 'static,
         S::Future: Send + 'a,
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,

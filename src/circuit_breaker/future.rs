@@ -60,7 +60,7 @@ impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body,
-    E: Into<BoxError>,
+    E: Into<BoxError> + 'static,
 {
     type Output = Result<Response<Tracked<B, GoodHead>>, Error>;
 
@@ -103,7 +103,7 @@ fn judge<B, E>(
 ) -> Result<Response<Tracked<B, GoodHead>>, Error>
 where
     B: Body,
-    E: Into<BoxError>,
+    E: Into<BoxError> + 'static,
 {
     match result {
         Ok(response) => {

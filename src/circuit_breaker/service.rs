@@ -45,7 +45,7 @@ impl<S> CircuitBreak<S> {
 impl<S, B, R> Service<Request<B>> for CircuitBreak<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
     R: Body,
 {
     type Response = Response<Tracked<R, GoodHead>>;

@@ -93,7 +93,7 @@ impl<S, F, B> ResponseFuture<S, F, B> {
 impl<S, F, B, R> Future for ResponseFuture<S, F, B>
 where
     S: Service<Request<B>, Response = Response<R>, Future = F> + Clone,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
     F: Future<Output = Result<Response<R>, S::Error>>,
     B: Replay,
 {

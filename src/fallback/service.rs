@@ -45,7 +45,7 @@ impl<S> Fallback<S> {
 impl<S, B, R> Service<Request<B>> for Fallback<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
     B: Replay,
 {
     type Response = Response<R>;

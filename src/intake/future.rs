@@ -88,7 +88,7 @@ where
 impl<S, B> Future for ResponseFuture<S, B>
 where
     S: Service<Request<Full<Bytes>>>,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
     B: Body,
     B::Error: Into<BoxError>,
 {

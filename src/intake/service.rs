@@ -32,7 +32,7 @@ impl<S> Intake<S> {
 impl<S, B> Service<Request<B>> for Intake<S>
 where
     S: Service<Request<Full<Bytes>>> + Clone,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
     B: Body,
     B::Error: Into<BoxError>,
 {

@@ -62,7 +62,7 @@ impl<S> Spanned<S> {
 impl<S, B, R> Service<Request<B>> for Spanned<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
 {
     type Response = Response<R>;
     type Error = Error;
@@ -116,7 +116,7 @@ pin_project! {
 impl<F, R, E> Future for SpannedFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
-    E: Into<BoxError>,
+    E: Into<BoxError> + 'static,
 {
     type Output = Result<Response<R>, Error>;
 

@@ -61,7 +61,7 @@ impl<F, B> ResponseFuture<F, B> {
 impl<F, B, E> Future for ResponseFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
-    E: Into<BoxError>,
+    E: Into<BoxError> + 'static,
     B: Body,
     B::Error: Into<BoxError>,
 {

@@ -42,7 +42,7 @@ impl<S> Provide<S> {
 impl<S, R> Service<Request<Full<Bytes>>> for Provide<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>>,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
     R: Body,
     R::Error: Into<BoxError>,
 {

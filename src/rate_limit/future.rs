@@ -93,7 +93,7 @@ where
 impl<S, B, R> Future for ResponseFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
     R: Body,
 {
     type Output = Result<Response<Tracked<R, Permit>>, Error>;
@@ -139,7 +139,7 @@ fn track<R: Body>(
 }
 
 #[cold]
-fn fail(error: impl Into<BoxError>, permit: &mut Option<Permit>) -> Error {
+fn fail(error: impl Into<BoxError> + 'static, permit: &mut Option<Permit>) -> Error {
     let error = Error::from_service(error);
     if let Some(permit) = permit.take() {
         permit.fail(&error);
@@ -150,7 +150,7 @@ fn fail(error: impl Into<BoxError>, permit: &mut Option<Permit>) -> Error {
 impl<S, B> Wait<S, B>
 where
     S: Service<Request<B>>,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
 {
     /// Sends the request once it is admitted and the service is ready for it.
     #[cold]

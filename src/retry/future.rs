@@ -71,7 +71,7 @@ impl<S, B, F, R> ResponseFuture<S, B, F, R> {
 impl<S, B, R> Future for ResponseFuture<S, B, S::Future, R>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
     B: Replay,
     R: Body,
 {

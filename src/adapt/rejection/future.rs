@@ -64,7 +64,7 @@ impl<F> ResponseFuture<F> {
 impl<F, R, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
-    E: Into<BoxError>,
+    E: Into<BoxError> + 'static,
 {
     type Output = Result<Response<ResponseBody<R>>, Infallible>;
 

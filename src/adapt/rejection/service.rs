@@ -43,7 +43,7 @@ impl<S> Rejection<S> {
 impl<S, B, R> Service<Request<B>> for Rejection<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
     R: Body<Data = Bytes>,
 {
     type Response = Response<ResponseBody<R>>;

@@ -63,9 +63,9 @@ impl<F, T, G, B> ResponseFuture<F, T, G, B> {
 impl<F, T, B, R, L, E> Future for ResponseFuture<F, T, T::Future, B>
 where
     F: Future<Output = Result<Response<R>, E>>,
-    E: Into<BoxError>,
+    E: Into<BoxError> + 'static,
     T: Service<Request<B>, Response = Response<L>>,
-    T::Error: Into<BoxError>,
+    T::Error: Into<BoxError> + 'static,
     B: Replay,
 {
     type Output = Result<Response<Either<R, L>>, Error>;

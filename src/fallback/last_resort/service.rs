@@ -42,9 +42,9 @@ impl<S, T> LastResort<S, T> {
 impl<S, T, B, R, L> Service<Request<B>> for LastResort<S, T>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    S::Error: Into<BoxError>,
+    S::Error: Into<BoxError> + 'static,
     T: Service<Request<B>, Response = Response<L>> + Clone,
-    T::Error: Into<BoxError>,
+    T::Error: Into<BoxError> + 'static,
     B: Replay,
 {
     type Response = Response<Either<R, L>>;
