@@ -37,11 +37,11 @@ pub(crate) async fn serve(
         .header_read_timeout(gateway.settings.body_time);
     let connections = GracefulShutdown::new();
     let mut told_to_stop = pin!(told_to_stop);
-    let mut is_stopping = false;
+    let (mut is_stopping, mut late) = (false, 0..LATE);
     loop {
         let accepted = match is_stopping {
-            // Who is known to have connected already is served.
-            true => listener.accept().now_or_never(),
+            // Who is known to have connected already is served, but a flood of others must not keep it from its end.
+            true => late.next().and_then(|_| listener.accept().now_or_never()),
             false => tokio::select! {
                 accepted = listener.accept() => Some(accepted),
                 _ = &mut told_to_stop => None,
@@ -105,3 +105,6 @@ pub(crate) async fn within<T>(limit: Duration, call: impl Future<Output = T>) ->
         () = over => None,
     }
 }
+
+/// Linux keeps so many, unless told otherwise, that have connected and were not accepted yet.
+const LATE: u32 = 4_096;

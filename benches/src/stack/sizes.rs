@@ -36,16 +36,16 @@ pub fn run(bench: &Bench) -> Result<(), String> {
     };
     row("bare service", sizes(&Inner), ANY);
     row("limit alone", sizes(&limit().layer(Inner)), [8, 232]);
-    row("breaker alone", sizes(&breaker().layer(Inner)), [8, 288]);
-    row("retry alone", sizes(&retry().layer(Inner)), [24, 488]);
-    row("fallback alone", sizes(&fallback().layer(Inner)), [32, 616]);
+    row("breaker alone", sizes(&breaker().layer(Inner)), [24, 208]);
+    row("retry alone", sizes(&retry().layer(Inner)), [24, 528]);
+    row("fallback alone", sizes(&fallback().layer(Inner)), [24, 656]);
     let three = (retry(), breaker(), limit()).layer(Inner);
-    row("three, no fallback", sizes(&three), [40, 728]);
-    row("four layers", sizes(&ours::four(Inner)), [72, 1_240]);
+    row("three, no fallback", sizes(&three), [56, 704]);
+    row("four layers", sizes(&ours::four(Inner)), [80, 1_264]);
     row(
         "six layers",
         sizes(&stack(|stack| stack).layer(Inner)),
-        [96, 1_320],
+        [104, 1_344],
     );
     row("tower-resilience's four", sizes(&peers::four(Inner)), ANY);
     match missed.is_empty() {
