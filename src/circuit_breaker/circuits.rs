@@ -42,8 +42,6 @@ pub(super) struct Asked {
 pub(super) struct Offer {
     pub(super) lane: Arc<Lane>,
     pub(super) spot: Spot,
-    /// The key of the circuit, which is another one than that of the request where that is beyond the bound.
-    pub(super) name: Arc<str>,
 }
 
 /// The right to make one call, to be given [back](Circuits::record).
@@ -91,6 +89,8 @@ impl Circuits {
             }
             Err(refusal) => refusal,
         };
+        // A key beyond the bound may have a circuit of its own later, of which a thread with a lane would not learn.
+        let wants_lane = wants_lane && own_key == key;
         let result = Err(Error::CircuitOpen(CircuitOpen {
             key: circuit.name(own_key),
             reason: refusal.reason,
@@ -121,11 +121,9 @@ impl Circuits {
     }
 
     fn offer(&self, locked: &mut Locked<'_, Circuit>, wants_lane: bool) -> Option<Offer> {
+        let lane = wants_lane.then(|| locked.add_lane(self.policy()))??;
         let spot = locked.spot();
-        let (circuit, own_key) = locked.parts();
-        let lane = wants_lane.then(|| circuit.add_lane(self.policy()))??;
-        let name = circuit.name(own_key);
-        Some(Offer { lane, spot, name })
+        Some(Offer { lane, spot })
     }
 
     /// Tells a circuit how a call ended. One that was admitted by the lock comes back with it.

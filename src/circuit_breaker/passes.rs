@@ -1,4 +1,4 @@
-//! The ways that threads have found to circuits which let calls pass.
+//! The ways that threads have found to circuits which let calls pass, or refuse them.
 
 use std::{
     array, fmt,
@@ -23,7 +23,6 @@ use crate::{
 
 /// A thread's way to a circuit: a lane of its own, and where to tell what a lane cannot. Each admission holds a clone, so it is
 /// the thread's own, and its count is one that no other thread writes to.
-#[derive(Debug)]
 pub(super) struct Pass {
     pub(super) circuits: Arc<Circuits>,
     pub(super) spot: Spot,
@@ -32,14 +31,12 @@ pub(super) struct Pass {
     /// takes.
     pub(super) is_plain: bool,
     key: Arc<str>,
-    /// The key of the circuit.
-    name: Arc<str>,
     thread: usize,
 }
 
 /// The pass that a service has used last. Most services serve one key, and stay on a thread for a while: who finds it here needs
 /// neither a hash of his key nor the lock of a desk.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Usual {
     pass: Option<Arc<Pass>>,
     /// How often another one was asked for since.
@@ -96,7 +93,7 @@ impl Passes {
         }
     }
 
-    /// The pass of this thread for a key, if its lane is open.
+    /// What the pass of this thread for a key says, if there is one.
     pub(super) fn find(&self, key: &str) -> Found {
         let number = self.place(key);
         let mut desk = self.desk();
@@ -130,17 +127,14 @@ impl Passes {
     /// Puts a pass with the lane that was granted for a key on the desk of this thread.
     #[cold]
     pub(super) fn keep(&self, circuits: &Arc<Circuits>, key: &Key<'_>, offer: Offer) {
-        let Offer { lane, spot, name } = offer;
+        let Offer { lane, spot } = offer;
         let number = self.place(key);
-        let key = key.shared();
         let pass = Arc::new(Pass {
             circuits: circuits.clone(),
             spot,
             lane,
             is_plain: circuits.settings.is_plain(),
-            // A count of its own, where that can be: other threads are told the same name.
-            name: if name == key { key.clone() } else { name },
-            key,
+            key: key.shared(),
             thread: thread_number(),
         });
         let place = Place {
@@ -187,7 +181,7 @@ impl Pass {
     fn refuse(&self) -> Option<CircuitOpen> {
         let turned = self.lane.refuse(|| self.circuits.nanos())?;
         Some(CircuitOpen {
-            key: self.name.clone(),
+            key: self.key.clone(),
             reason: turned.reason,
             retry_after: match turned.wait {
                 EVER => self.circuits.policy().open_for,
@@ -230,6 +224,13 @@ impl Usual {
                 missed: 0,
             };
         }
+    }
+}
+
+/// Services are printed with it, and what a pass leads to is as large as all that the breaker knows.
+impl fmt::Debug for Usual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Usual(..)")
     }
 }
 

@@ -14,7 +14,6 @@ fn a_thread_lets_go_of_a_key_that_others_have_pushed_out_whether_they_get_a_lane
     let offer = Offer {
         lane: lane.clone(),
         spot,
-        name: "".into(),
     };
     passes.keep(breaker.circuits(), &Key::Text(""), offer);
     let mut keys = (0..).map(|key: u32| key.to_string());
@@ -44,7 +43,6 @@ fn a_service_lets_go_of_its_usual_pass_when_it_is_asked_for_others() {
         let offer = Offer {
             lane: lane.clone(),
             spot,
-            name: key.as_str().into(),
         };
         passes.keep(breaker.circuits(), &Key::Text(key), offer);
         lane

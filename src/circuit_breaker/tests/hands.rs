@@ -181,3 +181,30 @@ async fn no_more_keys_than_allowed_are_kept() {
     let metrics = breaker.metrics("50").unwrap();
     assert_eq!(metrics.state, CircuitState::Open);
 }
+
+// A thread that had found its way to the circuit of the others kept to it when the key was given one of its own.
+#[tokio::test(start_paused = true)]
+async fn what_is_set_for_a_key_beyond_the_bound_holds_though_its_thread_knew_the_others_circuit() {
+    let breaker = breaker().max_keys(1);
+    breaker.force_open("first");
+    breaker.force_open("(others)");
+    for _ in 0..10 {
+        call(&breaker, 200).await.unwrap_err();
+    }
+    breaker.force_closed(HOST);
+    call(&breaker, 200).await.unwrap();
+}
+
+// A service that is printed printed the circuits of all keys with the pass that it keeps.
+#[tokio::test(start_paused = true)]
+async fn a_service_is_printed_without_what_is_known_of_other_keys() {
+    let breaker = breaker();
+    breaker.force_open("somebody-elses");
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let mut service = CircuitBreakerLayer::new(breaker).layer(inner);
+    for _ in 0..10 {
+        let response = service.ready().await.unwrap().call(request()).await;
+        response.unwrap().collect().await.unwrap();
+    }
+    assert!(!format!("{service:?}").contains("somebody-elses"));
+}
