@@ -36,7 +36,7 @@ fn floor(file: &str) -> Option<u8> {
             "binding" | "config_error" | "cost" | "forecast" | "instant" | "money" | "outcome"
             | "outline" | "period" | "plain_words" | "request" | "share" | "sync" | "upstream",
         ) => 0,
-        ("signal" | "upstream", _) => 0,
+        ("outcome" | "signal" | "upstream", _) => 0,
         ("", "classify" | "client_error" | "clock" | "current" | "error" | "keys") => 1,
         ("body" | "keys" | "observe", _) => 1,
         // What stands around the layers: other crates' clients and servers, and all of it from one place.
