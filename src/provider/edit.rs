@@ -140,28 +140,28 @@ mod tests {
     }
 
     proptest::proptest! {
-            #[test]
-            fn whatever_comes_is_edited_without_a_panic(body in ".{0,200}", cut in 0_usize..200) {
-                let json = format!(r#"{{"a":{body:?},"model":"x","stream":true,"b":[{body}]}}"#);
-                edited(&json, Some("m"), true);
-    let cut = String::from_utf8_lossy(&json.as_bytes()[..cut.min(json.len())]);
-                edited(&cut, Some("m"), true);
-            }
-
-            #[test]
-            fn an_object_stays_one_with_the_model_that_was_asked_for(
-                content in ".{0,50}",
-                model in ".{1,30}",
-                stream: bool,
-            ) {
-                let before = serde_json::json!({ "messages": [content], "model": "x", "stream": stream });
-                let after = edited(&before.to_string(), Some(&model), true);
-                let mut after: serde_json::Value = serde_json::from_str(&after).unwrap();
-                proptest::prop_assert_eq!(&after["model"], &serde_json::Value::from(model));
-                proptest::prop_assert_eq!(after["stream_options"].is_object(), stream);
-                after["model"] = "x".into();
-                after.as_object_mut().unwrap().remove("stream_options");
-                proptest::prop_assert_eq!(after, before);
-            }
+        #[test]
+        fn whatever_comes_is_edited_without_a_panic(body in ".{0,200}", cut in 0_usize..200) {
+            let json = format!(r#"{{"a":{body:?},"model":"x","stream":true,"b":[{body}]}}"#);
+            edited(&json, Some("m"), true);
+            let cut = String::from_utf8_lossy(&json.as_bytes()[..cut.min(json.len())]);
+            edited(&cut, Some("m"), true);
         }
+
+        #[test]
+        fn an_object_stays_one_with_the_model_that_was_asked_for(
+            content in ".{0,50}",
+            model in ".{1,30}",
+            stream: bool,
+        ) {
+            let before = serde_json::json!({ "messages": [content], "model": "x", "stream": stream });
+            let after = edited(&before.to_string(), Some(&model), true);
+            let mut after: serde_json::Value = serde_json::from_str(&after).unwrap();
+            proptest::prop_assert_eq!(&after["model"], &serde_json::Value::from(model));
+            proptest::prop_assert_eq!(after["stream_options"].is_object(), stream);
+            after["model"] = "x".into();
+            after.as_object_mut().unwrap().remove("stream_options");
+            proptest::prop_assert_eq!(after, before);
+        }
+    }
 }
