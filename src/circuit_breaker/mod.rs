@@ -37,7 +37,8 @@
 //!    `disable`, `reset`) takes effect at once and is told as an [`Event`](crate::observe::Event), as is every change of state.
 //! 9. A circuit that has nothing to remember, or that nobody asks any more, is forgotten: not before its window and the
 //!    longest open time have passed since its last call, nor while a call is under way, it is open or forced. It goes when new
-//!    keys come; there is no background task. Some thousand keys, and those that a thread has asked for often, stay anyway.
+//!    keys come; there is no background task. Some thousand keys, and those that a thread has asked for often, or a service
+//!    last, stay anyway.
 //!
 //! A refused caller sees [`Error::CircuitOpen`](crate::Error::CircuitOpen), with the key, the reason and
 //! [`retry_after`](crate::Error::retry_after); nothing was sent. While probes are under way that is the time until others may
