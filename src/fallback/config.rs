@@ -45,11 +45,15 @@ pub struct Chain {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenExhausted {
-    /// It fails at once, and the error tells when the soonest is back.
+    /// It is sent to the one that is back soonest among those that nobody asked to leave alone: which were overloaded, failed,
+    /// timed out or could not be reached, and named no time. How long they are left alone is a guess, so one request finds out,
+    /// and an answer ends the cooldown. Without such a one it fails at once.
     #[default]
+    Probe,
+    /// It fails at once, and the error tells when the soonest is back.
     Fail,
     /// It waits for the soonest, where that is back within `max` and within the request's
-    /// [`Deadline`](crate::request::Deadline); else it fails at once.
+    /// [`Deadline`](crate::request::Deadline); else it fails at once. So does one that has asked somebody already.
     Wait {
         /// The longest wait.
         max: Duration,
@@ -125,7 +129,7 @@ impl Chain {
         self
     }
 
-    /// What becomes of a request that finds every upstream cooling down. Default: [`WhenExhausted::Fail`].
+    /// What becomes of a request that finds every upstream cooling down. Default: [`WhenExhausted::Probe`].
     #[must_use]
     pub fn when_exhausted(mut self, choice: WhenExhausted) -> Self {
         self.when_exhausted = choice;

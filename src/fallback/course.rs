@@ -148,6 +148,9 @@ impl<S> Course<S> {
     #[inline]
     pub(super) fn succeed(&self) {
         let Shared { plan, cooldowns } = &*self.kit.shared;
+        if let (Some(index), true) = (self.walk.asked(), self.walk.is_probe()) {
+            cooldowns.answered(&plan.chain.upstreams[index]);
+        }
         if let (Some(index), Some(chosen), true) = (self.walk.asked(), self.chosen, plan.learns()) {
             let now = cooldowns.time().now();
             plan.answered(index, now.saturating_duration_since(chosen), now);
@@ -183,7 +186,8 @@ impl<S> Course<S> {
         let chain = &plan.chain;
         let cooldown = chain.cooldown_after(&failure);
         if let Some(time) = cooldown {
-            cooldowns.cool_for(upstream, &failure, time, now);
+            let is_guess = failure.hint().is_none() && failure.kind.is_ill_health();
+            cooldowns.cool_for(upstream, &failure, time, is_guess, now);
         }
         self.walk.failed(cooldown.or_else(|| failure.hint()), now);
         let is_over = !chain.falls_back(&failure) || self.cannot_repeat || self.walk.is_final();
@@ -229,7 +233,7 @@ impl<S> Course<S> {
         let sight = Sight {
             now,
             is_allowed,
-            cooling: |upstream: &Upstream| cooldowns.until(upstream, now),
+            cooling: |upstream: &Upstream| cooldowns.entry(upstream, now),
             prospect,
         };
         self.walk.turn(plan, sight)

@@ -85,7 +85,7 @@ impl Cooldowns {
     /// the failure speaks for the account. A cooldown that lasts longer already stays as it is.
     pub fn cool(&self, upstream: &Upstream, failure: &Failure) {
         let time = failure.hint().unwrap_or(DEFAULT_COOLDOWN);
-        self.cool_for(upstream, failure, time, self.shared.clock.now());
+        self.cool_for(upstream, failure, time, false, self.shared.clock.now());
     }
 
     /// Every cooldown, the soonest to end first.
@@ -110,8 +110,8 @@ impl Cooldowns {
     /// How long this upstream is still left alone, by itself or with its whole provider; `None` where it is not.
     pub fn remaining(&self, upstream: &Upstream) -> Option<Duration> {
         let now = self.shared.clock.now();
-        let until = self.with(|state| state.until(upstream, now))?;
-        Some(until.saturating_duration_since(now))
+        let entry = self.with(|state| state.entry(upstream, now))?;
+        Some(entry.until.saturating_duration_since(now))
     }
 
     /// Ends the cooldown of the upstream with this id, and that of the provider with this name.
@@ -129,9 +129,11 @@ impl Cooldowns {
         upstream: &Upstream,
         failure: &Failure,
         time: Duration,
+        is_guess: bool,
         now: Instant,
     ) {
-        let Some(until) = self.with(|state| state.cool(upstream, failure, time, now)) else {
+        let cooled = self.with(|state| state.cool(upstream, failure, time, is_guess, now));
+        let Some(until) = cooled else {
             return;
         };
         self.tell(&Event::CoolingDown {
@@ -151,13 +153,18 @@ impl Cooldowns {
         self.shared.any.load(Ordering::Acquire)
     }
 
-    /// Until when this upstream is left alone, if it is.
+    /// The cooldown of this upstream, if there is one.
     #[inline]
-    pub(super) fn until(&self, upstream: &Upstream, now: Instant) -> Option<Instant> {
+    pub(super) fn entry(&self, upstream: &Upstream, now: Instant) -> Option<Entry> {
         if !self.are_any() {
             return None;
         }
-        self.with(|state| state.until(upstream, now))
+        self.with(|state| state.entry(upstream, now))
+    }
+
+    /// This upstream has answered while it was left alone.
+    pub(super) fn answered(&self, upstream: &Upstream) {
+        self.with(|state| state.answered(upstream));
     }
 
     /// Why the upstreams of this chain that are cooling down are left alone, in its order.

@@ -15,8 +15,8 @@
 //!    longer, end to the instant, and end by themselves. Own refusals, too-large requests and what does not exist
 //!    (404, which may be the path of one request as well as a model) cool nobody.
 //! 4. Who is cooling down is passed by, and asked later where it is back before the others have failed. When all are
-//!    cooling down, [`WhenExhausted`] says whether the request fails at once, waits for the soonest, or is sent to it all
-//!    the same.
+//!    cooling down, [`WhenExhausted`] says whether the request is sent to one that named no time, fails at once, waits for the
+//!    soonest, or is sent to that all the same. Who answers then and had named no time is passed by no longer.
 //! 5. After a request was too large for the context of one upstream, those whose context is no larger are passed by.
 //! 6. All attempts of a request, retries included, stand in one ledger, [`Attempts`](crate::Attempts), with one cap.
 //! 7. A lone upstream never cools down: a chain of one passes everything through as it comes, because a retry or a

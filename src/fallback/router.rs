@@ -148,7 +148,10 @@ impl Router {
         request.extensions_mut().insert(cost);
         let head = RequestHead::of(&request);
         let wait = |upstream: &Upstream| {
-            let cooling = self.cooldowns().until(upstream, now);
+            let cooling = self
+                .cooldowns()
+                .entry(upstream, now)
+                .map(|entry| entry.until);
             let cooling = cooling.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
             let wait = match plan.chain.prospect(upstream, &head) {
                 Prospect::Pass { .. } => Duration::ZERO,

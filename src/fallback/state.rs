@@ -32,6 +32,8 @@ pub(super) type Entries = HashMap<Arc<str>, Entry>;
 pub(super) struct Entry {
     pub(super) until: Instant,
     pub(super) kind: FailureKind,
+    /// Whether nobody asked for it: it is a guess at how long an upstream that failed will go on to.
+    pub(super) is_guess: bool,
 }
 
 impl State {
@@ -42,6 +44,7 @@ impl State {
         upstream: &Upstream,
         failure: &Failure,
         time: Duration,
+        is_guess: bool,
         now: Instant,
     ) -> Option<Instant> {
         let now = self.move_to(now);
@@ -51,19 +54,29 @@ impl State {
         } else {
             (&mut self.upstreams, upstream.shared_id().clone())
         };
+        let standing = entries.get(&*key);
         // Only ever longer: a second, shorter hint does not unsay the first.
-        if until <= entries.get(&*key).map_or(now, |standing| standing.until) {
+        if until <= standing.map_or(now, |standing| standing.until) {
             return None;
         }
+        let is_guess = is_guess && standing.is_none_or(|standing| standing.is_guess);
         let kind = failure.kind;
-        entries.insert(key, Entry { until, kind });
+        let entry = Entry {
+            until,
+            kind,
+            is_guess,
+        };
+        entries.insert(key, entry);
         self.first_end = Some(self.first_end.map_or(until, |end| end.min(until)));
         Some(until)
     }
 
-    /// Until when this upstream is left alone, if it is.
-    pub(super) fn until(&mut self, upstream: &Upstream, now: Instant) -> Option<Instant> {
-        self.entry(upstream, now).map(|entry| entry.until)
+    /// This upstream has answered: a guess that it does not was wrong.
+    pub(super) fn answered(&mut self, upstream: &Upstream) {
+        let entry = self.upstreams.get(upstream.id());
+        if entry.is_some_and(|entry| entry.is_guess) {
+            self.upstreams.remove(upstream.id());
+        }
     }
 
     /// The cooldown of this upstream, its own or its provider's: the one that ends later.

@@ -7,6 +7,7 @@ use super::{
     order::Order,
     plan::Plan,
     preferences::Preferences,
+    state::Entry,
 };
 use crate::{
     cost::Cost,
@@ -31,6 +32,8 @@ pub(super) struct Walk {
     too_small: Option<u64>,
     /// How many would have refused the request at the last turn.
     refused: usize,
+    /// Whether the one asked last is left alone by others.
+    is_probe: bool,
 }
 
 /// What is known when it is decided whom to ask.
@@ -38,7 +41,7 @@ pub(super) struct Sight<C, P> {
     pub(super) now: Instant,
     /// Whether the request may have another attempt.
     pub(super) is_allowed: bool,
-    /// Until when an upstream is left alone.
+    /// Whether an upstream is left alone, and until when.
     pub(super) cooling: C,
     /// What would become of the request there.
     pub(super) prospect: P,
@@ -85,6 +88,7 @@ impl Walk {
             patience: None,
             too_small: None,
             refused: 0,
+            is_probe: false,
         }
     }
 
@@ -103,6 +107,12 @@ impl Walk {
     /// Who was asked last.
     pub(super) fn asked(&self) -> Option<usize> {
         self.asked
+    }
+
+    /// Whether the one asked last is cooling down, and is asked to find out whether it has to.
+    #[inline]
+    pub(super) fn is_probe(&self) -> bool {
+        self.is_probe
     }
 
     /// How many of the chain the request does not allow.
@@ -138,7 +148,7 @@ impl Walk {
     /// Whose turn it is.
     pub(super) fn turn<C, P>(&mut self, plan: &Plan, mut sight: Sight<C, P>) -> Turn
     where
-        C: FnMut(&Upstream) -> Option<Instant>,
+        C: FnMut(&Upstream) -> Option<Entry>,
         P: FnMut(&Upstream) -> Prospect,
     {
         let (mut best, mut free) = (None::<Rank>, 0_u32);
@@ -174,7 +184,7 @@ impl Walk {
             }
             // The cap ends the walk, not the upstreams: there is no time to wait for.
             Some(_) => Turn::Exhausted { soonest: None },
-            None => self.nobody_free(&plan.chain, back, sight.cooling),
+            None => self.nobody_free(&plan.chain, back, sight),
         }
     }
 
@@ -223,12 +233,23 @@ impl Walk {
     }
 
     /// `back` is who would refuse the request and until when, the soonest.
-    fn nobody_free(
+    fn nobody_free<C, P>(
         &mut self,
         chain: &Chain,
         back: Option<(Instant, usize)>,
-        mut cooling: impl FnMut(&Upstream) -> Option<Instant>,
-    ) -> Turn {
+        mut sight: Sight<C, P>,
+    ) -> Turn
+    where
+        C: FnMut(&Upstream) -> Option<Entry>,
+        P: FnMut(&Upstream) -> Prospect,
+    {
+        if let (None, WhenExhausted::Probe) = (self.asked, chain.when_exhausted)
+            && let Some(index) = self.probe(chain, &mut sight)
+        {
+            self.is_probe = true;
+            return self.ask(index, 0);
+        }
+        let mut cooling = |upstream: &Upstream| (sight.cooling)(upstream).map(|entry| entry.until);
         let known = |(index, upstream): (usize, &Upstream)| {
             // One that has failed and is back already counts from then.
             let known = || self.failed.iter().find(|(failed, _)| *failed == index)?.1;
@@ -238,7 +259,10 @@ impl Walk {
         let allowed = upstreams.filter(|(_, upstream)| self.allows(upstream));
         let soonest = allowed.filter_map(known).chain(back).min();
         match (soonest, self.asked, chain.when_exhausted) {
-            (Some((_, index)), None, WhenExhausted::TryAnyway) => self.ask(index, 0),
+            (Some((_, index)), None, WhenExhausted::TryAnyway) => {
+                self.is_probe = true;
+                self.ask(index, 0)
+            }
             (Some((until, _)), None, WhenExhausted::Wait { .. })
                 if self.patience.is_some_and(|end| until <= end) =>
             {
@@ -248,6 +272,23 @@ impl Walk {
                 soonest: soonest.map(|(back, _)| back),
             },
         }
+    }
+
+    /// The soonest to be back of those whose cooldown is a guess, and who would take the request.
+    fn probe<C, P>(&self, chain: &Chain, sight: &mut Sight<C, P>) -> Option<usize>
+    where
+        C: FnMut(&Upstream) -> Option<Entry>,
+        P: FnMut(&Upstream) -> Prospect,
+    {
+        let guessed = self.open(chain).filter_map(|(index, upstream)| {
+            let entry = (sight.cooling)(upstream).filter(|entry| entry.is_guess)?;
+            let would_take = match (sight.prospect)(upstream) {
+                Prospect::Pass { .. } | Prospect::Queue { .. } => true,
+                Prospect::Refuse { .. } | Prospect::TooLarge => false,
+            };
+            would_take.then_some((entry.until, index))
+        });
+        guessed.min().map(|(_, index)| index)
     }
 
     fn ask(&mut self, index: usize, alternatives: u32) -> Turn {

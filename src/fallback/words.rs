@@ -29,6 +29,10 @@ impl Chain {
             lines.push(format!("turns to the next when {kind}, too"));
         }
         lines.push(match self.when_exhausted {
+            WhenExhausted::Probe => {
+                "when all are cooling down, asks one that nobody asked to leave alone, else fails at once"
+                    .into()
+            }
             WhenExhausted::Fail => "fails at once when all are cooling down".into(),
             WhenExhausted::Wait { max } => {
                 format!("waits up to {} when all are cooling down", in_words(max))

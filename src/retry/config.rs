@@ -43,11 +43,15 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// For calls to language models: the default, and a POST is repeated like any other request.
+    /// For calls to language models: the default, and a POST is repeated like any other request, and an attempt that has no
+    /// answer after 10 minutes is [cut off](Self::attempt_timeout).
     ///
-    /// An answer that is computed twice is paid for twice, but does no harm; the providers' own clients do the same.
+    /// An answer that is computed twice is paid for twice, but does no harm. OpenAI's and Anthropic's own clients do the same, with
+    /// the same timeout: long answers that are no streams take minutes.
     pub fn llm() -> Self {
-        Self::default().retry_non_idempotent(true)
+        Self::default()
+            .retry_non_idempotent(true)
+            .attempt_timeout(Duration::from_secs(600))
     }
 
     /// How often a request is sent in all, the first time included; at least 1. Default: 3.

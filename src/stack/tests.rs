@@ -410,10 +410,11 @@ fallback:
   asked as they are listed
   cools down for as long as an upstream asks, else 5 minutes
   who would wait in line for more than 2s is served by the next, where that is sooner
-  fails at once when all are cooling down
+  when all are cooling down, asks one that nobody asked to leave alone, else fails at once
 retry:
   3 attempts, after waits of 1s, each 2 times the last, up to 30s, with full jitter
   an upstream's own wait is heeded up to 1 minute, or 2s while others could be asked
+  an attempt is cut off after 10 minutes
   a POST is repeated like any other request
   all requests share 500 tokens for retries, 5 each, 10 after a timeout
 circuit breaker:

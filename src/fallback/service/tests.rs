@@ -297,11 +297,60 @@ async fn a_second_hint_only_ever_lengthens_a_cooldown() {
     assert_eq!(soonest.retry_after, Some(secs(59)));
 }
 
+// litellm#40130, portkey: a hiccup of all upstreams at once, or of one's own network, was an outage of as many minutes as the
+// cooldown has.
+#[tokio::test(start_paused = true)]
+async fn upstreams_that_named_no_time_are_asked_when_nobody_else_is_left() {
+    let bench = Bench::new(|chain| chain);
+    exhausted(bench.call(|_| status(503)).await);
+    assert_eq!(bench.cooling().len(), 3);
+    bench.asked();
+    sleep(secs(1)).await;
+    let again = exhausted(bench.call(|_| status(503)).await);
+    assert_eq!(again.attempts.len(), 1);
+    assert_eq!(bench.asked(), ["a/1"], "one request finds out");
+    assert_eq!(served_by(&bench.call(|_| ok()).await), "a/2");
+    assert_eq!(
+        bench.cooling().len(),
+        2,
+        "who answers is left alone no longer"
+    );
+    bench.asked();
+    assert_eq!(served_by(&bench.call(|_| ok()).await), "a/2");
+    assert_eq!(bench.asked(), ["a/2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asked_to_be_left_alone_is_not_asked_even_when_nobody_else_is_left() {
+    let unsure = |id: &str| match id {
+        "b/1" => status(503),
+        _ => limited(600),
+    };
+    let bench = Bench::new(|chain| chain);
+    exhausted(bench.call(unsure).await);
+    bench.asked();
+    exhausted(bench.call(|_| status(503)).await);
+    assert_eq!(bench.asked(), ["b/1"]);
+    // A named time, a limit without one, and what was asked for by hand are no guesses; nor is one that is not to be tried.
+    for answer in [|_: &str| limited(60), |_: &str| status(429)] {
+        let bench = Bench::new(|chain| chain);
+        exhausted(bench.call(answer).await);
+        bench.asked();
+        exhausted(bench.call(|_| ok()).await);
+        assert_eq!(bench.asked(), [""; 0]);
+    }
+    let bench = Bench::new(|chain| chain.when_exhausted(WhenExhausted::Fail));
+    exhausted(bench.call(|_| status(503)).await);
+    bench.asked();
+    exhausted(bench.call(|_| ok()).await);
+    assert_eq!(bench.asked(), [""; 0]);
+}
+
 // litellm#40718: the error of "nobody left" was booked to the previous upstream. hermes-agent#33088: the fallback's 429
 // was booked to the primary.
 #[tokio::test(start_paused = true)]
 async fn each_failure_is_booked_to_the_upstream_that_gave_it() {
-    let bench = Bench::new(|chain| chain);
+    let bench = Bench::new(|chain| chain.when_exhausted(WhenExhausted::Fail));
     let answer = |id: &str| match id {
         "a/1" => status(500),
         "a/2" => limited(20),

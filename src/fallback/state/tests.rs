@@ -27,13 +27,13 @@ impl Bench {
         let upstream = &self.upstreams[index];
         let until = self
             .state
-            .cool(upstream, failure, ms(time), self.start + ms(at))?;
+            .cool(upstream, failure, ms(time), false, self.start + ms(at))?;
         Some(self.millis(until))
     }
 
     fn until(&mut self, index: usize, at: u64) -> Option<u64> {
         let upstream = &self.upstreams[index];
-        let until = self.state.until(upstream, self.start + ms(at))?;
+        let Entry { until, .. } = self.state.entry(upstream, self.start + ms(at))?;
         Some(self.millis(until))
     }
 
@@ -75,8 +75,11 @@ fn a_cooldown_ends_at_its_instant_and_not_a_nanosecond_before() {
     bench.cool(0, &limited(), 1_000, 0);
     let (upstream, end) = (bench.upstreams[0].clone(), bench.at(1_000));
     let before = end - Duration::from_nanos(1);
-    assert_eq!(bench.state.until(&upstream, before), Some(end));
-    assert_eq!(bench.state.until(&upstream, end), None);
+    assert_eq!(
+        bench.state.entry(&upstream, before).map(|it| it.until),
+        Some(end)
+    );
+    assert_eq!(bench.state.entry(&upstream, end), None);
 }
 
 #[test]
@@ -109,9 +112,9 @@ fn an_upstream_that_bears_the_name_of_its_provider_does_not_cool_its_siblings() 
     let (a, start) = (provider("a"), TokioClock.now());
     let (whole, sibling) = (Upstream::from(a.clone()), a.model("1"));
     let mut state = State::default();
-    state.cool(&whole, &limited(), ms(1_000), start);
-    assert!(state.until(&whole, start).is_some());
-    assert_eq!(state.until(&sibling, start), None);
+    state.cool(&whole, &limited(), ms(1_000), false, start);
+    assert!(state.entry(&whole, start).is_some());
+    assert_eq!(state.entry(&sibling, start), None);
 }
 
 #[test]

@@ -32,14 +32,14 @@ impl Bench {
         let upstream = &self.plan.chain.upstreams[index];
         let until = self
             .state
-            .cool(upstream, failure, ms(time), self.start + ms(at))?;
+            .cool(upstream, failure, ms(time), false, self.start + ms(at))?;
         Some(self.millis(until))
     }
 
     fn until(&mut self, index: usize, at: u64) -> Option<u64> {
         let upstream = &self.plan.chain.upstreams[index];
-        let until = self.state.until(upstream, self.start + ms(at))?;
-        Some(self.millis(until))
+        let entry = self.state.entry(upstream, self.start + ms(at))?;
+        Some(self.millis(entry.until))
     }
 
     fn walk(&self, deadline: Option<u64>, at: u64) -> Walk {
@@ -63,7 +63,7 @@ impl Bench {
         let sight = Sight {
             now,
             is_allowed: true,
-            cooling: |upstream: &Upstream| self.state.until(upstream, now),
+            cooling: |upstream: &Upstream| self.state.entry(upstream, now),
             prospect,
         };
         walk.turn(&self.plan, sight)
@@ -299,8 +299,8 @@ fn absurd_times_neither_panic_nor_end() {
     let (start, year) = (bench.start, Duration::from_secs(365 * 86_400));
     bench
         .state
-        .cool(&upstream, &limited(), Duration::MAX, start);
-    assert!(bench.state.until(&upstream, start + year).is_some());
+        .cool(&upstream, &limited(), Duration::MAX, false, start);
+    assert!(bench.state.entry(&upstream, start + year).is_some());
     assert!(matches!(
         bench.turn(&mut bench.walk(None, 0), 0),
         Turn::Try { .. }

@@ -68,9 +68,8 @@ fn layer(settings: &Value) -> Result<FallbackLayer, String> {
     let mut chain = Chain::new(upstreams).cooldown(Duration::ZERO);
     for (name, value) in settings {
         chain = match (name.as_str(), value.as_str()) {
-            ("chain" | "contexts" | "local" | "prices", _)
-            | ("order", Some("listed"))
-            | ("when_exhausted", Some("fail")) => chain,
+            ("chain" | "contexts" | "local" | "prices", _) | ("order", Some("listed")) => chain,
+            ("when_exhausted", Some("fail")) => chain.when_exhausted(WhenExhausted::Fail),
             ("order", Some("local_first")) => chain.order(Order::LocalFirst),
             ("order", Some("cheapest")) => chain.order(Order::Cheapest),
             ("order", Some("fastest")) => chain.order(Order::Fastest),

@@ -10,7 +10,7 @@ use tower::{Layer, ServiceBuilder};
 use tower_upstream::{
     Chain, CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, CircuitState, Error,
     FallbackLayer, IntakeLayer, Limit, Provider, ProviderLayer, Quota, RateLimitLayer, RateLimiter,
-    RetryLayer, RetryPolicy, Upstream,
+    RetryLayer, RetryPolicy, Upstream, WhenExhausted,
 };
 
 use super::harness::{Setup, at, chat, client, direct, ms, post, send, sleep};
@@ -198,7 +198,8 @@ async fn a_limit_outside_of_a_chain_keeps_what_was_sent_in_vain() {
     let chain = Chain::new([
         at(Provider::openai(), &openai).model("one"),
         at(Provider::groq(), &groq).model("two"),
-    ]);
+    ])
+    .when_exhausted(WhenExhausted::Fail);
     let service = ServiceBuilder::new()
         .layer(IntakeLayer::new())
         .layer(RateLimitLayer::new(limiter.clone()))

@@ -234,7 +234,8 @@ async fn a_chain_that_is_down_is_not_called_rate_limited() {
     let openai = Simulator::openai().start().await.unwrap();
     openai.script([Reply::Status(500); 2]);
     let provider = at(Provider::openai(), &openai);
-    let stack = Setup::of([provider.model("one"), provider.model("two")])
+    let chain = Chain::new([provider.model("one"), provider.model("two")]);
+    let stack = Setup::chain(chain.when_exhausted(WhenExhausted::Fail))
         .retry(|policy| policy.max_attempts(1))
         .build();
     // The first request asks both, the second finds them cooling down.

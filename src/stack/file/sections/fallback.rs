@@ -49,8 +49,11 @@ pub(super) const FALLBACK: Table<FallbackDraft> = Table(
         ),
         Field::new(
             "when_exhausted",
-            "What becomes of a request that finds every upstream cooling down: it fails, is sent anyway, or waits. Default: \"fail\".",
+            "What becomes of a request that finds every upstream cooling down: it is sent to one that named no time, fails, is sent anyway, or waits. Default: \"probe\".",
             &[
+                Form::Word("probe", |fallback| {
+                    fallback.when_exhausted = Some(WhenExhausted::Probe);
+                }),
                 Form::Word("fail", |fallback| {
                     fallback.when_exhausted = Some(WhenExhausted::Fail);
                 }),
