@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{money::Money, outcome::Dimension};
+use crate::{outcome::Dimension, plain_words};
 
 /// What of a quota holds a request back, or can never be kept by it.
 ///
@@ -50,10 +50,7 @@ impl fmt::Display for BindingLimit {
                 amount,
                 per,
             } => {
-                match dimension {
-                    Dimension::Money => Money::from_nanos(amount).fmt(f)?,
-                    _ => write!(f, "{amount} {}", dimension.as_str().replace('_', " "))?,
-                }
+                f.write_str(&plain_words::amount(amount, dimension))?;
                 match per {
                     Some(per) => write!(f, " per {per:?}"),
                     None => f.write_str(" per month"),
@@ -61,7 +58,10 @@ impl fmt::Display for BindingLimit {
             }
             Self::MinInterval(interval) => write!(f, "{interval:?} between requests"),
             Self::MaxConcurrent(requests) => write!(f, "{requests} at a time"),
-            Self::MaxTokensPerRequest(tokens) => write!(f, "{tokens} tokens a request"),
+            Self::MaxTokensPerRequest(tokens) => {
+                let tokens = plain_words::amount(tokens, Dimension::Tokens);
+                write!(f, "{tokens} a request")
+            }
             Self::Pause => f.write_str("a pause"),
             Self::AdaptedRate => f.write_str("a rate that was cut after a refusal"),
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    outcome::{Failure, FailureKind},
+    money::Money,
+    outcome::{Dimension, Failure, FailureKind},
     period::whole_seconds,
 };
 
@@ -69,6 +70,19 @@ pub(crate) fn in_words(wait: Duration) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
+/// So much of what is counted: `9000 output tokens`, `1 request`, `20.00`.
+pub(crate) fn amount(amount: u64, dimension: Dimension) -> String {
+    if dimension == Dimension::Money {
+        return Money::from_nanos(amount).to_string();
+    }
+    let name = dimension.as_str().replace('_', " ");
+    let name = match amount {
+        1 => name.strip_suffix('s').unwrap_or(&name),
+        _ => &name,
+    };
+    format!("{amount} {name}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +104,20 @@ mod tests {
             assert_eq!(in_words(Duration::from_millis(millis)), words);
         }
         assert!(in_words(Duration::MAX).ends_with(" days"));
+    }
+
+    #[test]
+    fn an_amount_of_one_is_told_in_the_singular() {
+        for (dimension, one, more) in [
+            (Dimension::Requests, "1 request", "2 requests"),
+            (Dimension::OutputTokens, "1 output token", "2 output tokens"),
+            (Dimension::Concurrency, "1 concurrency", "2 concurrency"),
+        ] {
+            assert_eq!(amount(1, dimension), one);
+            assert_eq!(amount(2, dimension), more);
+        }
+        let cent = Money::from_cents(1).nanos();
+        assert_eq!(amount(cent, Dimension::Money), "0.01");
     }
 
     #[test]

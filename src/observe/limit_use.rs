@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{money::Money, outcome::Dimension};
+use crate::{outcome::Dimension, plain_words};
 
 /// How much of one limit is taken, the request that is told of included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +49,7 @@ impl LimitUse {
 /// The limit in words, such as `12000 tokens per 60s`.
 impl fmt::Display for LimitUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.dimension {
-            Dimension::Money => Money::from_nanos(self.amount).fmt(f)?,
-            dimension => {
-                let words = dimension.as_str().replace('_', " ");
-                write!(f, "{} {words}", self.amount)?;
-            }
-        }
-        write!(f, " per {:?}", self.per)
+        let amount = plain_words::amount(self.amount, self.dimension);
+        write!(f, "{amount} per {:?}", self.per)
     }
 }

@@ -185,7 +185,7 @@ mod tests {
             (
                 Quota::new().min_interval(Duration::MAX),
                 "limit",
-                "1 requests per",
+                "1 request per",
             ),
         ] {
             let error = bad.check().unwrap_err().to_string();

@@ -639,7 +639,7 @@ async fn a_limit_in_shadow_mode_reports_and_holds_nobody_back() {
     }
     assert_eq!(TokioClock.now(), start);
     assert_eq!(limiter.status("").limits[0].used, 2);
-    let once = ("1 requests per 60s".to_owned(), ms(60_000));
+    let once = ("1 request per 60s".to_owned(), ms(60_000));
     assert_eq!(*told.lock().unwrap(), [once]);
 }
 

@@ -7,7 +7,7 @@ use super::{
     config::Quota,
     limit::{Counting, Limit},
 };
-use crate::{money::Money, outcome::Dimension, period};
+use crate::{outcome::Dimension, period, plain_words};
 
 impl Quota {
     /// `60 requests per minute, at most 3 at a time`; empty where it has no limit.
@@ -17,7 +17,8 @@ impl Quota {
             parts.push(format!("at most {requests} at a time"));
         }
         if let Some(tokens) = self.max_tokens_per_request {
-            parts.push(format!("at most {tokens} tokens in a request"));
+            let tokens = plain_words::amount(tokens, Dimension::Tokens);
+            parts.push(format!("at most {tokens} in a request"));
         }
         if self.keeps_estimates {
             parts.push("estimates are kept".into());
@@ -36,10 +37,7 @@ impl Limit {
             let period = period::in_words(Duration::from_nanos(self.period()));
             return format!("{period} between requests");
         }
-        let amount = match self.dimension {
-            Dimension::Money => Money::from_nanos(self.amount).to_string(),
-            dimension => format!("{} {}", self.amount, dimension.as_str().replace('_', " ")),
-        };
+        let amount = plain_words::amount(self.amount, self.dimension);
         let shadow = if self.is_shadow {
             " (only watched)"
         } else {
@@ -76,6 +74,7 @@ fn of(zone: &Zone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::money::Money;
 
     #[test]
     fn a_quota_in_words_tells_every_limit_and_how_it_counts() {

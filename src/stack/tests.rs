@@ -236,7 +236,7 @@ async fn the_quota_of_an_account_holds_over_its_models() {
     service.clone().oneshot(request()).await.unwrap();
     let refused = service.oneshot(request()).now_or_never();
     assert!(refused.is_none_or(|result| result.is_err()));
-    let told = "quota of the whole account: 1 requests per minute";
+    let told = "quota of the whole account: 1 request per minute";
     assert!(stack.explain().contains(told), "{}", stack.explain());
     assert_eq!(seen.lock().unwrap().len(), 1);
 }

@@ -105,7 +105,7 @@ async fn of_several_limiters_the_one_that_refused_is_named() {
         ("by", Some("tenant"))
     );
     let words = Error::RateLimited(refused).to_string();
-    assert!(words.contains("for tenant (1 requests per 60s)"), "{words}");
+    assert!(words.contains("for tenant (1 request per 60s)"), "{words}");
 }
 
 #[tokio::test(start_paused = true)]
