@@ -8,6 +8,7 @@ use std::{any::Any, collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use crate::{
     client_error::{in_full, is_timeout, is_unconnected},
     outcome::{Failure, FailureKind, Message},
+    period::whole_millis,
     plain_words::{TOO_LARGE, again},
     request::Attempt,
 };
@@ -209,7 +210,7 @@ impl fmt::Display for RateLimited {
             write!(f, " ({limit})")?;
         }
         match self.wait {
-            Some(wait) => write!(f, ": come back in {wait:?}"),
+            Some(wait) => write!(f, ": come back in {:?}", whole_millis(wait)),
             None => Ok(()),
         }
     }
@@ -219,7 +220,7 @@ impl std::error::Error for RateLimited {}
 
 /// A refusal of the circuit breaker layer.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the circuit of {key} is open ({reason}): come back in {retry_after:?}")]
+#[error("the circuit of {key} is open ({reason}): come back in {:?}", whole_millis(*.retry_after))]
 #[non_exhaustive]
 pub struct CircuitOpen {
     /// The key whose breaker refused.
@@ -273,6 +274,18 @@ impl Exhausted {
         attempts.chain(self.cooling.iter().copied())
     }
 
+    fn why_nobody_was_asked(&self) -> String {
+        const WOULD_REFUSE: &str = "would have refused it, by their own limits or open circuits";
+        let mut kinds: BTreeSet<_> = self.cooling.iter().map(|kind| kind.as_str()).collect();
+        let would_some_refuse = kinds.remove(FailureKind::Refused.as_str());
+        let kinds = Vec::from_iter(kinds).join(", ");
+        match (kinds.is_empty(), would_some_refuse) {
+            (true, _) => format!("all {WOULD_REFUSE}"),
+            (false, false) => format!("all are cooling down ({kinds})"),
+            (false, true) => format!("some are cooling down ({kinds}), the others {WOULD_REFUSE}"),
+        }
+    }
+
     /// Whether every attempt was refused before it was sent, by our own limiters and breakers.
     fn is_unsent(&self) -> bool {
         let mut kinds = self.attempts.iter().map(|attempt| attempt.failure.kind);
@@ -289,9 +302,7 @@ impl fmt::Display for Exhausted {
             write!(f, "{separator}{upstream} {}", attempt.failure.kind)?;
         }
         if self.attempts.is_empty() && !self.cooling.is_empty() {
-            let kinds: BTreeSet<_> = self.cooling.iter().map(|kind| kind.as_str()).collect();
-            let kinds: Vec<_> = kinds.into_iter().collect();
-            write!(f, ": all are cooling down ({})", kinds.join(", "))?;
+            write!(f, ": {}", self.why_nobody_was_asked())?;
         }
         if self.excluded > 0 {
             write!(
@@ -301,7 +312,7 @@ impl fmt::Display for Exhausted {
             )?;
         }
         match self.retry_after {
-            Some(wait) => write!(f, "; the soonest is back in {wait:?}"),
+            Some(wait) => write!(f, "; the soonest is back in {:?}", whole_millis(wait)),
             None => Ok(()),
         }
     }
@@ -403,5 +414,62 @@ mod tests {
             error.to_string(),
             "no upstream could answer: groq/llama rate limited; groq/llama server error; the soonest is back in 3s"
         );
+    }
+
+    // "All are cooling down (refused)" was said of those of whom nobody was.
+    #[test]
+    fn the_error_of_a_chain_that_asked_nobody_tells_who_is_cooling_down_and_who_would_refuse() {
+        use FailureKind::{Overloaded, RateLimited, Refused};
+        for (cooling, words) in [
+            (
+                &[Refused, Refused][..],
+                "all would have refused it, by their own limits or open circuits",
+            ),
+            (
+                &[RateLimited, Overloaded],
+                "all are cooling down (overloaded, rate_limited)",
+            ),
+            (
+                &[RateLimited, Refused],
+                "some are cooling down (rate_limited), the others would have refused it, by their own limits or open circuits",
+            ),
+        ] {
+            let error = Exhausted {
+                attempts: Vec::new(),
+                cooling: cooling.to_vec(),
+                excluded: 0,
+                retry_after: None,
+            };
+            let wanted = format!("no upstream could answer: {words}");
+            assert_eq!(error.to_string(), wanted);
+        }
+    }
+
+    // "The soonest is back in 296.90027884s" was of no use to who read it.
+    #[test]
+    fn waits_are_told_in_milliseconds_and_never_too_short() {
+        let wait = Duration::from_nanos(296_900_278_840);
+        let exhausted = Exhausted {
+            attempts: Vec::new(),
+            cooling: Vec::new(),
+            excluded: 0,
+            retry_after: Some(wait),
+        };
+        let open = CircuitOpen {
+            key: "groq/llama".into(),
+            reason: "failures in a row",
+            retry_after: wait,
+        };
+        let mut limited = RateLimited::new(RefusalReason::WaitTooLong);
+        limited.wait = Some(wait);
+        let failure = Failure::new(FailureKind::Refused).with_retry_after(Some(wait));
+        for words in [
+            exhausted.to_string(),
+            open.to_string(),
+            limited.to_string(),
+            failure.to_string(),
+        ] {
+            assert!(words.ends_with(" 296.901s"), "{words}");
+        }
     }
 }

@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use crate::period::whole_millis;
+
 pub use message::Message;
 
 /// What one answer of an upstream meant.
@@ -107,7 +109,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind.fmt(f)?;
         if let Some(wait) = self.retry_after {
-            write!(f, ", retry after {wait:?}")?;
+            write!(f, ", retry after {:?}", whole_millis(wait))?;
         }
         if let Some(message) = &self.message {
             write!(f, ": {message}")?;

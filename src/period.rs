@@ -1,4 +1,4 @@
-//! Lengths of time, in words and without rounding.
+//! Lengths of time, in words without rounding, and rounded up.
 
 use std::time::Duration;
 
@@ -34,6 +34,15 @@ pub(crate) fn whole_seconds(time: Duration) -> u64 {
         .saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
+/// Rounded up, for the text of an error: what is finer is only where a clock stood.
+pub(crate) fn whole_millis(time: Duration) -> Duration {
+    let beyond = time.subsec_nanos() % 1_000_000;
+    match beyond {
+        0 => time,
+        _ => time.saturating_add(Duration::from_nanos(u64::from(1_000_000 - beyond))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +61,20 @@ mod tests {
         ] {
             assert_eq!((in_words(time).as_str(), per(time).as_str()), (words, rate));
         }
+    }
+
+    #[test]
+    fn a_wait_in_a_log_is_told_in_milliseconds_and_never_too_short() {
+        for (nanos, words) in [
+            (0, "0ns"),
+            (1, "1ms"),
+            (1_000_000, "1ms"),
+            (296_902_800_840, "296.903s"),
+            (59_999_999_999, "60s"),
+        ] {
+            let wait = whole_millis(Duration::from_nanos(nanos));
+            assert_eq!(format!("{wait:?}"), words);
+        }
+        assert_eq!(whole_millis(Duration::MAX), Duration::MAX);
     }
 }
