@@ -184,6 +184,6 @@ pub(crate) fn value(raw: &RawValue) -> Result<Value, Wrong> {
     serde_json::from_str(raw.get()).map_err(|error| Wrong::new(error.to_string()))
 }
 
-const FORMAT: &str = "tower-upstream rate limiter";
+pub(crate) const FORMAT: &str = "tower-upstream rate limiter";
 
 const VERSION: u64 = 1;

@@ -13,7 +13,7 @@ use crate::{
     rate_limit::{
         Snapshot, SnapshotError,
         snapshot::{
-            Problem, Wrong,
+            self, Problem, Wrong,
             fields::{Fields, count, expected, text},
             part, value,
         },
@@ -161,6 +161,10 @@ fn to_saved(json: &str) -> Result<Saved, SnapshotError> {
         })?;
     match part(&mut parts, "format", text) {
         Ok(format) if format == FORMAT => {}
+        Ok(format) if format == snapshot::FORMAT => {
+            let wanted = "this is a limiter's snapshot, not a stack's";
+            return Err(Problem::Foreign(Wrong::new(wanted)).into());
+        }
         _ => {
             let wanted = format!("expected the format {FORMAT:?}");
             return Err(Problem::Foreign(Wrong::new(wanted)).into());

@@ -340,6 +340,11 @@ fn a_file_that_cannot_be_right_changes_nothing_and_the_error_names_the_place() {
     for (from, to, wanted) in [
         ("tower-upstream stack", "another", "expected the format"),
         (
+            "tower-upstream stack",
+            "tower-upstream rate limiter",
+            "not a tower-upstream snapshot: this is a limiter's snapshot, not a stack's",
+        ),
+        (
             r#""version":1,"saved"#,
             r#""version":7,"saved"#,
             "version 7 is newer than this crate reads (1)",
