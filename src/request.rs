@@ -121,7 +121,9 @@ pub enum Priority {
 
 /// When the caller stops waiting. Put it into the request's extensions.
 ///
-/// A layer whose wait would pass it does not begin that wait.
+/// A layer whose wait would pass it does not begin that wait. It bounds waits only: a call that is under way is not cut off, nor is
+/// an answer's body. For calls there is [`RetryPolicy::attempt_timeout`](crate::RetryPolicy::attempt_timeout); for all together,
+/// wrap a `tokio::time::timeout_at` around the call and the reading of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(pub Instant);
 
@@ -153,7 +155,8 @@ pub enum Scope {
 impl Scope {
     /// By any key: a tenant, a user, the hash of an API key.
     ///
-    /// The key stands in events, errors and handles: give the hash of a secret, never the secret.
+    /// The key stands in events, errors and handles: give the hash of a secret, never the secret. In a server, a header such as the
+    /// one below is a key only once you have checked who sends it: see [`adapt::peer`](crate::adapt::peer).
     ///
     /// ```
     /// use tower_upstream::Scope;
