@@ -52,8 +52,8 @@ const LIGHT: &Rows<Bound> = &[
     (
         COPIED,
         &[
-            ("six layers", 12_345.0, 12.0, None),
-            ("Stats over all six", 13_972.0, 13.0, None),
+            ("six layers", 13_174.0, 14.0, None),
+            ("Stats over all six", 14_836.0, 15.0, None),
         ],
     ),
 ];
@@ -88,8 +88,8 @@ const REAL: &Rows<Bound> = &[
     (
         COPIED,
         &[
-            ("six layers", 20_736.0, 21.0, None),
-            ("Stats over all six", 22_361.0, 22.0, None),
+            ("six layers", 21_535.0, 23.0, None),
+            ("Stats over all six", 23_199.0, 24.0, None),
         ],
     ),
 ];

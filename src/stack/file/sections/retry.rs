@@ -58,7 +58,7 @@ pub(crate) const RETRY: Table<RetryDraft> = Table(
             ),
             Field::new(
                 "attempt_timeout",
-                "Cuts off an attempt that has no response head after so long. Default: none.",
+                "Cuts off an attempt that has no response head after so long. Default: \"10m\".",
                 &[Form::Time(SHORTEST, |retry, time| {
                     retry.attempt_timeout = Some(time);
                 })],
