@@ -116,7 +116,8 @@ impl RetryPolicy {
     }
 
     /// Cuts off each attempt, the last one too, that has no response head after so long, longer than zero. It is a failure
-    /// like any other, and the last of them is [`Error::TimedOut`](crate::Error::TimedOut). Default: none, and 10 minutes in [`llm`](Self::llm).
+    /// like any other, and the last of them is [`Error::TimedOut`](crate::Error::TimedOut). Default: none, and 10 minutes in
+    /// [`llm`](Self::llm).
     #[must_use]
     pub fn attempt_timeout(mut self, time: Duration) -> Self {
         self.attempt_timeout = Some(time);
