@@ -1,9 +1,6 @@
 //! The clients: bare, below our layers, and below those of others.
 
-use std::{
-    future::{Future, ready},
-    pin::Pin,
-};
+use std::future::ready;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -23,7 +20,7 @@ use tower_upstream::{
     error::BoxError,
 };
 
-use super::samples::Row;
+use super::samples::{Answered, Row};
 use crate::{
     exchange::{Body, real},
     stack::{ours, peers},
@@ -90,9 +87,6 @@ pub fn reqwest(port: u16) -> Result<Vec<Row>, String> {
         Row::new("our retry in the chain", in_chain(ours_in_chain, port)).against("reqwest-retry"),
     ])
 }
-
-/// The body of an answer. All rows have this box.
-pub type Answered = Pin<Box<dyn Future<Output = Result<Bytes, BoxError>> + Send>>;
 
 /// A request as reqwest is told of it.
 struct Asked {

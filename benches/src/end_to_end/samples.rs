@@ -1,11 +1,14 @@
 //! Samples of each client in turn.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::clients::Answered;
+use bytes::Bytes;
+use tower_upstream::error::BoxError;
+
 use crate::{
     harness::Bench,
     process,
@@ -22,6 +25,9 @@ pub struct Row {
 }
 
 type Exchange = Arc<dyn Fn() -> Answered + Send + Sync>;
+
+/// The body of an answer. All rows have this box.
+pub type Answered = Pin<Box<dyn Future<Output = Result<Bytes, BoxError>> + Send>>;
 
 impl Row {
     pub fn new(
