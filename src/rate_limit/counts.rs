@@ -147,9 +147,9 @@ impl Counts {
     }
 
     /// The upstream refused a request that was admitted at `sent`.
-    pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
+    pub(super) fn refused(&mut self, sent: Nanos, named: Nanos, now: Nanos) {
         if let Some(pace) = self.pace_mut() {
-            pace.refused(sent, now);
+            pace.refused(sent, named, now);
         }
     }
 

@@ -331,7 +331,8 @@ impl RateLimiter {
     pub(super) fn refused_at(&self, spot: Spot, sent: Nanos, wait: Option<Duration>) {
         let now = self.now();
         let mut state = self.lock(spot);
-        state.refused(sent, now);
+        let named = wait.map_or(0, |wait| nanos(wait));
+        state.refused(sent, named, now);
         if let Some(wait) = wait {
             self.pause_locked(state, wait, now);
         }

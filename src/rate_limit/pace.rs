@@ -3,9 +3,13 @@
 //! The CUBIC of [RFC 9438](https://www.rfc-editor.org/rfc/rfc9438), on requests a second instead of on packets under way,
 //! as the adaptive retry mode of the AWS SDKs has it (botocore's `retries/throttling.py` and `retries/adaptive.py`, from which
 //! the constants are). There is no limit until the upstream first refuses. Then the rate is cut to 0.7 of what it was, and
-//! grows back along `0.4 (t - k)³ + peak`, where `t` is the time since the cut in seconds, `peak` the rate at which the
+//! grows back along `0.4 (t - k)³ + peak`, where `t` is the time since the cut, and the wait that it named, in seconds, `peak` the rate at which the
 //! upstream refused, and `k` the time at which that is reached again: fast at first, slowly about the peak, and beyond it
 //! faster and faster, but never above twice what goes. Once it is at twice the peak and nobody waits for it, it is forgotten.
+//!
+//! A burst is no rate: of a hundred requests at once, twenty may have been taken, and nothing more for the two seconds that the
+//! refusals name. So where requests came one soon after the other for less time than the first refusal of them names, the peak is
+//! what was taken of them over all of that time. A second is the least time that a limit is for.
 
 use super::epoch::Nanos;
 
@@ -17,18 +21,39 @@ pub(super) struct Pace {
     count: u32,
     /// Requests a second, smoothed; of the half seconds before that.
     measured: f64,
+    run: Run,
     held: Option<Held>,
+}
+
+/// Requests that went no more than a second one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    since: Nanos,
+    last: Nanos,
+    count: u32,
+}
+
+/// What was taken of a run of which some was refused.
+#[derive(Clone, Copy, Debug)]
+struct Burst {
+    taken: u32,
+    /// From its beginning until more is taken, in seconds.
+    lasts: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Held {
     cut: Nanos,
+    /// When the curve begins: nothing is found out while all wait for the time that was named.
+    from: Nanos,
     peak: f64,
     /// In seconds after the cut.
     back_at_peak: f64,
     /// How many requests may go at once, and when that was so.
     level: f64,
     at: Nanos,
+    /// Where it was cut for one.
+    burst: Option<Burst>,
 }
 
 impl Pace {
@@ -62,6 +87,7 @@ impl Pace {
             self.count = 0;
         }
         self.count = self.count.saturating_add(1);
+        self.run.go_on(now);
         if let Some(held) = &mut self.held {
             let rate = held.rate(now, self.measured);
             let level = held.level_at(now, rate);
@@ -80,9 +106,11 @@ impl Pace {
             .is_some_and(|held| held.cubic(now) < 2.0 * held.peak)
     }
 
-    /// The upstream refused a request that went at `sent`. Those that were on their way at the last cut do not count again.
-    pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
-        if self.held.is_some_and(|held| sent <= held.cut) {
+    /// The upstream refused a request that went at `sent`, and may have named a wait. Those that were on their way at the last
+    /// cut do not count again, but for what they say of a burst.
+    pub(super) fn refused(&mut self, sent: Nanos, named: Nanos, now: Nanos) {
+        if let Some(held) = self.held.as_mut().filter(|held| sent <= held.cut) {
+            held.lose_one();
             return;
         }
         let passed = now.saturating_sub(self.since).max(HALF_SECOND) as f64 / SECOND;
@@ -91,17 +119,50 @@ impl Pace {
         let peak = rate
             .map_or(measured, |rate| rate.min(measured))
             .max(SLOWEST);
-        self.held = Some(Held {
+        let is_first = self.held.is_none();
+        let mut held = Held {
             cut: now,
+            from: now.saturating_add(named),
             peak,
             back_at_peak: (peak * (1.0 - CUT) / GROWTH).cbrt(),
             level: 0.0,
             at: now,
-        });
+            burst: self.run.burst(named, now).filter(|_| is_first),
+        };
+        held.lose_one();
+        self.held = Some(held);
+    }
+}
+
+impl Run {
+    fn go_on(&mut self, now: Nanos) {
+        if now.saturating_sub(self.last) > A_SECOND {
+            (self.since, self.count) = (now, 0);
+        }
+        self.last = self.last.max(now);
+        self.count = self.count.saturating_add(1);
+    }
+
+    /// As a burst, where it is shorter than the wait that was named.
+    fn burst(&self, named: Nanos, now: Nanos) -> Option<Burst> {
+        let (ran, named) = (now.saturating_sub(self.since), named.max(A_SECOND));
+        (self.count > 0 && ran < named).then(|| Burst {
+            taken: self.count,
+            lasts: ran.saturating_add(named) as f64 / SECOND,
+        })
     }
 }
 
 impl Held {
+    /// One request less of the burst was taken.
+    fn lose_one(&mut self) {
+        let Some(burst) = &mut self.burst else { return };
+        burst.taken = burst.taken.saturating_sub(1);
+        let took = f64::from(burst.taken) / burst.lasts;
+        self.peak = self.peak.min(took).max(SLOWEST);
+        self.back_at_peak = (self.peak * (1.0 - CUT) / GROWTH).cbrt();
+    }
+
     /// Requests a second.
     fn rate(&self, now: Nanos, measured: f64) -> f64 {
         let most = 2.0 * measured.max(SLOWEST);
@@ -109,7 +170,7 @@ impl Held {
     }
 
     fn cubic(&self, now: Nanos) -> f64 {
-        let passed = now.saturating_sub(self.cut) as f64 / SECOND;
+        let passed = now.saturating_sub(self.from) as f64 / SECOND;
         GROWTH * (passed - self.back_at_peak).powi(3) + self.peak
     }
 
@@ -121,6 +182,8 @@ impl Held {
 }
 
 const SECOND: f64 = 1e9;
+
+const A_SECOND: Nanos = 1_000_000_000;
 
 const HALF_SECOND: Nanos = 500_000_000;
 
@@ -163,7 +226,7 @@ mod tests {
     fn a_refusal_cuts_the_rate_which_grows_back_and_is_forgotten_in_the_end() {
         let mut pace = Pace::default();
         send(&mut pace, 0, 2_000 * MS);
-        pace.refused(1_999 * MS, 2_000 * MS);
+        pace.refused(1_999 * MS, 0, 2_000 * MS);
         let rate = |pace: &mut Pace, from: Nanos| send(pace, from * MS, (from + 500) * MS) * 2;
         let cut = rate(&mut pace, 2_000);
         assert!(
@@ -183,11 +246,11 @@ mod tests {
         let mut pace = Pace::default();
         send(&mut pace, 0, 2_000 * MS);
         for sent in 1_900..2_000 {
-            pace.refused(sent * MS, 2_000 * MS);
+            pace.refused(sent * MS, 0, 2_000 * MS);
         }
         let rate = pace.held.unwrap().rate(2_000 * MS, pace.measured);
         assert!((60.0..80.0).contains(&rate), "{rate}");
-        pace.refused(2_001 * MS, 2_100 * MS);
+        pace.refused(2_001 * MS, 0, 2_100 * MS);
         assert!(pace.held.unwrap().rate(2_100 * MS, pace.measured) < 60.0);
     }
 
@@ -196,10 +259,48 @@ mod tests {
         let mut pace = Pace::default();
         for second in 1..1_000 {
             pace.take(second * 1_000 * MS);
-            pace.refused(second * 1_000 * MS, second * 1_000 * MS + 1);
+            pace.refused(second * 1_000 * MS, 0, second * 1_000 * MS + 1);
         }
         let now = 1_000_000 * MS;
         assert!(pace.earliest(now) - now <= 2_000 * MS);
+    }
+
+    /// A new user's test: of 100 requests at once to an upstream that takes 20 in 2 s, each wave of retries was a herd again.
+    #[test]
+    fn after_a_burst_the_rate_is_what_was_taken_of_it_until_more_is() {
+        let mut pace = Pace::default();
+        (0..100).for_each(|_| pace.take(0));
+        (0..80).for_each(|_| pace.refused(0, 2_000 * MS, 10 * MS));
+        // 20 in the 2 s that were named, and the 10 ms before.
+        assert_near(pace.held.unwrap().peak, 20.0 / 2.01);
+        let next = send(&mut pace, 2_010 * MS, 4_010 * MS);
+        assert!((20..=26).contains(&next), "{next}");
+        let bare = {
+            let mut pace = Pace::default();
+            (0..100).for_each(|_| pace.take(0));
+            (0..80).for_each(|_| pace.refused(0, 0, 10 * MS));
+            pace.held.unwrap().peak
+        };
+        assert_near(bare, 20.0 / 1.01);
+    }
+
+    #[test]
+    fn what_went_on_for_longer_than_the_wait_is_a_rate() {
+        let peak = |named| {
+            let mut pace = Pace::default();
+            send(&mut pace, 0, 3_000 * MS);
+            pace.refused(2_999 * MS, named, 3_000 * MS);
+            pace.held.unwrap().peak
+        };
+        assert!((95.0..=105.0).contains(&peak(2_000 * MS)));
+        // 299 of 300 in 3 s, and nothing for 27 s more.
+        assert_near(peak(27_000 * MS), 299.0 / 30.0);
+        // After a silence it is another run.
+        let mut pace = Pace::default();
+        send(&mut pace, 0, 500 * MS);
+        (0..10).for_each(|_| pace.take(5_000 * MS));
+        pace.refused(5_000 * MS, 4_000 * MS, 5_000 * MS);
+        assert_near(pace.held.unwrap().peak, 9.0 / 4.0);
     }
 
     fn assert_near(is: f64, wanted: f64) {
@@ -212,7 +313,7 @@ mod tests {
             measured: 10.0,
             ..Pace::default()
         };
-        pace.refused(now - 1, now);
+        pace.refused(now - 1, 0, now);
         pace
     }
 
@@ -270,23 +371,23 @@ mod tests {
             measured: 10.0,
             ..Pace::default()
         };
-        pace.refused(0, 1_000 * MS);
+        pace.refused(0, 0, 1_000 * MS);
         assert_near(peak(&pace), 30.0);
         let mut early = Pace {
             count: 30,
             ..Pace::default()
         };
-        early.refused(0, 100 * MS);
+        early.refused(0, 0, 100 * MS);
         assert_near(peak(&early), 60.0);
         let cut = 10_000 * MS;
         let mut pace = refused_at_ten(cut);
         pace.measured = 100.0;
-        pace.refused(cut, cut + 1_000 * MS);
+        pace.refused(cut, 0, cut + 1_000 * MS);
         assert_near(peak(&pace), 10.0);
-        pace.refused(cut + 1, cut + 1_000 * MS);
+        pace.refused(cut + 1, 0, cut + 1_000 * MS);
         assert_near(peak(&pace), 9.649);
         let mut unknown = Pace::default();
-        unknown.refused(0, cut);
+        unknown.refused(0, 0, cut);
         assert_near(peak(&unknown), SLOWEST);
     }
 
@@ -325,7 +426,7 @@ mod tests {
                 }
                 if taken.len() as u64 >= limit {
                     refused += 1;
-                    pace.refused(now, now);
+                    pace.refused(now, 0, now);
                 } else {
                     taken.push_back(now);
                     served += 1;
@@ -342,7 +443,7 @@ mod tests {
             for (now, step) in steps {
                 match step {
                     0 => pace.take(now),
-                    1 => pace.refused(now, now),
+                    1 => pace.refused(now, 0, now),
                     _ => prop_assert!(pace.earliest(now) >= now),
                 }
             }

@@ -278,9 +278,9 @@ impl State {
     }
 
     /// The upstream refused a request, admitted at `sent`, for its rate.
-    pub(super) fn refused(&mut self, sent: Nanos, now: Nanos) {
+    pub(super) fn refused(&mut self, sent: Nanos, named: Nanos, now: Nanos) {
         let now = self.move_to(now);
-        self.counts.refused(sent, now);
+        self.counts.refused(sent, named, now);
         self.forget_forecast();
     }
 

@@ -2,6 +2,7 @@
 
 mod attempt_timeout;
 mod attempts_pay;
+mod bursts;
 mod config;
 mod conformance;
 mod floors;

@@ -393,7 +393,7 @@ fn an_adapted_rate_binds_where_there_is_no_limit_and_is_remembered() {
     let taken = bench.pass(0, 0);
     bench.state.finish();
     assert!(bench.state.is_idle(0));
-    bench.state.refused(taken.at, ms(1));
+    bench.state.refused(taken.at, 0, ms(1));
     let adapted = Some(BindingLimit::AdaptedRate);
     assert_eq!(bench.state.binding(Cost::default()), adapted);
     assert!(!bench.state.is_idle(ms(2)));
