@@ -331,7 +331,7 @@ impl RateLimiter {
     pub(super) fn refused_at(&self, spot: Spot, sent: Nanos, wait: Option<Duration>) {
         let now = self.now();
         let mut state = self.lock(spot);
-        let named = wait.map_or(0, |wait| nanos(wait));
+        let named = wait.map_or(0, nanos);
         state.refused(sent, named, now);
         if let Some(wait) = wait {
             self.pause_locked(state, wait, now);

@@ -7,14 +7,16 @@ use std::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::future::join_all;
-use http::{Request, Response, StatusCode};
-use tokio::time::{Instant, sleep};
+use http::{HeaderValue, Request, Response, StatusCode, header::RETRY_AFTER};
 use tower::{ServiceBuilder, ServiceExt, service_fn};
-use tower_upstream::{RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy};
+use tower_upstream::{
+    RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy,
+    clock::{Clock, TokioClock},
+};
 
 const PERIOD: Duration = Duration::from_secs(2);
 
@@ -25,7 +27,7 @@ struct Window(Mutex<VecDeque<Instant>>);
 impl Window {
     /// The wait until there is room.
     fn take(&self, now: Instant) -> Result<(), Duration> {
-        let mut taken = self.0.lock().unwrap();
+        let mut taken = self.0.lock().expect("no thread has panicked");
         while taken.front().is_some_and(|at| *at + PERIOD <= now) {
             taken.pop_front();
         }
@@ -45,20 +47,21 @@ async fn burst(names_wait: bool) -> (usize, usize) {
     let (window, sent) = (&window, &sent);
     let upstream = service_fn(move |_: Request<String>| async move {
         sent.fetch_add(1, Ordering::Relaxed);
-        let taken = window.take(Instant::now());
-        sleep(Duration::from_millis(5)).await;
+        let taken = window.take(TokioClock.now());
+        TokioClock
+            .sleep_until(TokioClock.now() + Duration::from_millis(5))
+            .await;
         let mut response = Response::new(String::new());
         if let Err(wait) = taken {
             *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
             let wait = wait.as_secs_f64().ceil() as u64;
-            let named = names_wait.then(|| ("retry-after".parse().unwrap(), wait.into()));
-            let named: Option<(http::HeaderName, http::HeaderValue)> = named;
+            let named = names_wait.then(|| (RETRY_AFTER, HeaderValue::from(wait)));
             response.headers_mut().extend(named);
         }
         Ok::<_, Infallible>(response)
     });
     let service = ServiceBuilder::new()
-        .layer(RetryLayer::new(RetryPolicy::default().seed(7)).unwrap())
+        .layer(RetryLayer::new(RetryPolicy::default().seed(7)).expect("the policy is valid"))
         .layer(RateLimitLayer::new(RateLimiter::default()))
         .service(upstream);
     let calls = (0..100).map(|_| service.clone().oneshot(Request::new(String::new())));
