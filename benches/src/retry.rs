@@ -71,7 +71,8 @@ fn calls(bench: &Bench) {
         });
         rounds.against(tower, 1.0);
         rounds.row(every, bare, None, || {
-            let policy = RetryPolicy::llm()
+            let policy = RetryPolicy::default()
+                .retry_non_idempotent(true)
                 .without_budget()
                 .total_deadline(Duration::from_secs(60));
             sends(layer(policy).layer(Inner), make())
