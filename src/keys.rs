@@ -1,6 +1,7 @@
 //! State by key, for a million of them: made when a key is first seen, gone when it is idle.
 
 mod holds;
+mod shard;
 mod spot;
 
 use std::{
@@ -9,10 +10,11 @@ use std::{
     sync::{PoisonError, atomic::Ordering},
 };
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
 use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 use holds::Holds;
+use shard::{Entry, NOWHERE, Shard};
 use spot::SHARDS;
 pub(crate) use {
     holds::{Begun, Ends},
@@ -51,30 +53,8 @@ pub(crate) struct Locked<'a, T> {
     entry: u32,
 }
 
-#[derive(Debug)]
-struct Shard<T> {
-    /// The entry of the empty key.
-    nameless: u32,
-    /// The entries of all others.
-    index: HashTable<u32>,
-    entries: Vec<Option<Entry<T>>>,
-    free: Vec<u32>,
-    /// The entry that is looked at next for being idle.
-    next_look: usize,
-}
-
-#[derive(Debug)]
-struct Entry<T> {
-    key: Box<str>,
-    state: T,
-    begun: Begun,
-}
-
 /// The key under which those share one state that are beyond the bound.
 pub(crate) const OTHERS: &str = "(others)";
-
-/// The entry of a key that has none.
-const NOWHERE: u32 = u32::MAX;
 
 /// How many entries a new key looks at: enough that keys which nobody uses any more go faster than others come.
 const LOOKS: usize = 4;
@@ -85,9 +65,6 @@ const FEW: usize = if cfg!(all(test, shuttle)) { 0 } else { 128 };
 
 /// And how many where there is no room for it.
 const LOOKS_FOR_ROOM: usize = 16;
-
-/// By so many entries, and an eighth, a shard grows at once.
-const GROWTH: usize = 16;
 
 impl<T> Keys<T> {
     /// No keys yet, and never more than `max` that are not idle.
@@ -145,11 +122,8 @@ impl<T> Keys<T> {
     pub(crate) fn for_each(&self, mut look: impl FnMut(&str, &mut T, u32)) {
         for (number, shard) in self.shards.iter().enumerate() {
             let mut shard = lock(&shard.0);
-            for (entry, found) in shard.entries.iter_mut().enumerate() {
-                let Some(Entry { key, state, begun }) = found else {
-                    continue;
-                };
-                let spot = Spot::new(number, entry as u32);
+            for (entry, Entry { key, state, begun }) in shard.entries() {
+                let spot = Spot::new(number, entry);
                 look(key, state, begun.less(self.holds.of(spot)));
             }
         }
@@ -196,7 +170,7 @@ impl<T> Keys<T> {
         let shard = &mut *locked.shard;
         let looks = match self.is_full() {
             true => LOOKS_FOR_ROOM,
-            false if shard.index.len() >= FEW => LOOKS,
+            false if shard.len() >= FEW => LOOKS,
             false => 0,
         };
         let number = locked.number;
@@ -285,8 +259,7 @@ impl<'a, T> Locked<'a, T> {
     /// The state, its key, and the holds of it that were begun.
     #[inline(always)]
     pub(crate) fn parts_to_hold(&mut self) -> (&mut T, &str, &mut Begun) {
-        let entry = self.shard.entries[self.entry as usize].as_mut();
-        let Entry { key, state, begun } = entry.expect(HELD);
+        let Entry { key, state, begun } = self.shard.entry_mut(self.entry);
         (state, key, begun)
     }
 }
@@ -301,111 +274,13 @@ impl<T> Deref for Locked<'_, T> {
 
 impl<T> DerefMut for Locked<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        let entry = self.shard.entries[self.entry as usize].as_mut();
-        &mut entry.expect(HELD).state
-    }
-}
-
-impl<T> Shard<T> {
-    fn entry(&self, entry: u32) -> &Entry<T> {
-        self.entries[entry as usize].as_ref().expect(HELD)
-    }
-
-    /// The entry of this key, or [`NOWHERE`].
-    #[inline(always)]
-    fn find(&self, key: &str, hash: u64) -> u32 {
-        // Comparing nothing to nothing takes some processors 100 ns: the address of an empty text is no address.
-        if key.is_empty() {
-            return self.nameless;
-        }
-        let is_key = |entry: &u32| *self.entry(*entry).key == *key;
-        self.index.find(hash, is_key).copied().unwrap_or(NOWHERE)
-    }
-
-    fn insert(
-        &mut self,
-        key: &str,
-        hash: u64,
-        hasher: &DefaultHashBuilder,
-        make: impl FnOnce(u32) -> Entry<T>,
-    ) -> u32 {
-        let number = match self.free.pop() {
-            Some(number) => {
-                self.entries[number as usize] = Some(make(number));
-                number
-            }
-            None => {
-                // By an eighth, where a vector would grow to twice its size: a million states must not take the room of two.
-                if self.entries.len() == self.entries.capacity() {
-                    self.entries.reserve_exact(GROWTH + self.entries.len() / 8);
-                }
-                let number = u32::try_from(self.entries.len()).ok();
-                let number = number.filter(|number| *number < u32::MAX / SHARDS as u32);
-                let number = number.expect("fewer than four billion keys");
-                self.entries.push(Some(make(number)));
-                number
-            }
-        };
-        if key.is_empty() {
-            self.nameless = number;
-            return number;
-        }
-        let entries = &self.entries;
-        let rehash = |number: &u32| {
-            let entry = entries[*number as usize].as_ref();
-            hasher.hash_one(&*entry.expect(HELD).key)
-        };
-        self.index.insert_unique(hash, number, rehash);
-        number
-    }
-
-    /// Looks at so many entries in turn, and lets go of those that are idle; returns how many that were.
-    fn tidy(
-        &mut self,
-        looks: usize,
-        hasher: &DefaultHashBuilder,
-        is_idle: impl Fn(u32, &mut Entry<T>) -> bool,
-    ) -> usize {
-        let before = self.free.len();
-        for _ in 0..looks.min(self.entries.len()) {
-            let number = self.next_look;
-            self.next_look = (number + 1) % self.entries.len();
-            let entry = &mut self.entries[number];
-            let Some(idle) = entry.take_if(|entry| is_idle(number as u32, entry)) else {
-                continue;
-            };
-            self.free.push(number as u32);
-            if idle.key.is_empty() {
-                self.nameless = NOWHERE;
-                continue;
-            }
-            let hash = hasher.hash_one(&*idle.key);
-            let found = self
-                .index
-                .find_entry(hash, |other| *other as usize == number);
-            found.expect("an entry is in the index").remove();
-        }
-        self.free.len() - before
-    }
-}
-
-impl<T> Default for Shard<T> {
-    fn default() -> Self {
-        Self {
-            nameless: NOWHERE,
-            index: HashTable::new(),
-            entries: Vec::new(),
-            free: Vec::new(),
-            next_look: 0,
-        }
+        &mut self.shard.entry_mut(self.entry).state
     }
 }
 
 fn lock<T>(shard: &Mutex<Shard<T>>) -> MutexGuard<'_, Shard<T>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-const HELD: &str = "an entry that is in the index, or that somebody holds on to";
 
 #[cfg(test)]
 mod tests {

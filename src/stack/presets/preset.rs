@@ -40,7 +40,7 @@ pub struct ModelPreset {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listed {
     pub(super) input: u64,
-    pub(super) cached_input: Option<u64>,
+    pub(super) cached_input: u64,
     pub(super) output: u64,
     /// The date on which it was looked up.
     pub(super) on: &'static str,
@@ -90,11 +90,9 @@ impl ModelPreset {
         let dollars = |millionths: u64| Money::from_nanos(millionths * 1_000);
         let price = Price::default()
             .input(dollars(listed.input))
+            .cached_input(dollars(listed.cached_input))
             .output(dollars(listed.output));
-        Some(match listed.cached_input {
-            Some(cached) => price.cached_input(dollars(cached)),
-            None => price,
-        })
+        Some(price)
     }
 
     /// The date on which the price was looked up.
