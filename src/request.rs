@@ -189,15 +189,27 @@ impl Scope {
         }
     }
 
+    /// Whether [`is_key`](Self::is_key) may be asked for this key. Not where a closure makes keys, which would be asked twice; nor
+    /// for an upstream that is called as a host is that is to be written otherwise.
+    pub(crate) fn is_told_apart(&self, key: &str) -> bool {
+        let is_plain = |byte: u8| byte != b'@' && !byte.is_ascii_uppercase();
+        match self {
+            Self::By(_) => false,
+            // No host has a slash in it.
+            Self::Host => key.contains('/') || key.bytes().all(is_plain),
+            Self::All | Self::Upstream | Self::Provider => true,
+        }
+    }
+
     /// Whether a key that was made [before](Self::key) is known to be that of this request, without making it: its host is
-    /// compared as it stands, and where a closure says it, that is not asked.
+    /// compared as it stands.
     #[inline(always)]
     pub(crate) fn is_key(&self, head: &RequestHead<'_>, key: &str) -> bool {
         let upstream = || head.upstream().map(|upstream| &**upstream.shared_id());
         let own = match self {
             Self::All => None,
             Self::Upstream => upstream(),
-            // No key has capitals or credentials: a host that is the same has none, and is its own key.
+            // No host's key has capitals or credentials: a host that is the same has none, and is its own key.
             Self::Host => upstream().or_else(|| head.full_authority()),
             Self::Provider => head
                 .upstream()
@@ -543,6 +555,24 @@ mod tests {
             !by.is_key(&RequestHead::of(&requests[0]), "one"),
             "its closure is asked once"
         );
+    }
+
+    #[test]
+    fn an_upstream_that_is_called_as_a_host_in_capitals_is_not_told_apart_from_it() {
+        let request = Request::get("http://Gateway/").body(()).unwrap();
+        let head = RequestHead::of(&request);
+        assert_eq!(&*Scope::Host.key(&head), "gateway");
+        for (key, is_told_apart) in [
+            ("Gateway", false),
+            ("me@gateway", false),
+            ("gateway", true),
+            ("groq/Llama", true),
+            ("", true),
+        ] {
+            assert_eq!(Scope::Host.is_told_apart(key), is_told_apart, "{key}");
+            assert!(Scope::Upstream.is_told_apart(key));
+        }
+        assert!(!Scope::by(|_| "".into()).is_told_apart("gateway"));
     }
 
     #[test]

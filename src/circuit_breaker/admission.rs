@@ -5,7 +5,7 @@ use std::{fmt, mem, sync::Arc, time::Duration};
 use http::Response;
 
 use super::{
-    circuits::{Circuits, Granted},
+    circuits::{Circuits, Granted, NEVER},
     decision::{Ending, Ticket, Verdict},
     judge::{self, Answer},
     passes::Pass,
@@ -54,9 +54,6 @@ struct Place {
     is_plain: bool,
     is_slow: bool,
 }
-
-/// No time that a clock ever shows.
-const NEVER: u64 = u64::MAX;
 
 impl Admission {
     #[inline(always)]

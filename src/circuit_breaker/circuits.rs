@@ -56,6 +56,9 @@ pub(super) struct News {
     transition: Transition,
 }
 
+/// No time that a clock ever shows.
+pub(super) const NEVER: u64 = u64::MAX;
+
 impl Circuits {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
@@ -200,11 +203,11 @@ impl Circuits {
         self.settings.clock.now()
     }
 
-    /// When a call begins now, in nanoseconds since the breaker was made; without the clock where that does not matter.
+    /// When a call begins now, in nanoseconds since the breaker was made; [`NEVER`], without the clock, where that does not matter.
     pub(super) fn began(&self) -> u64 {
         match self.policy().asks_how_long() {
             true => self.nanos(),
-            false => u64::MAX,
+            false => NEVER,
         }
     }
 

@@ -243,20 +243,15 @@ impl CircuitBreaker {
             return Err(Error::CircuitOpen(refusal));
         }
         let key = self.key(head);
-        match self.find(&key) {
-            Found::Refused(pass, refusal) => {
-                usual.miss(Some(&pass));
-                Err(Error::CircuitOpen(refusal))
-            }
+        let found = self.find(&key);
+        usual.miss(self.scope_of(), found.pass());
+        match found {
+            Found::Refused(_, refusal) => Err(Error::CircuitOpen(refusal)),
             Found::Open(pass, ticket) => {
-                usual.miss(Some(&pass));
                 let times = Times::of(&pass.circuits, pass.is_plain, head);
                 Ok(Admission::by_lane(pass, ticket, times))
             }
-            Found::Ask { wants_lane } => {
-                usual.miss(None);
-                self.ask(&key, wants_lane, head)
-            }
+            Found::Ask { wants_lane } => self.ask(&key, wants_lane, head),
         }
     }
 

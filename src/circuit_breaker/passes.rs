@@ -169,6 +169,15 @@ impl Passes {
     }
 }
 
+impl Found {
+    pub(super) fn pass(&self) -> Option<&Arc<Pass>> {
+        match self {
+            Self::Open(pass, _) | Self::Refused(pass, _) => Some(pass),
+            Self::Ask { .. } => None,
+        }
+    }
+}
+
 impl Pass {
     /// Counts a good call that ends now. False where it is to be told to the circuit.
     #[inline(always)]
@@ -215,8 +224,9 @@ impl Usual {
         is_usual.then(|| pass.refuse())?
     }
 
-    /// Another one was found, or none.
-    pub(super) fn miss(&mut self, found: Option<&Arc<Pass>>) {
+    /// Another one was found, or none. Only one that is [told apart](Scope::is_told_apart) is kept.
+    pub(super) fn miss(&mut self, scope: &Scope, found: Option<&Arc<Pass>>) {
+        let found = found.filter(|pass| scope.is_told_apart(&pass.key));
         self.missed = self.missed.saturating_add(1);
         if self.pass.is_none() || self.missed >= FAITH {
             *self = Self {

@@ -255,11 +255,12 @@ impl<S> Course<S> {
     ) -> Option<Sleep> {
         let withdrawal = self.take_withdrawal();
         withdrawal.into_iter().for_each(Withdrawal::spend);
-        let now = self.kit.shared.clock.now();
         if !may_cure(&failure, verdict) {
-            self.ledger.record_end(failure, now);
+            let clock = &self.kit.shared.clock;
+            self.ledger.record_end(failure, || clock.now());
             return None;
         }
+        let now = self.kit.shared.clock.now();
         let head = again.as_deref_mut().map(RequestCopy::head);
         let began = *self.began.get_or_insert(now);
         self.trouble.get_or_insert_with(|| {
@@ -284,7 +285,7 @@ impl<S> Course<S> {
                 Some(self.kit.shared.clock.sleep_until(at))
             }
             Decision::Return | Decision::GiveUp(_) => {
-                self.ledger.record_end(failure, now);
+                self.ledger.record_end(failure, || now);
                 None
             }
         }

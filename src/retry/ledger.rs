@@ -87,9 +87,9 @@ impl Ledger {
     }
 
     /// The last attempt has failed.
-    pub(super) fn record_end(&self, failure: Failure, now: Instant) {
-        if self.is_ours {
-            self.record(failure, Next::Stop, now);
+    pub(super) fn record_end(&self, failure: Failure, now: impl FnOnce() -> Instant) {
+        if self.is_ours && self.attempts.is_some() {
+            self.record(failure, Next::Stop, now());
         }
     }
 

@@ -61,25 +61,28 @@ fn a_service_lets_go_of_its_usual_pass_when_it_is_asked_for_others() {
         usual.find(&Scope::Host, &head).is_some()
     };
     assert!(!finds(&mut usual, 0));
-    usual.miss(Some(&one));
+    let held = Arc::strong_count(&one);
+    usual.miss(&Scope::by(|_| "one".into()), Some(&one));
+    assert_eq!(Arc::strong_count(&one), held, "it would never be found");
+    usual.miss(&Scope::Host, Some(&one));
     for _ in 1..FAITH {
-        usual.miss(Some(&two));
+        usual.miss(&Scope::Host, Some(&two));
     }
     assert!(
         finds(&mut usual, 0),
         "not often enough, one after the other"
     );
-    (1..FAITH).for_each(|_| usual.miss(Some(&two)));
+    (1..FAITH).for_each(|_| usual.miss(&Scope::Host, Some(&two)));
     assert!(!finds(&mut usual, 1));
-    usual.miss(Some(&two));
+    usual.miss(&Scope::Host, Some(&two));
     assert!(finds(&mut usual, 1) && !finds(&mut usual, 0));
     assert_eq!(Arc::strong_count(&one), 2);
-    (0..FAITH).for_each(|_| usual.miss(None));
+    (0..FAITH).for_each(|_| usual.miss(&Scope::Host, None));
     assert!(!finds(&mut usual, 1));
     drop(lanes);
 
     // Another thread has a lane of its own.
-    usual.miss(Some(&one));
+    usual.miss(&Scope::Host, Some(&one));
     let found = std::thread::scope(|scope| {
         let mut usual = usual.clone();
         let finds = scope.spawn(move || {
