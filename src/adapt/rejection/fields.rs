@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::problem::whole_seconds;
+use super::refusal::whole_seconds;
 use crate::{
     config_error::ConfigError,
     outcome::Dimension,

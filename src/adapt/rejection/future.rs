@@ -5,7 +5,6 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,10 +14,13 @@ use pin_project_lite::pin_project;
 use super::{
     body::ResponseBody,
     fields::{Asked, Standing},
-    problem::written,
-    settings::Rewrite,
+    refusal::Refusal,
+    settings::Settings,
 };
-use crate::error::{BoxError, Error};
+use crate::{
+    error::{BoxError, Error},
+    outcome::Outcome,
+};
 
 pin_project! {
     /// The future of [`Rejection`](super::Rejection).
@@ -26,7 +28,7 @@ pin_project! {
         #[pin]
         step: Step<F>,
         asked: Vec<Asked>,
-        rewrite: Option<Arc<Rewrite>>,
+        settings: Settings,
     }
 }
 
@@ -44,19 +46,19 @@ pin_project! {
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn calling(call: F, asked: Vec<Asked>, rewrite: Option<Arc<Rewrite>>) -> Self {
+    pub(super) fn calling(call: F, asked: Vec<Asked>, settings: Settings) -> Self {
         Self {
             step: Step::Calling { call },
             asked,
-            rewrite,
+            settings,
         }
     }
 
-    pub(super) fn failed(error: Error, asked: Vec<Asked>, rewrite: Option<Arc<Rewrite>>) -> Self {
+    pub(super) fn failed(error: Error, asked: Vec<Asked>, settings: Settings) -> Self {
         Self {
             step: Step::Failed { error: Some(error) },
             asked,
-            rewrite,
+            settings,
         }
     }
 }
@@ -78,12 +80,12 @@ where
         };
         let standing = Standing::of(this.asked);
         let mut response = match result {
-            Ok(response) => response.map(ResponseBody::answered),
+            Ok(response) => answered(response, this.settings),
             Err(error) => {
-                let problem = written(&error, &standing.violated());
-                let rejection = match this.rewrite {
-                    Some(rewrite) => rewrite(&error, problem),
-                    None => problem,
+                let written = Refusal::of(&error).written(this.settings.form, &standing.violated());
+                let rejection = match &this.settings.rewrite {
+                    Some(rewrite) => rewrite(&error, written),
+                    None => written,
                 };
                 rejection.map(ResponseBody::refused)
             }
@@ -91,6 +93,20 @@ where
         standing.write(response.headers_mut());
         Poll::Ready(Ok(response))
     }
+}
+
+/// Passes an answer, or hides it.
+fn answered<R>(response: Response<R>, settings: &Settings) -> Response<ResponseBody<R>> {
+    let outcome = response.extensions().get::<Outcome>();
+    let failure = outcome.and_then(Outcome::failure);
+    let Some(failure) = failure.filter(|_| settings.hides_failures) else {
+        return response.map(ResponseBody::answered);
+    };
+    let refusal = Refusal::of_answer(failure, response.status());
+    let mut rejection = refusal.written(settings.form, &[]);
+    // Layers outside, in the same process, are still told who failed, and after which attempts.
+    *rejection.extensions_mut() = response.into_parts().0.extensions;
+    rejection.map(ResponseBody::refused)
 }
 
 impl<F> fmt::Debug for ResponseFuture<F> {

@@ -6,7 +6,11 @@ use bytes::Bytes;
 use http::Response;
 use tower_layer::Layer;
 
-use super::{fields::Advertised, service::Rejection, settings::Settings};
+use super::{
+    fields::Advertised,
+    service::Rejection,
+    settings::{Form, Settings},
+};
 use crate::{config_error::ConfigError, error::Error, rate_limit::RateLimiter};
 
 /// Makes a response of every error of the layers inside. See the [module docs](super).
@@ -16,7 +20,7 @@ pub struct RejectionLayer {
 }
 
 impl RejectionLayer {
-    /// A layer that answers with problems, and tells no limits.
+    /// A layer that answers with problems, tells no limits, and passes answers as they are.
     pub fn new() -> Self {
         Self::default()
     }
@@ -36,8 +40,38 @@ impl RejectionLayer {
         Ok(self)
     }
 
+    /// Writes bodies in the form that OpenAI's clients read, `{"error": {"message", "type", "param", "code"}}`, in place of
+    /// problems; [`openai`](super::openai) does the same for errors of your own.
+    #[must_use]
+    pub fn openai(mut self) -> Self {
+        self.settings.form = Form::OpenAi;
+        self
+    }
+
+    /// Makes a rejection also of an answer that failed, by its [`Outcome`](crate::Outcome): an upstream's words may name its
+    /// account, its keys and its quotas, and its status blames the caller for what is yours (a 401 is about your key). Only
+    /// words about the request itself go on, without what looks like a secret. The failed body is dropped.
+    ///
+    /// | the failure | status |
+    /// |---|---|
+    /// | the request itself is at fault, or its content is declined | the upstream's, else 400 |
+    /// | too large | 413 |
+    /// | not found | 404 |
+    /// | rate limited | 429, with the wait |
+    /// | overloaded | 503 |
+    /// | timed out | 504 |
+    /// | anything else | 502 |
+    ///
+    /// Header fields of answers that pass are left alone. Default: every answer passes as it is.
+    #[must_use]
+    pub fn hide_failures(mut self) -> Self {
+        self.settings.hides_failures = true;
+        self
+    }
+
     /// Sets what becomes of a refusal before it goes: the closure is given the error, and the response with its status, its
-    /// header fields and the problem as its body. Default: it goes as it is.
+    /// header fields and its body. Default: it goes as it is. An upstream's failure that is [hidden](Self::hide_failures) is no
+    /// refusal.
     #[must_use]
     pub fn rewrite(
         mut self,

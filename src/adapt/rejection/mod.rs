@@ -1,7 +1,8 @@
 //! For servers: what a layer refuses becomes an answer that the caller of the server understands.
 //!
 //! 1. Every [`Error`](crate::Error) becomes a response, so that nothing is left to fail: the service's error is
-//!    [`Infallible`](std::convert::Infallible), as axum and hyper want it. What an inner service answers passes as it is.
+//!    [`Infallible`](std::convert::Infallible), as axum and hyper want it. What an inner service answers passes as it is, unless
+//!    [failures are hidden](RejectionLayer::hide_failures).
 //! 2. The status says whose turn it is to change something:
 //!
 //!    | error | status |
@@ -17,7 +18,8 @@
 //! 3. `Retry-After` is the wait in whole seconds, rounded up: who comes back then is not early.
 //! 4. The body is a problem of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457), `application/problem+json`, whose detail
 //!    is the error's [`user_message`](crate::Error::user_message): no keys, no upstreams, no causes. Nobody may store it
-//!    (`Cache-Control: no-store`). [`rewrite`](RejectionLayer::rewrite) gives it another form. Its extensions hold the
+//!    (`Cache-Control: no-store`). [`openai`](RejectionLayer::openai) gives it the form that OpenAI's clients read,
+//!    [`rewrite`](RejectionLayer::rewrite) any other. Its extensions hold the
 //!    [`Outcome`](crate::Outcome), so that layers outside, in the same process, know a refusal of ours from an upstream's.
 //! 5. With [`advertise`](RejectionLayer::advertise), each response of the service tells how the limits of its caller stand, in
 //!    the fields `RateLimit-Policy` and `RateLimit` of the
@@ -59,7 +61,7 @@
 //! use std::{sync::Arc, time::Duration};
 //! use axum::{Router, routing::post};
 //! use tower::ServiceBuilder;
-//! use tower_upstream::{Error, Limit, Quota, RateLimitLayer, RateLimiter, RejectionLayer, Scope};
+//! use tower_upstream::{Limit, Quota, RateLimitLayer, RateLimiter, RejectionLayer, Scope};
 //!
 //! #[derive(Clone)]
 //! struct Tenant(Arc<str>); // your authentication puts it into the extensions
@@ -69,12 +71,7 @@
 //!     .scope(Scope::by(|head| head.extensions.get().map_or("".into(), |Tenant(name)| name.clone())))
 //!     .max_wait(Duration::ZERO)
 //!     .heed_answers(false);
-//! let rejection = RejectionLayer::new().advertise("tenant", tenants.clone())?.rewrite(|error, rejection| {
-//!     let problem = serde_json::json!({ "error": { "message": error.user_message(), "type": "rate_limit_error" } });
-//!     let (mut head, _) = rejection.into_parts();
-//!     head.headers.insert("content-type", http::HeaderValue::from_static("application/json"));
-//!     http::Response::from_parts(head, problem.to_string().into())
-//! });
+//! let rejection = RejectionLayer::new().advertise("tenant", tenants.clone())?.openai();
 //! let app: Router = Router::new()
 //!     .route("/v1/chat/completions", post(async || "answer"))
 //!     .layer(ServiceBuilder::new().layer(rejection).layer(RateLimitLayer::new(tenants)));
@@ -82,14 +79,17 @@
 //! # Ok(()) }
 //! ```
 //!
-//! In a handler that calls a client stack itself, [`response`] makes the same of an error:
+//! Around a client stack in a server that passes on what others ask, such as a gateway, `RejectionLayer::new().hide_failures()`
+//! keeps in what upstreams say of your account. In a handler that calls a client stack itself, [`response`] makes the same of an error:
 //! `client.oneshot(request).await.map_err(|error| rejection::response(&error))`.
 
 mod body;
 mod fields;
 mod future;
 mod layer;
+mod openai;
 mod problem;
+mod refusal;
 mod service;
 mod settings;
 
@@ -99,5 +99,26 @@ mod tests;
 pub use body::ResponseBody;
 pub use future::ResponseFuture;
 pub use layer::RejectionLayer;
-pub use problem::response;
+pub use openai::openai;
 pub use service::Rejection;
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+
+use crate::error::Error;
+
+/// The response that an error becomes, as the [module docs](self) describe it; for handlers that call a client stack
+/// themselves.
+///
+/// ```
+/// use tower_upstream::{Error, adapt::rejection, error::{RateLimited, RefusalReason}};
+///
+/// let error = Error::RateLimited(RateLimited::new(RefusalReason::QueueFull));
+/// assert_eq!(rejection::response(&error).status(), 429);
+/// ```
+pub fn response(error: &Error) -> Response<Full<Bytes>> {
+    refusal::Refusal::of(error)
+        .written(settings::Form::Problem, &[])
+        .map(Full::new)
+}

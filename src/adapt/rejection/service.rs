@@ -61,10 +61,10 @@ where
         let head = RequestHead::of(&request);
         let asked = self.settings.advertised.iter().map(|it| it.ask(&head));
         let asked = asked.collect();
-        let rewrite = self.settings.rewrite.clone();
+        let settings = self.settings.clone();
         match self.dead.take() {
-            Some(error) => ResponseFuture::failed(error, asked, rewrite),
-            None => ResponseFuture::calling(self.inner.call(request), asked, rewrite),
+            Some(error) => ResponseFuture::failed(error, asked, settings),
+            None => ResponseFuture::calling(self.inner.call(request), asked, settings),
         }
     }
 }

@@ -2,7 +2,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use serde_json::{Value, json};
 use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     Limit, Quota, RateLimitLayer, RateLimiter, Scope,
     error::{CircuitOpen, Error, Exhausted, RateLimited, RefusalReason},
-    outcome::{FailureKind, Outcome},
+    outcome::{Failure, FailureKind, Outcome},
     request::Attempt,
 };
 
@@ -248,6 +248,130 @@ async fn a_layer_outside_knows_a_refusal_from_an_upstreams() {
     let response = response(&refusal(RefusalReason::QueueFull, None));
     let outcome: &Outcome = response.extensions().get().unwrap();
     assert_eq!(outcome.failure().unwrap().kind, FailureKind::Refused);
+}
+
+/// What the layer makes of an answer with this status and outcome.
+fn passed_on(
+    layer: RejectionLayer,
+    status: u16,
+    outcome: Option<Outcome>,
+) -> Response<ResponseBody<Full<Bytes>>> {
+    let inner = service_fn(move |_: Request<()>| {
+        let mut response = Response::new(Full::from("its own words"));
+        *response.status_mut() = status.try_into().unwrap();
+        outcome
+            .clone()
+            .map(|it| response.extensions_mut().insert(it));
+        response.extensions_mut().insert("kept");
+        async { Ok::<_, Error>(response) }
+    });
+    let service = ServiceBuilder::new().layer(layer).service(inner);
+    let Some(Ok(response)) = service.oneshot(Request::new(())).now_or_never() else {
+        panic!("it answers at once");
+    };
+    response
+}
+
+#[tokio::test]
+async fn a_hidden_failure_has_a_status_of_ours_and_no_word_of_the_upstreams() {
+    use FailureKind::*;
+    for (kind, answered, status, title) in [
+        (Auth, 401, 502, "Bad Gateway"),
+        (QuotaExhausted, 402, 502, "Bad Gateway"),
+        (ServerError, 500, 502, "Bad Gateway"),
+        (Overloaded, 529, 503, "Temporarily reduced capacity"),
+        (Timeout, 408, 504, "Gateway Timeout"),
+        (RateLimited, 429, 429, "Quota exceeded"),
+        (NotFound, 404, 404, "Not Found"),
+        (RequestTooLarge, 400, 413, "Payload Too Large"),
+    ] {
+        let failure = Failure::new(kind)
+            .with_message("of org-1234")
+            .with_retry_after(Duration::from_millis(1_500));
+        let layer = RejectionLayer::new().hide_failures();
+        let response = passed_on(layer, answered, Some(failure.clone().into()));
+        assert_eq!(
+            response.extensions().get(),
+            Some(&Outcome::Failure(failure))
+        );
+        assert_eq!(response.extensions().get(), Some(&"kept"));
+        let (told, after, problem) = told(response).await;
+        assert_eq!((told, after.as_deref()), (status, Some("2")), "{kind}");
+        assert_eq!(problem["title"], title, "{kind}");
+        assert!(!problem.to_string().contains("org-1234"), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn words_about_the_request_itself_go_on_though_failures_are_hidden() {
+    for (answered, status) in [(422, 422), (200, 400)] {
+        let failure = Failure::new(FailureKind::InvalidRequest).with_message("no such field");
+        let layer = RejectionLayer::new().hide_failures();
+        let told = told(passed_on(layer, answered, Some(failure.into()))).await;
+        assert_eq!(
+            (told.0, &told.2["detail"]),
+            (status, &"no such field".into())
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_failure_passes_though_failures_are_hidden() {
+    for (status, outcome) in [(200, Some(Outcome::Success)), (404, None)] {
+        let layer = RejectionLayer::new().hide_failures();
+        let response = passed_on(layer, status, outcome);
+        assert_eq!(response.status(), status);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "its own words");
+    }
+    let failure = Failure::new(FailureKind::Auth);
+    let response = passed_on(RejectionLayer::new(), 401, Some(failure.into()));
+    assert_eq!(response.status(), 401, "unless they are hidden, all pass");
+}
+
+/// By <https://platform.openai.com/docs/guides/error-codes>: clients choose by status, and show the rest.
+#[tokio::test]
+async fn a_rejection_can_have_the_form_that_openais_clients_read() {
+    use FailureKind::*;
+    for (kind, answered, told_as, code) in [
+        (RateLimited, 429, "rate_limit_error", "rate_limit_exceeded"),
+        (Auth, 401, "server_error", "upstream_error"),
+        (Overloaded, 503, "server_error", "unavailable"),
+        (Timeout, 500, "server_error", "timeout"),
+        (
+            InvalidRequest,
+            400,
+            "invalid_request_error",
+            "invalid_request",
+        ),
+        (
+            RequestTooLarge,
+            400,
+            "invalid_request_error",
+            "request_too_large",
+        ),
+        (NotFound, 404, "invalid_request_error", "not_found"),
+    ] {
+        let layer = RejectionLayer::new().openai().hide_failures();
+        let response = passed_on(layer, answered, Some(Failure::new(kind).into()));
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let (_, _, body) = told(response).await;
+        let error = &body["error"];
+        assert_eq!(
+            (&error["type"], &error["code"]),
+            (&told_as.into(), &code.into())
+        );
+        assert!(
+            error["message"].is_string() && error["param"].is_null(),
+            "{body}"
+        );
+    }
+    let message = "No such model.";
+    let (status, _, body) = told(openai(StatusCode::UNAUTHORIZED, "c", Some("p"), message)).await;
+    let error =
+        json!({ "message": message, "type": "authentication_error", "param": "p", "code": "c" });
+    assert_eq!((status, body), (401, json!({ "error": error })));
 }
 
 #[tokio::test]
