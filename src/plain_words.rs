@@ -73,7 +73,7 @@ pub(crate) fn in_words(wait: Duration) -> String {
 /// So much of what is counted: `9000 output tokens`, `1 request`, `20.00`.
 pub(crate) fn amount(amount: u64, dimension: Dimension) -> String {
     if dimension == Dimension::Money {
-        return Money::from_nanos(amount).to_string();
+        return figure(amount, dimension);
     }
     let name = dimension.as_str().replace('_', " ");
     let name = match amount {
@@ -81,6 +81,14 @@ pub(crate) fn amount(amount: u64, dimension: Dimension) -> String {
         _ => &name,
     };
     format!("{amount} {name}")
+}
+
+/// So much of what is counted, without saying of what: `9000`, `20.00`.
+pub(crate) fn figure(amount: u64, dimension: Dimension) -> String {
+    match dimension {
+        Dimension::Money => Money::from_nanos(amount).to_string(),
+        _ => amount.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! What a circuit decides, and what changes for it.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 /// Where a circuit stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +21,27 @@ pub enum CircuitState {
     ForcedClosed,
     /// Calls pass and nothing is counted until the circuit is reset.
     Disabled,
+}
+
+impl CircuitState {
+    /// The name in snake case, as logs and pages carry it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::ForcedOpen => "forced_open",
+            Self::ForcedClosed => "forced_closed",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// The name in words, such as `half open`.
+impl fmt::Display for CircuitState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.as_str().replace('_', " "))
+    }
 }
 
 /// What a call tells of the health of its upstream.

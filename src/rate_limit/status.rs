@@ -59,6 +59,12 @@ pub enum LimitKind {
 }
 
 impl LimitStatus {
+    /// The share of it that is taken, of a bucket that of what it holds: 1.0 where nothing is left.
+    pub fn taken(&self) -> f64 {
+        let capacity = self.used.saturating_add(self.remaining).max(1);
+        self.used as f64 / capacity as f64
+    }
+
     pub(super) fn new(limit: &Limit, used: u64, reset_after: Duration, is_learned: bool) -> Self {
         Self {
             dimension: limit.dimension,

@@ -95,6 +95,11 @@
 //! | `CIRCUIT_BREAKER_SUCCESS_THRESHOLD` | probes that must succeed before it closes |
 //! | `<AGENT>_MAX_TOKENS` | the most tokens, input and output together, of one request of that [`Caller`], whose name is in small letters |
 //!
+//! # How it stands
+//!
+//! [`Stack::status`] tells how each upstream stands, in a line of text or as JSON for a page, and [`Stack::open_metrics`] what has
+//! been counted, for Prometheus.
+//!
 //! # When it does not help
 //!
 //! A stack has one retry policy and one circuit breaker policy for all upstreams. For others, or other layers between, put the
@@ -107,7 +112,9 @@ mod explain;
 mod file;
 mod handle;
 mod layer;
+mod open_metrics;
 pub mod presets;
+mod status;
 mod storage;
 mod strategy;
 mod zone;
@@ -117,6 +124,8 @@ pub use caller::Caller;
 pub use file::{Mistake, Mistakes};
 pub use handle::Stack;
 pub use layer::{StackLayer, StackService};
+pub use open_metrics::OPEN_METRICS;
+pub use status::{StackStatus, UpstreamStatus};
 
 #[cfg(test)]
 mod tests;

@@ -9,4 +9,5 @@ mod floors;
 mod ledger;
 mod outages;
 mod stack;
+mod standing;
 mod uploads;

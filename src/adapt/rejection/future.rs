@@ -15,6 +15,7 @@ use super::{
     body::ResponseBody,
     fields::{Asked, Standing},
     refusal::Refusal,
+    response::written,
     settings::Settings,
 };
 use crate::{
@@ -82,7 +83,8 @@ where
         let mut response = match result {
             Ok(response) => answered(response, this.settings),
             Err(error) => {
-                let written = Refusal::of(&error).written(this.settings.form, &standing.violated());
+                let refusal = Refusal::of(&error);
+                let written = written(refusal, this.settings.form, &standing.violated());
                 let rejection = match &this.settings.rewrite {
                     Some(rewrite) => rewrite(&error, written),
                     None => written,
@@ -103,7 +105,7 @@ fn answered<R>(response: Response<R>, settings: &Settings) -> Response<ResponseB
         return response.map(ResponseBody::answered);
     };
     let refusal = Refusal::of_answer(failure, response.status());
-    let mut rejection = refusal.written(settings.form, &[]);
+    let mut rejection = written(refusal, settings.form, &[]);
     // Layers outside, in the same process, are still told who failed, and after which attempts.
     *rejection.extensions_mut() = response.into_parts().0.extensions;
     rejection.map(ResponseBody::refused)

@@ -90,6 +90,7 @@ mod layer;
 mod openai;
 mod problem;
 mod refusal;
+mod response;
 mod service;
 mod settings;
 
@@ -100,25 +101,5 @@ pub use body::ResponseBody;
 pub use future::ResponseFuture;
 pub use layer::RejectionLayer;
 pub use openai::openai;
+pub use response::response;
 pub use service::Rejection;
-
-use bytes::Bytes;
-use http::Response;
-use http_body_util::Full;
-
-use crate::error::Error;
-
-/// The response that an error becomes, as the [module docs](self) describe it; for handlers that call a client stack
-/// themselves.
-///
-/// ```
-/// use tower_upstream::{Error, adapt::rejection, error::{RateLimited, RefusalReason}};
-///
-/// let error = Error::RateLimited(RateLimited::new(RefusalReason::QueueFull));
-/// assert_eq!(rejection::response(&error).status(), 429);
-/// ```
-pub fn response(error: &Error) -> Response<Full<Bytes>> {
-    refusal::Refusal::of(error)
-        .written(settings::Form::Problem, &[])
-        .map(Full::new)
-}

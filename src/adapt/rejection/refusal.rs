@@ -2,14 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{
-    HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
-};
+use http::{HeaderValue, StatusCode};
 use http_body_util::LengthLimitError;
 
-use super::{openai, problem, settings::Form};
 use crate::{
     error::{Error, RateLimited, RefusalReason},
     outcome::{Failure, FailureKind, Outcome},
@@ -23,8 +18,8 @@ pub(super) struct Refusal {
     pub(super) reason: Reason,
     /// For a person.
     pub(super) message: String,
-    wait: Option<Duration>,
-    outcome: Outcome,
+    pub(super) wait: Option<Duration>,
+    pub(super) outcome: Outcome,
 }
 
 /// Where a status does not say all.
@@ -76,25 +71,6 @@ impl Refusal {
             wait: failure.hint(),
             outcome: Outcome::from(failure.clone()),
         }
-    }
-
-    /// The response; of the policies that were violated, those that are known.
-    pub(super) fn written(self, form: Form, violated: &[&str]) -> Response<Bytes> {
-        let (content_type, body) = match form {
-            Form::Problem => (problem::CONTENT_TYPE, problem::body(&self, violated)),
-            Form::OpenAi => (openai::CONTENT_TYPE, openai::body_of(&self)),
-        };
-        let mut response = Response::new(Bytes::from(body.to_string()));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, content_type);
-        headers.insert(CACHE_CONTROL, NO_STORE);
-        if let Some(wait) = self.wait {
-            headers.insert(RETRY_AFTER, whole_seconds(wait).into());
-        }
-        // Layers outside, in the same process, are not to take a refusal for an upstream's.
-        response.extensions_mut().insert(self.outcome);
-        response
     }
 }
 

@@ -1,0 +1,188 @@
+//! [`StackStatus`]: how everything stands at one moment.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::handle::Stack;
+use crate::{
+    circuit_breaker::CircuitState,
+    fallback::Cooldown,
+    money::Money,
+    observe::{LimitUse, Snapshot, UpstreamStats},
+    period, plain_words,
+    rate_limit::{LimitStatus, Status},
+    upstream::Upstream,
+};
+
+/// How everything stands at one moment: what [`Stack::status`] tells.
+///
+/// Displayed, it is a line for each upstream; [`to_json`](Self::to_json) is for pages and other programs.
+///
+/// ```
+/// use tower_upstream::{Limit, Provider, Quota, Stack};
+///
+/// # fn main() -> Result<(), tower_upstream::ConfigError> {
+/// let quota = Quota::new().limit(Limit::requests(20).per_minute());
+/// let stack = Stack::builder().upstream(Provider::ollama().model("llama3.2").quota(quota)?).build()?;
+/// assert_eq!(stack.status().to_string(), "ollama/llama3.2: circuit closed, 0 of 20 requests per minute\n");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StackStatus {
+    /// Those that the stack was built with, in the order in which they were listed.
+    pub upstreams: Vec<UpstreamStatus>,
+    /// What has been counted; empty where the stack keeps no [`Stats`](crate::observe::Stats).
+    pub stats: Snapshot,
+}
+
+/// How one upstream stands.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct UpstreamStatus {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Where its circuit stands.
+    pub circuit: CircuitState,
+    /// How long until its open circuit lets a probe through; `None` in other states.
+    pub retry_after: Option<Duration>,
+    /// Why and how long it is left alone, by itself or with its whole account: the longer of the two.
+    pub cooldown: Option<Cooldown>,
+    /// Its limits, its queue, and what is under way, by [`Stack::limiter`].
+    pub limiter: Status,
+}
+
+impl Stack {
+    /// How everything stands: circuits, cooldowns, limits and figures of each upstream. It takes the locks of all of them one
+    /// after the other, so that ask it a few times a second at most.
+    pub fn status(&self) -> StackStatus {
+        let cooldowns = self.cooldowns().list();
+        let upstreams = self.upstreams().iter();
+        StackStatus {
+            upstreams: upstreams.map(|it| self.status_of(it, &cooldowns)).collect(),
+            stats: self.stats().snapshot(),
+        }
+    }
+
+    fn status_of(&self, upstream: &Upstream, cooldowns: &[Cooldown]) -> UpstreamStatus {
+        let id = upstream.id();
+        let circuit = self.breaker().metrics(id);
+        let is_its = |it: &&Cooldown| {
+            let key = if it.account_wide {
+                upstream.provider().name()
+            } else {
+                id
+            };
+            *it.key == *key
+        };
+        UpstreamStatus {
+            id: id.into(),
+            circuit: circuit.map_or_else(|| self.breaker().state(id), |it| it.state),
+            retry_after: circuit.and_then(|it| it.retry_after),
+            // They are sorted by the time that is left.
+            cooldown: cooldowns.iter().rev().find(is_its).cloned(),
+            limiter: self.limiter().status(id),
+        }
+    }
+}
+
+impl StackStatus {
+    /// One JSON object, on one line, times in whole milliseconds:
+    ///
+    /// - `upstreams`, for each `id`, `circuit` (`closed`, `open`, `half_open`, `forced_open`, `forced_closed`, `disabled`),
+    ///   `retry_after_ms`, `cooling_ms`, `cooling_reason`, `paused_ms` (`null` where there is none), `queued`, `in_flight`,
+    ///   `answered`, `failed`, and `limits`, for each `name`, `amount` and the share `used`, from 0 to 1.
+    /// - `totals` with `answered`, `failed`, `tokens`, `cost` (such as `$0.25`) and `cost_nanos`.
+    pub fn to_json(&self) -> String {
+        let rows = &self.stats.upstreams;
+        let upstreams = self.upstreams.iter().map(|upstream| {
+            let figures = rows.get(&upstream.id).cloned().unwrap_or_default();
+            upstream.json(&figures)
+        });
+        let sum =
+            |of: fn(&UpstreamStats) -> u64| rows.values().map(of).fold(0, u64::saturating_add);
+        let cost = sum(|it| it.money.nanos());
+        json!({
+            "upstreams": upstreams.collect::<Value>(),
+            "totals": {
+                "answered": sum(|it| it.answered),
+                "failed": sum(|it| it.failures() + it.broken),
+                "tokens": sum(|it| it.input_tokens + it.output_tokens),
+                "cost": format!("${}", Money::from_nanos(cost)),
+                "cost_nanos": cost,
+            },
+        })
+        .to_string()
+    }
+}
+
+impl UpstreamStatus {
+    fn json(&self, figures: &UpstreamStats) -> Value {
+        let millis = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
+        json!({
+            "id": &*self.id,
+            "circuit": self.circuit.as_str(),
+            "retry_after_ms": millis(self.retry_after),
+            "cooling_ms": millis(self.cooldown.as_ref().map(|it| it.remaining)),
+            "cooling_reason": self.cooldown.as_ref().map(|it| it.kind.as_str()),
+            "paused_ms": millis(self.limiter.paused),
+            "queued": self.limiter.queued,
+            "in_flight": self.limiter.in_flight,
+            "answered": figures.answered,
+            "failed": figures.failures() + figures.broken,
+            "limits": self.limiter.limits.iter().map(limit).collect::<Value>(),
+        })
+    }
+}
+
+fn limit(limit: &LimitStatus) -> Value {
+    let words = LimitUse::new(limit.dimension, limit.amount, limit.per, limit.used);
+    json!({
+        "name": format!("{} per {:?}", limit.dimension, limit.per),
+        "amount": words.to_string(),
+        "used": limit.taken(),
+    })
+}
+
+/// A line for each upstream.
+impl fmt::Display for StackStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.upstreams.iter().try_for_each(|it| writeln!(f, "{it}"))
+    }
+}
+
+/// What there is to tell, and no more, such as `groq/llama: circuit open for 12 seconds, 20 of 20 requests per minute, 3 waiting`.
+impl fmt::Display for UpstreamStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Status {
+            limits,
+            in_flight,
+            queued,
+            paused,
+        } = &self.limiter;
+        write!(f, "{}: circuit {}", self.id, self.circuit)?;
+        if let Some(wait) = self.retry_after {
+            write!(f, " for {}", plain_words::in_words(wait))?;
+        }
+        if let Some(cooldown) = &self.cooldown {
+            let left = plain_words::in_words(cooldown.remaining);
+            write!(f, ", cooling down for {left} ({})", cooldown.kind)?;
+        }
+        if let Some(wait) = paused {
+            write!(f, ", paused for {}", plain_words::in_words(*wait))?;
+        }
+        for limit in limits {
+            let amount = plain_words::amount(limit.amount, limit.dimension);
+            let used = plain_words::figure(limit.used, limit.dimension);
+            write!(f, ", {used} of {amount} {}", period::per(limit.per))?;
+        }
+        if *in_flight > 0 {
+            write!(f, ", {in_flight} under way")?;
+        }
+        if *queued > 0 {
+            write!(f, ", {queued} waiting")?;
+        }
+        Ok(())
+    }
+}
