@@ -10,6 +10,7 @@ use std::{error::Error, io, iter};
 pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
         cause.is::<tokio::time::error::Elapsed>()
+            || cause.is::<tower::timeout::error::Elapsed>()
             || io_kind(cause) == Some(io::ErrorKind::TimedOut)
             || is_timeout_of_client(cause)
     })
@@ -82,4 +83,23 @@ fn next_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + '
         });
     }
     error.source()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, time::Duration};
+
+    use tower::{ServiceBuilder, ServiceExt, service_fn};
+
+    use super::*;
+
+    /// As in existing stacks: tower's own layer between ours and the client.
+    #[tokio::test(start_paused = true)]
+    async fn time_that_ran_out_for_towers_own_layer_is_a_timeout() {
+        let silent = service_fn(|()| pending::<Result<(), io::Error>>());
+        let service = ServiceBuilder::new().timeout(Duration::from_secs(1));
+        let error = service.service(silent).oneshot(()).await.unwrap_err();
+        assert!(is_timeout(&*error) && !is_unconnected(&*error));
+        assert!(!is_timeout(&io::Error::other("no time")));
+    }
 }
