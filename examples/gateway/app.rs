@@ -1,11 +1,11 @@
-//! The routes, and what their handlers share.
+//! What the handlers share, and the routes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Router,
     body::Body,
-    extract::State,
+    extract::{Query, State, rejection::QueryRejection},
     http::{StatusCode, Uri, header::CONTENT_TYPE},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -14,27 +14,22 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::Full;
 use tokio::sync::watch;
-use tower::{BoxError, ServiceBuilder, util::BoxCloneSyncService};
+use tower::{BoxError, ServiceBuilder, timeout::TimeoutLayer, util::BoxCloneSyncService};
 use tower_upstream::{
-    Error, Limit, Quota, RateLimitLayer, RateLimiter, RejectionLayer, Scope, Stack,
+    Limit, Quota, RateLimitLayer, RateLimiter, RejectionLayer, Scope, Stack,
+    adapt::rejection,
     observe::{AuditLog, Feed, Observer, channel},
-    stack::{Caller, StackBuilder},
+    stack::{Caller, OPEN_METRICS, StackBuilder},
 };
 
-use super::{
-    ask::{self, Models},
-    errors::{self, ApiError},
-    gate, live, metrics,
-    settings::Settings,
-    upstreams::client,
-};
+use super::{ask, gate, live, settings::Settings, upstreams::client};
 
-pub(crate) type Upstreams = BoxCloneSyncService<http::Request<Full<Bytes>>, Response, Error>;
+pub(crate) type Upstreams = BoxCloneSyncService<http::Request<Full<Bytes>>, Response, Infallible>;
 
 pub(crate) struct Gateway {
     pub(crate) settings: Settings,
     pub(crate) stack: Stack,
-    pub(crate) models: Models,
+    /// What the stack cannot answer is an error in OpenAI's form, and what upstreams say of the gateway's account stays here.
     pub(crate) upstreams: Upstreams,
     pub(crate) feed: Feed,
     /// Whether it stops.
@@ -50,6 +45,13 @@ impl Gateway {
             observers.push(Arc::new(AuditLog::options(path).open()?));
         }
         let stack = builder.observe(observers.clone()).build()?;
+        // What an earlier process saved, if there was one.
+        let loaded = settings.state.as_ref().map(|path| stack.load(path));
+        if let Some(Err(error)) =
+            loaded.filter(|it| !matches!(it, Err(error) if error.is_not_found()))
+        {
+            return Err(error.into());
+        }
         observers.push(Arc::new(stack.stats().clone()));
         // Nobody is kept waiting in line, and what one tenant is answered is no news to the others.
         let quota = Limit::requests(settings.tenant_requests_per_minute).per_minute();
@@ -65,10 +67,11 @@ impl Gateway {
             .observe(observers);
         let upstreams = ServiceBuilder::new()
             .map_response(|response: http::Response<_>| response.map(Body::new))
+            .layer(RejectionLayer::new().openai().hide_failures())
+            .layer(TimeoutLayer::new(settings.answer_time))
             .layer(stack.layer())
             .service(client());
         Ok(Arc::new(Self {
-            models: Models::new(stack.upstreams()),
             upstreams: BoxCloneSyncService::new(upstreams),
             stop: watch::Sender::new(false),
             settings,
@@ -78,37 +81,16 @@ impl Gateway {
         }))
     }
 
-    /// Takes up what an earlier process saved.
-    pub(crate) fn load(&self) -> Result<(), BoxError> {
-        match self
-            .settings
-            .state
-            .as_ref()
-            .map(|path| self.stack.load(path))
-        {
-            Some(Err(error)) if !error.is_not_found() => Err(error.into()),
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn save(&self) -> Result<(), BoxError> {
-        let path = self.settings.state.as_ref();
-        path.map_or(Ok(()), |path| Ok(self.stack.save(path)?))
-    }
-
     pub(crate) fn router(self: &Arc<Self>) -> Result<Router, BoxError> {
         let rejection = RejectionLayer::new().advertise("tenant", self.tenants.clone())?;
         let limited = ServiceBuilder::new()
-            .layer(rejection.rewrite(errors::rejected))
+            .layer(rejection.openai())
             .layer(RateLimitLayer::new(self.tenants.clone()));
         let v1 = Router::new()
             .route("/v1/chat/completions", post(ask::ask))
             .route("/v1/embeddings", post(ask::ask))
             .route_layer(limited)
-            .route(
-                "/v1/models",
-                get(async |State(it): State<Arc<Self>>| Json(it.models.list())),
-            )
+            .route("/v1/models", get(ask::models))
             .route_layer(from_fn_with_state(self.clone(), gate::tenant));
         let admin = Router::new()
             .route("/admin/state", get(state))
@@ -117,61 +99,72 @@ impl Gateway {
             .route("/admin/clear-cooldown", post(act))
             .route_layer(from_fn_with_state(self.clone(), gate::admin));
         let metrics = async |State(it): State<Arc<Self>>| {
-            (
-                [(CONTENT_TYPE, metrics::CONTENT_TYPE)],
-                metrics::text(&it.stack),
+            ([(CONTENT_TYPE, OPEN_METRICS)], it.stack.open_metrics())
+        };
+        let no_route = async || {
+            told(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "There is no such route.",
             )
         };
-        Ok(Router::new()
-            .merge(v1)
+        let no_method = async || {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            told(
+                status,
+                "method_not_allowed",
+                "The route takes another method.",
+            )
+        };
+        Ok(v1
             .merge(admin)
             .route("/", get(live::page))
             .route("/events", get(live::events))
             .route("/metrics", get(metrics))
             .route("/healthz", get(async || "ok"))
-            .fallback(async || {
-                ApiError::new(
-                    StatusCode::NOT_FOUND,
-                    "not_found",
-                    "There is no such route.",
-                )
-            })
-            .method_not_allowed_fallback(async || {
-                let status = StatusCode::METHOD_NOT_ALLOWED;
-                ApiError::new(
-                    status,
-                    "method_not_allowed",
-                    "The route takes another method.",
-                )
-            })
-            .layer(from_fn(errors::identified))
+            .fallback(no_route)
+            .method_not_allowed_fallback(no_method)
+            .layer(from_fn(gate::identified))
             .with_state(self.clone()))
     }
 }
 
-async fn state(State(gateway): State<Arc<Gateway>>) -> Json<serde_json::Value> {
-    Json(live::state(&gateway.stack))
+async fn state(State(gateway): State<Arc<Gateway>>) -> impl IntoResponse {
+    let json = [(CONTENT_TYPE, "application/json")];
+    (json, gateway.stack.status().to_json())
 }
 
 /// Does what the last part of the path says to the upstream that the query names.
-async fn act(State(gateway): State<Arc<Gateway>>, uri: Uri) -> Result<Response, ApiError> {
-    let key = gate::key_of(&uri);
+async fn act(
+    State(gateway): State<Arc<Gateway>>,
+    uri: Uri,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+) -> Result<impl IntoResponse, Response> {
+    let key = query.ok().and_then(|Query(mut query)| query.remove("key"));
     let stack = &gateway.stack;
-    let upstream = stack.upstreams().iter().find(|it| it.id() == key);
-    match (uri.path(), upstream) {
-        ("/admin/force-open", Some(_)) => stack.breaker().force_open(&key),
-        ("/admin/reset", Some(_)) => stack.breaker().reset(&key),
+    let upstream = stack
+        .upstreams()
+        .iter()
+        .find(|it| Some(it.id()) == key.as_deref());
+    let upstream = upstream.ok_or_else(|| {
+        let message = "The parameter `key` must be the id of an upstream.";
+        told(StatusCode::NOT_FOUND, "unknown_key", message)
+    })?;
+    match uri.path() {
+        "/admin/force-open" => stack.breaker().force_open(upstream.id()),
+        "/admin/reset" => stack.breaker().reset(upstream.id()),
         // Whatever keeps it from being asked: its whole account may be cooling down, and limiters hold callers back.
-        ("/admin/clear-cooldown", Some(upstream)) => {
-            for key in [&key, upstream.provider().name()] {
+        _ => {
+            for key in [upstream.id(), upstream.provider().name()] {
                 stack.cooldowns().clear(key);
                 stack.limiters().iter().for_each(|it| it.resume(key));
             }
         }
-        _ => {
-            let message = "The parameter `key` must be the id of an upstream.";
-            return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_key", message).param("key"));
-        }
     }
-    Ok(state(State(gateway)).await.into_response())
+    Ok(state(State(gateway)).await)
+}
+
+/// An error of the gateway's own, in OpenAI's form.
+pub(crate) fn told(status: StatusCode, code: &str, message: &str) -> Response {
+    rejection::openai(status, code, None, message).map(Body::new)
 }

@@ -1,17 +1,20 @@
-//! Who may come in, and as whom.
+//! Who may come in, as whom, and the id of each request.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    extract::{ConnectInfo, Query, Request, State},
-    http::{HeaderMap, StatusCode, Uri, header::AUTHORIZATION},
+    extract::{ConnectInfo, Request, State},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        header::{AUTHORIZATION, WWW_AUTHENTICATE},
+    },
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use subtle::ConstantTimeEq;
 use tower_upstream::{adapt::peer::peer_key, stack::Caller};
 
-use super::{app::Gateway, errors::ApiError};
+use super::app::{Gateway, told};
 
 /// Tenants are those to whom a key was given: nobody else can take part in their limits. Without keys everybody is believed,
 /// and so is `x-tenant`, which suits a proxy that sets it; who sends none is his address.
@@ -20,31 +23,24 @@ pub(crate) async fn tenant(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
-) -> Result<Response, ApiError> {
-    let keys = &gateway.settings.keys;
-    let headers = request.headers();
-    let name = if keys.is_empty() {
-        // A browser says who sent it: no page of somebody else is to spend from here.
-        if headers
-            .get("sec-fetch-site")
-            .is_some_and(|it| it == "cross-site")
-        {
-            let message = "Pages of other sites may not ask here.";
-            return Err(ApiError::new(StatusCode::FORBIDDEN, "cross_site", message));
-        }
-        let given = headers.get("x-tenant").and_then(|name| name.to_str().ok());
-        let given = given.filter(|name| (1..=64).contains(&name.len()));
-        given.map_or_else(|| peer_key(peer.ip()), Arc::from)
-    } else {
+) -> Result<Response, Response> {
+    let (keys, headers) = (&gateway.settings.keys, request.headers());
+    let field = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let name = if !keys.is_empty() {
         // All are looked at: how many there are before the one does not show.
-        let held = keys.iter().rfold(None, |held, pair| {
-            is_bearer(headers, &pair.1).then_some(pair).or(held)
+        let held = keys.iter().rfold(None, |held, (name, key)| {
+            is_bearer(headers, key).then_some(name).or(held)
         });
-        let (name, _) = held.ok_or_else(|| {
-            let message = "The API key is missing or not one of this gateway's.";
-            ApiError::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
-        })?;
-        name.clone()
+        let message = "The API key is missing or not one of this gateway's.";
+        held.cloned()
+            .ok_or_else(|| unauthorized("invalid_api_key", message))?
+    } else if field("sec-fetch-site") == Some("cross-site") {
+        // A browser says who sent it: no page of somebody else is to spend from here.
+        let message = "Pages of other sites may not ask here.";
+        return Err(told(StatusCode::FORBIDDEN, "cross_site", message));
+    } else {
+        let given = field("x-tenant").filter(|name| (1..=64).contains(&name.len()));
+        given.map_or_else(|| peer_key(peer.ip()), Arc::from)
     };
     request.extensions_mut().insert(Caller(name));
     Ok(next.run(request).await)
@@ -54,25 +50,19 @@ pub(crate) async fn admin(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
     next: Next,
-) -> Result<Response, ApiError> {
-    if !is_bearer(request.headers(), &gateway.settings.admin_token) {
-        let message = "The admin token is missing or wrong.";
-        return Err(ApiError::new(
-            StatusCode::UNAUTHORIZED,
+) -> Response {
+    match is_bearer(request.headers(), &gateway.settings.admin_token) {
+        true => next.run(request).await,
+        false => unauthorized(
             "invalid_admin_token",
-            message,
-        ));
+            "The admin token is missing or wrong.",
+        ),
     }
-    Ok(next.run(request).await)
 }
 
-/// The parameter `key` of a query; empty where there is none.
-pub(crate) fn key_of(uri: &Uri) -> String {
-    let query = Query::<HashMap<String, String>>::try_from_uri(uri);
-    query
-        .ok()
-        .and_then(|Query(mut query)| query.remove("key"))
-        .unwrap_or_default()
+fn unauthorized(code: &str, message: &str) -> Response {
+    let told = told(StatusCode::UNAUTHORIZED, code, message);
+    ([(WWW_AUTHENTICATE, "Bearer")], told).into_response()
 }
 
 /// In a time that tells nothing of the secret but its length.
@@ -83,3 +73,21 @@ fn is_bearer(headers: &HeaderMap, secret: &str) -> bool {
     let (scheme, given) = given.split_at(given.len().min("Bearer ".len()));
     scheme.eq_ignore_ascii_case(b"Bearer ") && given.ct_eq(secret.as_bytes()).into()
 }
+
+/// Gives each request an id where it has none, and each answer that of its request.
+pub(crate) async fn identified(mut request: Request, next: Next) -> Response {
+    let is_sane = |id: &&HeaderValue| {
+        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    let given = request.headers().get(REQUEST_ID).filter(is_sane).cloned();
+    let made = || HeaderValue::try_from(format!("req_{:032x}", fastrand::u128(..)));
+    let id = given
+        .or_else(|| made().ok())
+        .unwrap_or(HeaderValue::from_static("req"));
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -18,7 +18,7 @@
 //! |---|---|
 //! | `GATEWAY_ADDRESS` | where it listens; `127.0.0.1:8080` |
 //! | `GATEWAY_CONFIG` | a stack as JSON, or as TOML in a build with `--features toml`; see `examples/configs` |
-//! | `GATEWAY_PROVIDERS` | without a file: `groq,openai,ollama`, their keys in the usual variables. Limits, retries and the breaker are set as [`Stack::from_env`](tower_upstream::Stack::from_env) tells. Without either: simulators |
+//! | `GATEWAY_PROVIDERS` | without a file: `groq,openai`, all their models that [`presets`](tower_upstream::stack::presets) knows, their keys in the usual variables. Without either: simulators |
 //! | `GATEWAY_KEYS` | `anna:KEY,ben:KEY`: who may ask, and is which tenant. Without it: everybody |
 //! | `GATEWAY_TENANT_REQUESTS_PER_MINUTE` | of each tenant; 600 |
 //! | `GATEWAY_ADMIN_TOKEN` | without it, a random one is made and told on stderr |
@@ -28,16 +28,14 @@
 //! | `GATEWAY_BODY_SECONDS`, `GATEWAY_ANSWER_SECONDS`, `GATEWAY_DRAIN_SECONDS` | for a body to arrive (30), for an answer to begin (120), for requests to end when it stops (30) |
 //!
 //! It speaks HTTP/1.1 without TLS: put it behind what ends TLS. `/`, `/events`, `/metrics` and `/healthz` are open to whoever
-//! reaches the port, and name upstreams and tenants. What upstreams say goes on to callers only where the request is at
-//! fault; their header fields do not. A stream may take as long as it takes, once it has begun. The simulators keep all that
+//! reaches the port, and name upstreams and tenants. Of what upstreams say, only words about the request itself go on to
+//! callers; what is wrong with a request beyond its model is theirs to find. A stream may take as long as it takes, once it has begun. The simulators keep all that
 //! they are asked: in front of them, memory grows.
 
 pub(crate) mod app;
 mod ask;
-mod errors;
 mod gate;
 mod live;
-mod metrics;
 pub(crate) mod server;
 pub(crate) mod settings;
 pub(crate) mod upstreams;
@@ -47,22 +45,18 @@ use tower::BoxError;
 
 #[tokio::main]
 pub(crate) async fn main() -> Result<(), BoxError> {
-    let settings = settings::Settings::read(|name| {
-        Some(std::env::var_os(name)?.to_string_lossy().into_owned())
-    })?;
+    let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+    let settings = settings::Settings::read(variable)?;
     let address = settings.address;
     let (builder, _simulators) = upstreams::from_env().await?;
     let gateway = app::Gateway::new(settings, builder)?;
-    gateway.load()?;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| format!("{address}: {error}"))?;
     eprintln!("{}", gateway.stack.explain());
     eprintln!("listening on http://{}", listener.local_addr()?);
-    let is_drained = server::serve(listener, gateway.clone(), server::told_to_stop()).await?;
-    eprintln!(
-        "stopped, with requests {}",
-        if is_drained { "ended" } else { "cut off" }
-    );
-    gateway.save()
+    let is_drained = server::serve(listener, &gateway, server::told_to_stop()).await?;
+    let requests = if is_drained { "ended" } else { "cut off" };
+    eprintln!("stopped, with requests {requests}");
+    Ok(())
 }

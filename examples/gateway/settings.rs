@@ -29,9 +29,6 @@ impl Settings {
         };
         let seconds = |name, default| number(name, default, 86_400).map(Duration::from_secs);
         let address = set("GATEWAY_ADDRESS").unwrap_or_else(|| "127.0.0.1:8080".into());
-        let address = address
-            .parse()
-            .map_err(|_| "GATEWAY_ADDRESS: expected IP:PORT")?;
         // Whoever sets it does not mean that everybody may ask, whatever he made of it.
         let keys = set("GATEWAY_KEYS").map_or(Some(Vec::new()), |keys| {
             let pairs = keys.split(',').map(|pair| {
@@ -40,18 +37,14 @@ impl Settings {
             });
             pairs.collect()
         });
+        let per_minute = number("GATEWAY_TENANT_REQUESTS_PER_MINUTE", 600, 1_000_000_000)?;
         Ok(Self {
-            address,
+            address: address
+                .parse()
+                .map_err(|_| "GATEWAY_ADDRESS: expected IP:PORT")?,
             keys: keys.ok_or("GATEWAY_KEYS: expected TENANT:KEY, and commas between")?,
-            tenant_requests_per_minute: number(
-                "GATEWAY_TENANT_REQUESTS_PER_MINUTE",
-                600,
-                1_000_000_000,
-            )?,
-            admin_token: match set("GATEWAY_ADMIN_TOKEN") {
-                Some(token) => token,
-                None => random_token()?,
-            },
+            tenant_requests_per_minute: per_minute,
+            admin_token: set("GATEWAY_ADMIN_TOKEN").map_or_else(random_token, Ok)?,
             state: set("GATEWAY_STATE").map(PathBuf::from),
             audit: set("GATEWAY_AUDIT").map(PathBuf::from),
             max_body: usize::try_from(number("GATEWAY_MAX_BODY_BYTES", 4 << 20, 1 << 30)?)?,

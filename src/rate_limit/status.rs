@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::limit::{Counting, Limit};
+use super::{
+    config::Quota,
+    limit::{Counting, Limit},
+};
 use crate::outcome::Dimension;
 
 /// How the limits of one key stand.
@@ -59,6 +62,14 @@ pub enum LimitKind {
 }
 
 impl LimitStatus {
+    /// Of each limit of a quota of which nothing is taken.
+    pub(crate) fn untouched(quota: &Quota) -> Vec<Self> {
+        let limits = quota.limits.iter();
+        limits
+            .map(|limit| Self::new(limit, 0, Duration::ZERO, false))
+            .collect()
+    }
+
     /// The share of it that is taken, of a bucket that of what it holds: 1.0 where nothing is left.
     pub fn taken(&self) -> f64 {
         let capacity = self.used.saturating_add(self.remaining).max(1);

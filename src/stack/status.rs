@@ -76,13 +76,18 @@ impl Stack {
             };
             *it.key == *key
         };
+        let mut limiter = self.limiter().status(id);
+        // A limiter hears of an upstream's own quota with the first request, and forgets it when it has been idle for long.
+        if let Some(quota) = upstream.own_quota().filter(|_| limiter.limits.is_empty()) {
+            limiter.limits = LimitStatus::untouched(quota);
+        }
         UpstreamStatus {
             id: id.into(),
             circuit: circuit.map_or_else(|| self.breaker().state(id), |it| it.state),
             retry_after: circuit.and_then(|it| it.retry_after),
             // They are sorted by the time that is left.
             cooldown: cooldowns.iter().rev().find(is_its).cloned(),
-            limiter: self.limiter().status(id),
+            limiter,
         }
     }
 }

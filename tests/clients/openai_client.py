@@ -63,7 +63,7 @@ def errors(binary):
             return of.chat.completions.create(**{"model": model, "messages": MESSAGES, **more})
 
         told(openai.AuthenticationError, 401, "invalid_api_key", "API key", lambda: chat(client_of(server, "k-c")))
-        told(openai.BadRequestError, 400, "invalid_request", "`messages` must", lambda: chat(messages="Why?"))
+        told(openai.BadRequestError, 400, "invalid_request", "messages", lambda: chat(messages="Why?"))
         told(openai.BadRequestError, 400, "invalid_request", "`model` must", lambda: chat(model=7))
         told(openai.NotFoundError, 404, "model_not_found", "No such model", lambda: chat(model="nobody's"))
         told(openai.NotFoundError, 404, "not_found", "route", lambda: client.files.list())

@@ -6,8 +6,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::Full;
 use tokio::net::TcpListener;
-use tower::{service_fn, util::BoxCloneSyncService};
-use tower_upstream::{Error, stack::StackBuilder};
+use tower::{ServiceBuilder, util::BoxCloneSyncService};
+use tower_upstream::{RejectionLayer, stack::StackBuilder};
 
 use super::example::{
     app::{Gateway, Upstreams},
@@ -22,7 +22,7 @@ pub(super) async fn serve(is_bare: bool, upstream: &str) -> Result<(), String> {
     let listener = listener.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("{address}");
-    let served = server::serve(listener, gateway, server::told_to_stop()).await;
+    let served = server::serve(listener, &gateway, server::told_to_stop()).await;
     served.map(drop).map_err(|error| error.to_string())
 }
 
@@ -44,19 +44,19 @@ fn gateway(is_bare: bool, upstream: &str) -> Result<Arc<Gateway>, tower::BoxErro
     Ok(gateway)
 }
 
+/// The client alone, where the gateway has its stack, and errors become answers as they do there.
 fn bare(upstream: String) -> Upstreams {
     let client = client();
-    BoxCloneSyncService::new(service_fn(
-        move |mut request: http::Request<Full<Bytes>>| {
-            let uri = format!("{upstream}{}", request.uri().path()).parse();
-            let client = client.clone();
-            async move {
-                *request.uri_mut() =
-                    uri.map_err(|error: http::uri::InvalidUri| Error::Service(error.into()))?;
-                let response = client.request(request).await;
-                let response = response.map_err(|error| Error::Service(error.into()))?;
-                Ok(response.map(Body::new))
-            }
-        },
-    ))
+    let address = move |mut request: http::Request<Full<Bytes>>| {
+        let uri = format!("{upstream}{}", request.uri().path());
+        // What is no address goes to the path alone, and fails.
+        *request.uri_mut() = uri.parse().unwrap_or_default();
+        request
+    };
+    let service = ServiceBuilder::new()
+        .map_response(|response: http::Response<_>| response.map(Body::new))
+        .layer(RejectionLayer::new().openai().hide_failures())
+        .map_request(address)
+        .service(client);
+    BoxCloneSyncService::new(service)
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use provider_simulator::{Limits, Reply, Simulator};
+use provider_simulator::{Limits, Simulator};
 use serde_json::Value;
-use tower_upstream::{Limit, Quota, RateLimiter};
+use tower_upstream::{Limit, Quota, RateLimiter, stack::OPEN_METRICS};
 
-use super::rig::{GROQ, OPENAI, Rig, chat, within};
+use super::rig::{GROQ, Rig, chat, within};
 
 /// The events of a stream as they come: their names and data.
 struct Events {
@@ -141,65 +141,24 @@ async fn a_limit_fills_as_it_is_taken() {
     assert_eq!(limit["used"], 0.5);
 }
 
-/// By the grammar of OpenMetrics 1.0, as far as it is used: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 #[tokio::test]
-async fn metrics_keep_to_the_rules_of_their_format() {
-    let odd = "a\\b\"c";
+async fn metrics_have_upstreams_and_tenants() {
     let rig = Rig::new().await;
-    rig.groq.script([Reply::Quota]);
-    for _ in 0..3 {
-        let request = rig.client.post(format!("{}/v1/chat/completions", rig.url));
-        within(request.header("x-tenant", odd).json(&chat()).send())
-            .await
-            .unwrap();
-    }
+    let request = rig.client.post(format!("{}/v1/chat/completions", rig.url));
+    within(request.header("x-tenant", "anna").json(&chat()).send())
+        .await
+        .unwrap();
     let response = rig.get("/metrics").await;
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/openmetrics-text; version=1.0.0; charset=utf-8"
-    );
+    assert_eq!(response.headers()["content-type"], OPEN_METRICS);
     let text = response.text().await.unwrap();
-    let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.last(), Some(&"# EOF"));
-    let (mut family, mut kind) = ("", "");
-    let (mut families, mut samples) = (BTreeSet::new(), BTreeSet::new());
-    for line in &lines[..lines.len() - 1] {
-        if let Some(help) = line.strip_prefix("# HELP ") {
-            family = help.split(' ').next().unwrap();
-            assert!(families.insert(family), "{family} stands in one place");
-        } else if let Some(told) = line.strip_prefix("# TYPE ") {
-            kind = told.strip_prefix(family).unwrap().trim();
-        } else if let Some(unit) = line.strip_prefix("# UNIT ") {
-            assert_eq!(unit, format!("{family} seconds"));
-            assert!(family.ends_with("_seconds"));
-        } else {
-            let (series, value) = line.rsplit_once(' ').unwrap();
-            value.parse::<f64>().unwrap();
-            assert!(samples.insert(series), "{series} stands once");
-            let suffix = series
-                .split('{')
-                .next()
-                .unwrap()
-                .strip_prefix(family)
-                .unwrap();
-            let allowed: &[&str] = match kind {
-                "counter" => &["_total"],
-                "summary" => &["", "_sum", "_count"],
-                "gauge" => &[""],
-                kind => panic!("{kind}"),
-            };
-            assert!(allowed.contains(&suffix), "{line}");
-        }
-    }
     for wanted in [
-        format!("tower_upstream_requests_total{{upstream=\"{OPENAI}\",end=\"answered\"}} 3"),
-        format!(
-            "tower_upstream_requests_total{{upstream=\"{GROQ}\",end=\"failed\",error_type=\"quota_exhausted\"}} 1"
-        ),
-        r#"tower_upstream_limiter_admitted_total{key="tenant:a\\b\"c"} 3"#.to_owned(),
-        format!("tower_upstream_circuit_state{{key=\"{GROQ}\"}} 0"),
+        format!("tower_upstream_requests_total{{upstream=\"{GROQ}\",end=\"answered\"}} 1"),
+        r#"tower_upstream_limiter_admitted_total{key="tenant:anna"} 1"#.to_owned(),
     ] {
-        assert!(lines.contains(&&*wanted), "{wanted} in\n{text}");
+        assert!(
+            text.lines().any(|line| line == wanted),
+            "{wanted} in\n{text}"
+        );
     }
 }
 
