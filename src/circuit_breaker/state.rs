@@ -15,6 +15,7 @@
 //! that hold every place of a half-open circuit have run out of time, a new round of places begins within the epoch: their
 //! results count all the same, however late they come, but they give back no place of the new round.
 
+mod by_hand;
 mod phase;
 mod rules;
 
@@ -219,35 +220,6 @@ impl State {
         self.refused = self.refused.saturating_add(calls.into());
     }
 
-    pub(super) fn force_open(&mut self, now: Instant) -> Transition {
-        self.force(Phase::ForcedOpen, now);
-        let reason = FORCED;
-        Transition::Opened { wait: None, reason }
-    }
-
-    pub(super) fn force_closed(&mut self, now: Instant) -> Transition {
-        self.force(Phase::ForcedClosed, now);
-        let reason = "forced closed";
-        Transition::Closed { reason }
-    }
-
-    pub(super) fn force_half_open(&mut self, now: Instant) -> Transition {
-        self.force(Phase::half_open(now), now);
-        let reason = "forced half-open";
-        Transition::HalfOpened { reason }
-    }
-
-    pub(super) fn disable(&mut self, now: Instant) -> Transition {
-        self.force(Phase::Disabled, now);
-        Transition::Disabled
-    }
-
-    /// Closed, with nothing counted.
-    pub(super) fn reset(&mut self, now: Instant) -> Transition {
-        self.move_to(now);
-        self.close(None, "reset")
-    }
-
     /// Where the circuit stands. One whose open time is over is open until a call comes to probe.
     pub(super) fn circuit_state(&self) -> CircuitState {
         match self.phase {
@@ -343,11 +315,6 @@ impl State {
         let consecutive = 0;
         self.enter(Phase::Closed { consecutive, ramp });
         Transition::Closed { reason }
-    }
-
-    fn force(&mut self, phase: Phase, now: Instant) {
-        self.move_to(now);
-        self.enter(phase);
     }
 
     /// A change of state, now.

@@ -53,8 +53,8 @@ fn floor(file: &str) -> Option<u8> {
             // What of it is kept over a restart.
             "saved" | "snapshot" | "fields" | "form" | "problem" => 0,
             // What a circuit's state is made of.
-            "buckets" | "check" | "circuit" | "lane" | "phase" | "ramp" | "ring" | "rules"
-            | "tally" => 0,
+            "buckets" | "by_hand" | "check" | "circuit" | "lane" | "phase" | "ramp" | "ring"
+            | "rules" | "tally" => 0,
             "edit" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
             "cause" | "collect" | "judge" | "settings" => 1,

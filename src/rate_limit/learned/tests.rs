@@ -1,0 +1,331 @@
+use super::*;
+
+const SECOND: Nanos = 1_000_000_000;
+
+struct Known {
+    limit: Limit,
+    window: Window,
+    elsewhere: Elsewhere,
+}
+
+impl Known {
+    fn new() -> Self {
+        let limit = Limit::requests(100).per_minute();
+        let window = Window::new(&limit, 0, 0);
+        Self {
+            limit,
+            window,
+            elsewhere: Elsewhere::default(),
+        }
+    }
+
+    fn take(&mut self, amount: u64) {
+        self.window.take(&self.limit, amount, 0);
+    }
+
+    fn heed(&mut self, remaining: u64, reset_after: Duration, now: Nanos) {
+        let told = Told {
+            dimension: Dimension::Requests,
+            period: None,
+            limit: None,
+            remaining,
+            reset_after: Some(reset_after),
+        };
+        let used = self.window.used(&self.limit, now);
+        let elsewhere = told.elsewhere(&self.limit, Some(used), used, 0);
+        self.elsewhere = Elsewhere::heard(&self.limit, elsewhere, told.reset_after, now);
+    }
+
+    fn earliest(&self, amount: u64, now: Nanos) -> Nanos {
+        self.elsewhere
+            .earliest(&self.limit, &self.window, amount, now)
+    }
+
+    fn used(&self, now: Nanos) -> u64 {
+        self.window.used(&self.limit, now) + self.elsewhere.taken(now)
+    }
+}
+
+#[test]
+fn what_the_upstream_says_is_left_is_all_that_is_left_until_it_renews_the_quota() {
+    let mut known = Known::new();
+    known.take(1);
+    known.heed(1, Duration::from_secs(20), 0);
+    assert_eq!(known.used(0), 99);
+    assert_eq!(known.earliest(1, 0), 0);
+    assert_eq!(known.earliest(2, 0), 20 * SECOND);
+    assert_eq!(known.used(20 * SECOND), 1);
+}
+
+#[test]
+fn what_went_through_here_may_leave_before_the_quota_is_renewed() {
+    let mut known = Known::new();
+    known.take(60);
+    known.heed(0, Duration::from_secs(300), 30 * SECOND);
+    assert_eq!(known.earliest(1, 30 * SECOND), 60 * SECOND);
+    assert_eq!(known.earliest(61, 30 * SECOND), 330 * SECOND);
+}
+
+#[test]
+fn what_is_on_its_way_when_a_limit_is_first_heard_of_is_not_forgotten() {
+    let limit = Limit::requests(10).per_minute();
+    let told = Told {
+        dimension: Dimension::Requests,
+        period: None,
+        limit: Some(10),
+        remaining: 9,
+        reset_after: None,
+    };
+    // Nothing is in the window, which is new; 19 were sent after the one that is answered.
+    assert_eq!(told.elsewhere(&limit, None, 0, 19), 20);
+}
+
+#[test]
+fn an_answer_that_was_overtaken_frees_nothing_of_what_a_later_one_told() {
+    let quota = Quota::new().limit(Limit::requests(100).per_minute());
+    let windows = [Window::new(&quota.limits[0], 0, 0)];
+    let (mut learned, mut admitted) = (Learned::default(), Admissions::default());
+    let mut told = Told {
+        dimension: Dimension::Requests,
+        period: None,
+        limit: None,
+        remaining: 95,
+        reset_after: None,
+    };
+    let mut mark = || {
+        admitted = admitted.and(&Cost::default());
+        Mark {
+            admitted,
+            used: Some(&[0]),
+        }
+    };
+    let (older, newer) = (mark(), mark());
+    let mut heed = |mark: Mark<'_>, remaining| {
+        told.remaining = remaining;
+        let since = (0, Cost::default());
+        learned.heed((&quota, &windows), told, (mark, since), 0, 0);
+        learned.elsewhere[0].taken(0)
+    };
+    assert_eq!(heed(newer, 40), 60);
+    assert_eq!(heed(older, 95), 60);
+    assert_eq!(heed(older, 10), 90, "what is less is believed");
+    assert_eq!(heed(mark(), 95), 5);
+}
+
+#[test]
+fn who_costs_nothing_of_a_limit_passes_though_all_of_it_is_taken_elsewhere() {
+    let mut known = Known::new();
+    known.heed(0, Duration::from_secs(20), 0);
+    known.take(1);
+    assert_eq!(known.earliest(1, 0), 20 * SECOND);
+    assert_eq!(known.earliest(0, 0), 0);
+}
+
+#[test]
+fn of_what_is_renewed_others_have_their_share() {
+    let limit = Limit::requests(100).per_minute();
+    let told = Told {
+        dimension: Dimension::Requests,
+        period: None,
+        limit: None,
+        remaining: 40,
+        reset_after: None,
+    };
+    // 60 are counted, 30 of them are not ours. Of our 30 and the 10 sent since, 20 have been renewed, and three tenths of
+    // those are not for us.
+    assert_eq!(told.elsewhere(&limit, Some(30), 20, 10), 30 + 6);
+    assert_eq!(told.elsewhere(&limit, Some(30), 40, 10), 30);
+}
+
+#[test]
+fn what_is_taken_elsewhere_is_renewed_after_a_period_or_32_days_at_the_latest() {
+    let limit = Limit::requests(100).per_minute();
+    let until = |reset_after| Elsewhere::heard(&limit, 5, reset_after, 7).until;
+    assert_eq!(until(None), 7 + 60 * SECOND);
+    assert_eq!(until(Some(Duration::from_secs(90))), 7 + 90 * SECOND);
+    let longest = 7 + 32 * 86_400 * SECOND;
+    assert_eq!(until(Some(Duration::MAX)), longest);
+    let restored = |until| {
+        let anchor = Anchor { now: 7, wall: 0 };
+        let saved = SavedElsewhere { amount: 5, until };
+        Elsewhere::restored(saved, anchor, 7).map(|it| (it.amount, it.until))
+    };
+    assert_eq!(restored(WallNanos::MAX), Some((5, longest)));
+    assert_eq!([restored(1), restored(0)], [Some((5, 8)), None]);
+    let nothing = Elsewhere::heard(&limit, 0, None, 7);
+    assert_eq!(nothing.save(Anchor { now: 7, wall: 0 }, 7), None);
+}
+
+fn told(dimension: Dimension, period: Option<Limit>, limit: Option<u64>) -> Told {
+    Told {
+        dimension,
+        period: period.map(|like| like.per),
+        limit,
+        remaining: 0,
+        reset_after: None,
+    }
+}
+
+/// Hears so much of each, and returns how much is taken elsewhere of the limits, in their order.
+fn heard(quota: &Quota, told: impl IntoIterator<Item = Told>) -> (Learned, Vec<u64>) {
+    let windows = quota.limits.iter().map(|limit| Window::new(limit, 0, 0));
+    let windows: Vec<_> = windows.collect();
+    let mut learned = Learned::default();
+    for told in told {
+        let nothing = (Mark::default(), (0, Cost::default()));
+        learned.heed((quota, &windows), told, nothing, 0, 0);
+    }
+    let taken = learned.elsewhere.iter().map(|it| it.taken(0)).collect();
+    (learned, taken)
+}
+
+#[test]
+fn the_limit_that_is_told_of_is_known_by_its_period_its_amount_or_that_there_is_no_other() {
+    let quota = Quota::new()
+        .min_interval(Duration::from_secs(1))
+        .limit(Limit::requests(20).per_minute())
+        .limit(Limit::requests(70).per_day())
+        .limit(Limit::tokens(500).per_minute());
+    let day = || Some(Limit::requests(1).per_day());
+    let hour = || Some(Limit::requests(1).per_hour());
+    let taken = |told| heard(&quota, [told]).1;
+    let requests = |period, limit| taken(told(Dimension::Requests, period, limit));
+    assert_eq!(requests(day(), None), [0, 0, 70]);
+    assert_eq!(requests(day(), Some(20)), [0, 0, 70]);
+    assert_eq!(requests(None, Some(20)), [0, 20]);
+    assert_eq!(requests(None, Some(70)), [0, 0, 70]);
+    assert!(requests(None, Some(1)).is_empty());
+    assert!(requests(None, None).is_empty());
+    assert_eq!(requests(hour(), Some(9)), [0, 0, 0, 0, 9]);
+    assert!(requests(hour(), Some(0)).is_empty());
+    assert!(requests(hour(), None).is_empty());
+    let tokens = taken(told(Dimension::Tokens, None, None));
+    assert_eq!(tokens, [0, 0, 0, 500]);
+    let spaced = Quota::new().min_interval(Duration::from_secs(1));
+    let second = Some(Limit::requests(1).per_second());
+    let (_, taken) = heard(&spaced, [told(Dimension::Requests, second, Some(5))]);
+    assert_eq!(
+        taken,
+        [0, 5],
+        "a spacing is no limit that an upstream tells of"
+    );
+}
+
+#[test]
+fn a_key_has_32_limits_at_most_those_that_were_learned_included() {
+    let quota = (1..=30).fold(Quota::new(), |quota, amount| {
+        quota.limit(Limit::money(crate::Money::from_nanos(amount)).per_day())
+    });
+    let periods = [
+        Limit::tokens(1).per_second(),
+        Limit::tokens(1).per_minute(),
+        Limit::tokens(1).per_hour(),
+    ];
+    let all = periods.map(|like| told(Dimension::Tokens, Some(like), Some(9)));
+    let (mut learned, _) = heard(&quota, all);
+    assert_eq!(learned.limits.len(), 2);
+    let saved = SavedLimit {
+        limit: Limit::tokens(9).per_day(),
+        is_learned: true,
+        taken: Vec::new(),
+        elsewhere: None,
+    };
+    let anchor = Anchor { now: 0, wall: 0 };
+    learned.restore(&quota, &saved, anchor, 0, 0);
+    assert_eq!(learned.limits.len(), 2, "nor more after a restart");
+}
+
+#[test]
+fn a_limit_of_before_a_restart_is_taken_up_where_the_quota_has_none_like_it() {
+    let minute = Limit::requests(9).per_minute();
+    let taken_up = |quota: Quota| {
+        let saved = SavedLimit {
+            limit: minute.clone(),
+            is_learned: true,
+            taken: Vec::new(),
+            elsewhere: None,
+        };
+        let (mut learned, _) = heard(&quota, []);
+        for _ in 0..2 {
+            let anchor = Anchor { now: 0, wall: 0 };
+            learned.restore(&quota, &saved, anchor, 0, 0);
+        }
+        learned.limits.len()
+    };
+    assert_eq!(taken_up(Quota::new()), 1);
+    assert_eq!(taken_up(Quota::new().limit(minute.clone())), 0);
+    let other = Quota::new().limit(Limit::requests(9).per_hour());
+    assert_eq!(taken_up(other), 1);
+    let spaced = Quota::new().min_interval(Duration::from_secs(60));
+    assert_eq!(taken_up(spaced), 1);
+}
+
+#[test]
+fn what_was_sent_since_is_reckoned_in_what_the_limit_counts() {
+    let quota = Quota::new()
+        .limit(Limit::requests(10).per_minute())
+        .limit(Limit::tokens(100).per_minute());
+    let windows: Vec<_> = quota
+        .limits
+        .iter()
+        .map(|it| Window::new(it, 0, 0))
+        .collect();
+    let mut learned = Learned::default();
+    for (dimension, remaining) in [(Dimension::Requests, 10), (Dimension::Tokens, 100)] {
+        let mut told = told(dimension, None, None);
+        told.remaining = remaining;
+        let since = (3, Cost::tokens(40, 2));
+        learned.heed((&quota, &windows), told, (Mark::default(), since), 0, 0);
+    }
+    let taken = learned.elsewhere.iter().map(|it| it.taken(0));
+    assert_eq!(taken.collect::<Vec<_>>(), [3, 42]);
+}
+
+#[test]
+fn over_a_change_of_the_quota_what_was_told_of_the_limits_that_stay_is_kept() {
+    let day = || Limit::tokens(200).per_day();
+    let from = Quota::new()
+        .limit(Limit::requests(10).per_minute())
+        .limit(day());
+    let input = Some(Limit::requests(1).per_minute());
+    let hour = Some(Limit::requests(1).per_hour());
+    let (mut learned, taken) = heard(
+        &from,
+        [
+            told(Dimension::Requests, None, Some(10)),
+            told(Dimension::Tokens, None, Some(200)),
+            told(Dimension::Requests, hour, Some(30)),
+            told(Dimension::InputTokens, input, Some(40)),
+        ],
+    );
+    assert_eq!(taken, [10, 200, 30, 40]);
+    let to = Quota::new()
+        .limit(Limit::requests(99).per_hour())
+        .limit(Limit::requests(11).per_minute())
+        .limit(day());
+    learned.carry_over(&from, &to);
+    let taken = learned.elsewhere.iter().map(|it| it.taken(0));
+    assert_eq!(taken.collect::<Vec<_>>(), [0, 0, 200, 40]);
+    let [(limit, _)] = &learned.limits[..] else {
+        panic!("{learned:?}")
+    };
+    assert_eq!(limit.dimension, Dimension::InputTokens);
+    learned.carry_over(&to, &Quota::new());
+    assert!(learned.pace.is_none(), "a limit is known");
+    let mut learned = Learned::default();
+    learned.carry_over(&to, &Quota::new());
+    assert!(learned.pace.is_some());
+    learned.carry_over(&Quota::new(), &to);
+    assert!(learned.pace.is_none());
+}
+
+// misina#92, and a header that is older than what has been sent since.
+#[test]
+fn nothing_the_upstream_says_frees_what_was_taken_here() {
+    let mut known = Known::new();
+    known.take(100);
+    known.heed(100, Duration::ZERO, SECOND);
+    assert_eq!(known.earliest(1, SECOND), 60 * SECOND);
+    known.heed(u64::MAX, Duration::MAX, SECOND);
+    assert_eq!(known.earliest(1, SECOND), 60 * SECOND);
+}
