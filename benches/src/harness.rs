@@ -9,6 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     allocations,
+    batch::batch_size,
     table::{Form, Table, verdict},
 };
 
@@ -106,10 +107,7 @@ fn time<T>(mut run: impl FnMut() -> T) -> Vec<f64> {
         }
         start.elapsed()
     };
-    let mut runs = 1;
-    while batch(runs) < BATCH && runs < u32::MAX / 2 {
-        runs *= 2;
-    }
+    let runs = batch_size(BATCH, &mut batch);
     let mut nanos: Vec<_> = (0..BATCHES)
         .map(|_| batch(runs).as_nanos() as f64 / f64::from(runs))
         .collect();

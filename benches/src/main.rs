@@ -27,6 +27,7 @@
 
 mod allocations;
 mod answers;
+mod batch;
 mod circuit_breaker;
 mod end_to_end;
 mod exchange;

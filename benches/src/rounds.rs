@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     allocations,
+    batch::batch_size,
     harness::Bench,
     table::{Table, verdict},
 };
@@ -188,13 +189,7 @@ fn time(rows: &mut [Row], rounds: usize) -> Vec<Vec<f64>> {
     };
     let runs: Vec<_> = rows
         .iter_mut()
-        .map(|row| {
-            let mut runs = 1;
-            while batch(row, runs) < BATCH && runs < u32::MAX / 2 {
-                runs *= 2;
-            }
-            runs
-        })
+        .map(|row| batch_size(BATCH, |runs| batch(row, runs)))
         .collect();
     let mut nanos = vec![Vec::with_capacity(rounds); rows.len()];
     for _ in 0..rounds {
