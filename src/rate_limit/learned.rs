@@ -75,6 +75,10 @@ impl Elsewhere {
         }
     }
 
+    fn is_told(&self) -> bool {
+        self.until > 0
+    }
+
     pub(super) fn taken(self, now: Nanos) -> u64 {
         if self.until > now { self.amount } else { 0 }
     }
@@ -278,6 +282,9 @@ impl Learned {
             elsewhere.push(told(from.limits.len() + index));
             self.limits.push((limit, window));
         }
+        // Of limits of which nothing was told there is nothing to carry: who knows of nothing holds nobody back.
+        let told = elsewhere.iter().rposition(Elsewhere::is_told);
+        elsewhere.truncate(told.map_or(0, |last| last + 1));
         self.elsewhere = elsewhere;
         let adapts = to.adapts() && self.limits.is_empty();
         self.pace = adapts.then(|| self.pace.take().unwrap_or_default());

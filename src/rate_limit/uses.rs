@@ -5,11 +5,12 @@ use crate::observe::LimitUse;
 
 /// How much of each limit is taken.
 pub(super) fn uses(state: &mut State, now: Nanos) -> Vec<LimitUse> {
-    let usage = state.usage(now);
-    let uses = usage.map(|Usage { limit, used, .. }| {
-        LimitUse::new(limit.dimension, limit.amount, limit.per, used).of_capacity(limit.capacity())
+    let mut uses = Vec::with_capacity(state.quota().limits.len());
+    state.usage(now).for_each(|Usage { limit, used, .. }| {
+        let told = LimitUse::new(limit.dimension, limit.amount, limit.per, used);
+        uses.push(told.of_capacity(limit.capacity()));
     });
-    uses.collect()
+    uses
 }
 
 /// Whether an upstream told of a limit that was not known (true), or that less is left of one than was counted (false).

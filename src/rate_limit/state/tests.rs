@@ -143,6 +143,15 @@ fn tokens(amount: u64) -> Quota {
 
 // RL-02: governor's proptests, Polly.
 #[test]
+fn a_quota_that_is_set_for_a_key_is_seen_to_have_room_as_one_from_the_beginning() {
+    let quota = Quota::new().limit(Limit::requests(10).per_minute());
+    let mut bench = Bench::new(Quota::new());
+    bench.state.set_quota(Arc::new(quota), 0, 0);
+    assert!(bench.state.has_room(&Cost::default(), 0));
+    assert!(!bench.state.learns(), "nothing was told of it");
+}
+
+#[test]
 fn refused_one_nanosecond_before_the_time_it_was_told_and_admitted_at_it() {
     let mut bench = Bench::new(requests(1));
     let _in_flight = bench.pass(0, 0);

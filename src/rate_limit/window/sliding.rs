@@ -146,6 +146,11 @@ impl Sliding {
     }
 
     pub(super) fn used(&self, limit: &Limit, now: Nanos) -> u64 {
+        let older = self.older.as_ref();
+        let oldest = older.map_or(self.last, |older| older.oldest.min(self.last));
+        if leaves(limit, oldest) > now {
+            return self.used;
+        }
         let gone = self
             .slots()
             .take_while(|slot| leaves(limit, slot.last) <= now);

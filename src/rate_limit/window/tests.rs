@@ -122,6 +122,17 @@ fn of_many_takings_the_one_that_is_settled_is_found() {
 }
 
 #[test]
+fn the_newest_taking_leaves_in_time_though_all_before_it_are_gone() {
+    let mut window = sliding(100, 1_000);
+    window.take(10, 0);
+    window.take(10, 500);
+    window.take(10, 1_200);
+    window.settle(1_200, 10, 7, 1_600);
+    let used = [1_600, 2_199, 2_200].map(|at| window.used(at));
+    assert_eq!(used, [7, 7, 0]);
+}
+
+#[test]
 fn usage_that_nobody_reserved_is_not_counted_once_its_window_is_over() {
     let mut window = sliding(100, 1_000);
     window.settle(0, 0, 70, 1_000);
