@@ -127,6 +127,12 @@ pub enum Priority {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(pub Instant);
 
+/// Who makes a request: an agent, a tenant, a user. Put it into the request's extensions, for limiters of the scope `caller`.
+///
+/// It stands in events, errors and states: give no secret, and no name that the caller could make up for himself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Caller(pub Arc<str>);
+
 /// When the attempt under way is cut off by the layer that made it.
 ///
 /// A future that is dropped learns no reason. So the retry layer writes this into each attempt's extensions when it has an

@@ -3,23 +3,35 @@
 use http::Extensions;
 
 use crate::{
+    fallback::preferences::Preferences,
     outline::Outline,
-    request::{Attempts, Cost},
+    request::{AttemptDeadline, Attempts, Caller, Cost, Deadline, Priority},
     upstream::Upstream,
 };
 
 /// A copy of a request's extensions.
 ///
-/// What this crate's own layers put in is mostly all that there is, and is kept as what it is: a map of it takes two allocations
-/// and one more for each value, and most copies are dropped unused.
+/// What this crate puts in, or asks its callers to, is mostly all that there is, and is kept as what it is: a map of it takes
+/// two allocations and one more for each value, and most copies are dropped unused.
 #[derive(Debug)]
 pub(super) enum Carried {
     Ours {
         upstream: Option<Upstream>,
         attempts: Option<Attempts>,
         cost: Option<Cost>,
+        wishes: Option<Box<Wishes>>,
     },
     All(Extensions),
+}
+
+/// What callers put in.
+#[derive(Debug)]
+pub(super) struct Wishes {
+    deadline: Option<Deadline>,
+    attempt_ends: Option<AttemptDeadline>,
+    preferences: Option<Preferences>,
+    caller: Option<Caller>,
+    priority: Option<Priority>,
 }
 
 impl Carried {
@@ -33,24 +45,32 @@ impl Carried {
 
     #[inline(never)]
     fn some(extensions: &Extensions) -> Self {
-        let upstream = extensions.get::<Upstream>();
-        let attempts = extensions.get::<Attempts>();
-        let cost = extensions.get::<Cost>();
+        let mut left = Left {
+            extensions,
+            count: extensions.len(),
+        };
+        let upstream = left.copy();
+        let attempts = left.copy();
+        let cost = left.copy();
         // It can be made again from the body, and copying it costs more than that seldom does.
-        let outline = extensions.get::<Outline>();
-        let known = [
-            upstream.is_some(),
-            attempts.is_some(),
-            cost.is_some(),
-            outline.is_some(),
-        ];
-        if known.map(usize::from).iter().sum::<usize>() < extensions.len() {
-            return Self::All(extensions.clone());
-        }
-        Self::Ours {
-            upstream: upstream.cloned(),
-            attempts: attempts.cloned(),
-            cost: cost.copied(),
+        left.pass_by::<Outline>();
+        let wishes = (left.count > 0).then(|| {
+            Box::new(Wishes {
+                deadline: left.copy(),
+                preferences: left.copy(),
+                caller: left.copy(),
+                attempt_ends: left.copy(),
+                priority: left.copy(),
+            })
+        });
+        match left.count {
+            0 => Self::Ours {
+                upstream,
+                attempts,
+                cost,
+                wishes,
+            },
+            _ => Self::All(extensions.clone()),
         }
     }
 
@@ -63,14 +83,40 @@ impl Carried {
                 upstream,
                 attempts,
                 cost,
+                wishes,
             } => {
                 put(&mut all, upstream);
                 put(&mut all, attempts);
                 put(&mut all, cost);
+                if let Some(wishes) = wishes {
+                    put(&mut all, &mut wishes.deadline);
+                    put(&mut all, &mut wishes.attempt_ends);
+                    put(&mut all, &mut wishes.preferences);
+                    put(&mut all, &mut wishes.caller);
+                    put(&mut all, &mut wishes.priority);
+                }
             }
         }
         *self = Self::All(all);
         self.unfold()
+    }
+}
+
+/// Extensions of which so many are still to be copied. Where none is left, nothing is looked for.
+struct Left<'a> {
+    extensions: &'a Extensions,
+    count: usize,
+}
+
+impl Left<'_> {
+    fn copy<T: Clone + Send + Sync + 'static>(&mut self) -> Option<T> {
+        self.pass_by::<T>().cloned()
+    }
+
+    fn pass_by<T: Send + Sync + 'static>(&mut self) -> Option<&T> {
+        let value = (self.count > 0).then(|| self.extensions.get())?;
+        self.count -= usize::from(value.is_some());
+        value
     }
 }
 
@@ -107,6 +153,28 @@ mod tests {
         assert!(is_whole(carried.unfold()));
         assert_eq!(carried.unfold().len(), 3);
         assert!(Carried::of(&Extensions::new()).unfold().is_empty());
+    }
+
+    #[test]
+    fn what_a_caller_asks_for_comes_back_whole() {
+        let now = crate::clock::Clock::now(&crate::clock::TokioClock);
+        let mut extensions = known();
+        extensions.insert(Deadline(now));
+        extensions.insert(AttemptDeadline(now));
+        extensions.insert(Preferences::new().no_fallback());
+        extensions.insert(Caller("acme".into()));
+        extensions.insert(Priority::High);
+        let mut carried = Carried::of(&extensions);
+        assert!(matches!(carried, Carried::Ours { .. }));
+        let extensions = carried.unfold();
+        assert!(is_whole(extensions));
+        assert_eq!(extensions.len(), 8);
+        assert_eq!(extensions.get(), Some(&Deadline(now)));
+        assert_eq!(extensions.get(), Some(&AttemptDeadline(now)));
+        let preferences = Preferences::new().no_fallback();
+        assert_eq!(extensions.get(), Some(&preferences));
+        assert_eq!(extensions.get(), Some(&Caller("acme".into())));
+        assert_eq!(extensions.get(), Some(&Priority::High));
     }
 
     #[test]

@@ -101,7 +101,7 @@ mod layer;
 mod order;
 mod performance;
 mod plan;
-mod preferences;
+pub(crate) mod preferences;
 mod router;
 mod service;
 mod shared;

@@ -1,16 +1,8 @@
 //! Who makes a request, and scopes that go by that.
 
-use std::sync::Arc;
-
 use http::HeaderName;
 
-use crate::request::Scope;
-
-/// Who makes a request: an agent, a tenant, a user. Put it into the request's extensions, for limiters of the scope `caller`.
-///
-/// It stands in events, errors and states: give no secret, and no name that the caller could make up for himself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Caller(pub Arc<str>);
+use crate::request::{Caller, Scope};
 
 /// Each [`Caller`] has a state of his own; requests without one together, under the empty key.
 pub(super) fn by_caller() -> Scope {

@@ -119,8 +119,8 @@ mod storage;
 mod strategy;
 mod zone;
 
+pub use crate::request::Caller;
 pub use builder::StackBuilder;
-pub use caller::Caller;
 pub use file::{Mistake, Mistakes};
 pub use handle::Stack;
 pub use layer::{StackLayer, StackService};

@@ -73,7 +73,9 @@ fn floor(file: &str) -> Option<u8> {
 }
 
 /// What the ground floor takes from a layer: an upstream carries the quota that it grants, which is a setting and no more.
-const SHARED: [(&str, &str); 2] = [
+const SHARED: [(&str, &str); 3] = [
+    // What callers put into a request's extensions is copied as what it is.
+    ("body/carried.rs", "fallback/preferences.rs"),
     ("upstream.rs", "rate_limit/config.rs"),
     ("upstream/provider.rs", "rate_limit/config.rs"),
 ];
