@@ -118,15 +118,20 @@ impl<'a> Scanner<'a> {
         &self.text[start..]
     }
 
-    /// Whether the string just read was a key.
-    fn colon_follows(&self) -> bool {
+    /// Whether the string just read was a key: then the colon is passed.
+    fn pass_colon(&mut self) -> bool {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         // Most documents have no space here.
-        match rest.first() {
-            Some(b':') => true,
-            Some(b',' | b'}' | b']') => false,
-            _ => rest.trim_ascii_start().starts_with(b":"),
+        let spaces = match rest.first() {
+            Some(b':') => 0,
+            Some(b',' | b'}' | b']') => return false,
+            _ => rest.len() - rest.trim_ascii_start().len(),
+        };
+        let follows = rest.get(spaces) == Some(&b':');
+        if follows {
+            self.at += spaces + 1;
         }
+        follows
     }
 
     fn word(&mut self) -> &'a str {
@@ -144,6 +149,8 @@ impl<'a> Scanner<'a> {
 impl<'a> Iterator for Scanner<'a> {
     type Item = Token<'a>;
 
+    // What it gives back is looked at where it is called: in registers, where it is inlined.
+    #[inline]
     fn next(&mut self) -> Option<Token<'a>> {
         loop {
             let byte = *self.text.as_bytes().get(self.at)?;
@@ -160,7 +167,7 @@ impl<'a> Iterator for Scanner<'a> {
                 b'"' => {
                     self.at += 1;
                     let string = self.string();
-                    if !self.colon_follows() {
+                    if !self.pass_colon() {
                         return Some(Token::Text(std::mem::take(&mut self.key), Escaped(string)));
                     }
                     self.key = string;
@@ -177,24 +184,41 @@ impl<'a> Iterator for Scanner<'a> {
 
 /// Where the first quote or backslash is.
 ///
-/// Most keys and values are short: the first four words are searched in place, which costs less than a call to a faster search.
+/// Most keys and values are short: the first words are searched in place, which costs less than a call to a faster search.
+#[inline(always)]
 pub(crate) fn string_end(text: &[u8]) -> Option<usize> {
-    const LOW: u64 = u64::MAX / 255; // the lowest bit of each byte
-    // The lowest bit that is set stands in the first byte that is zero; those above it may be wrong.
-    let zeroes = |word: u64| word.wrapping_sub(LOW) & !word & (LOW << 7);
+    let Some((word, rest)) = text.split_first_chunk() else {
+        return text.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+    };
+    match end_in(word) {
+        Some(end) => Some(end),
+        None => string_end_beyond(rest).map(|end| word.len() + end),
+    }
+}
+
+#[inline(never)]
+fn string_end_beyond(text: &[u8]) -> Option<usize> {
     let mut rest = text;
-    for _ in 0..4 {
+    for _ in 0..3 {
         let Some((word, after)) = rest.split_first_chunk() else {
             break;
         };
-        let word = u64::from_le_bytes(*word);
-        let hits = zeroes(word ^ (LOW * u64::from(b'"'))) | zeroes(word ^ (LOW * u64::from(b'\\')));
-        if hits != 0 {
-            return Some(text.len() - rest.len() + hits.trailing_zeros() as usize / 8);
+        if let Some(end) = end_in(word) {
+            return Some(text.len() - rest.len() + end);
         }
         rest = after;
     }
     memchr::memchr2(b'"', b'\\', rest).map(|end| text.len() - rest.len() + end)
+}
+
+#[inline(always)]
+fn end_in(word: &[u8; 8]) -> Option<usize> {
+    const LOW: u64 = u64::MAX / 255; // the lowest bit of each byte
+    // The lowest bit that is set stands in the first byte that is zero; those above it may be wrong.
+    let zeroes = |word: u64| word.wrapping_sub(LOW) & !word & (LOW << 7);
+    let word = u64::from_le_bytes(*word);
+    let hits = zeroes(word ^ (LOW * u64::from(b'"'))) | zeroes(word ^ (LOW * u64::from(b'\\')));
+    (hits != 0).then(|| hits.trailing_zeros() as usize / 8)
 }
 
 #[cfg(test)]

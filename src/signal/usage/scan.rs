@@ -69,7 +69,8 @@ impl Scanner {
     /// Ends the document, whole or not: what comes is a new one.
     pub(super) fn end_document(&mut self) {
         if self.state == State::Bare {
-            self.bare_ended();
+            let token = self.token;
+            self.bare_ended(token.text());
         }
         self.state = State::Between;
         self.depth = 0;
@@ -136,7 +137,7 @@ impl Scanner {
 
     fn between<'a>(&mut self, mut rest: &'a [u8]) -> &'a [u8] {
         while let Some((byte, after)) = rest.split_first() {
-            rest = after;
+            let from = std::mem::replace(&mut rest, after);
             match byte {
                 b'"' => match string_end(rest) {
                     Some(end) if rest[end] == b'"' => {
@@ -157,12 +158,18 @@ impl Scanner {
                 }
                 b'}' | b']' => self.close(),
                 b' ' | b'\t' | b'\r' | b'\n' | b':' => {}
-                _ if self.meaning.takes_bare() => {
-                    self.token.clear();
-                    self.token.push(&[*byte]);
-                    self.state = State::Bare;
-                    return rest;
-                }
+                _ if self.meaning.takes_bare() => match bare_end(from) {
+                    Some(end) => {
+                        self.bare_ended((end <= MAX_TOKEN).then_some(&from[..end]));
+                        rest = &from[end..];
+                    }
+                    None => {
+                        self.token.clear();
+                        self.token.push(from);
+                        self.state = State::Bare;
+                        return &[];
+                    }
+                },
                 _ => {}
             }
         }
@@ -195,13 +202,18 @@ impl Scanner {
     }
 
     /// Ends a string, of which the text is given if it is plain and not too long.
+    #[inline(always)]
     fn string_ended(&mut self, text: Option<&[u8]>) {
-        let place = self.place();
         if self.expects_key {
             self.expects_key = false;
+            let place = self.place();
             self.meaning = text.map_or(Meaning::Nothing, |key| place.key(key));
-            return;
+        } else if self.meaning != Meaning::Nothing {
+            self.value_ended(text);
         }
+    }
+
+    fn value_ended(&mut self, text: Option<&[u8]>) {
         let is_empty = text.is_some_and(<[u8]>::is_empty);
         match self.meaning {
             Meaning::LookOrContent(_) if !is_empty => self.finds.mark(Mark::Content),
@@ -225,26 +237,22 @@ impl Scanner {
     }
 
     fn bare<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
-        let end = rest.iter().position(|byte| {
-            matches!(
-                byte,
-                b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'{' | b'[' | b':'
-            )
-        });
+        let end = bare_end(rest);
         self.token.push(&rest[..end.unwrap_or(rest.len())]);
         match end {
             Some(end) => {
                 self.state = State::Between;
-                self.bare_ended();
+                let token = self.token;
+                self.bare_ended(token.text());
                 &rest[end..]
             }
             None => &[],
         }
     }
 
-    fn bare_ended(&mut self) {
-        let token = self.token;
-        let Some(text) = token.text() else { return };
+    /// Ends a number or a literal, of which the text is given if it is not too long.
+    fn bare_ended(&mut self, text: Option<&[u8]>) {
+        let Some(text) = text else { return };
         match self.meaning {
             Meaning::Count(count) => {
                 if let Some(number) = number(text) {
@@ -309,6 +317,16 @@ impl Scanner {
             None => Place::Root,
         }
     }
+}
+
+/// Where a number or a literal ends that the text begins with.
+fn bare_end(text: &[u8]) -> Option<usize> {
+    text.iter().position(|byte| {
+        matches!(
+            byte,
+            b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'{' | b'[' | b':'
+        )
+    })
 }
 
 /// As deep as what matters lies, and to spare.

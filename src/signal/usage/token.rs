@@ -53,13 +53,21 @@ pub(super) fn is_structure(byte: u8) -> bool {
 
 /// A count of tokens, which some providers write as `12.0`.
 pub(super) fn number(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    text.parse().ok().or_else(|| {
-        let float: f64 = text.parse().ok()?;
+    whole(text).or_else(|| {
+        let float: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
         (0.0..=MAX_FLOAT)
             .contains(&float)
             .then(|| float.round() as u64)
     })
+}
+
+fn whole(text: &[u8]) -> Option<u64> {
+    let add = |sum: u64, byte: &u8| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        sum.checked_mul(10)?.checked_add(digit.into())
+    };
+    let whole = text.iter().try_fold(0, add);
+    whole.filter(|_| !text.is_empty())
 }
 
 /// The largest count that is believed when written as a fraction: up to here, every whole number has a float.
