@@ -67,6 +67,10 @@ impl Observer for Feed {
             let _ = self.sender.send(Arc::new(record));
         }
     }
+
+    fn wants(&self, _: &str) -> bool {
+        self.sender.receiver_count() > 0
+    }
 }
 
 impl fmt::Debug for Feed {

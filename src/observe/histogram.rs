@@ -52,8 +52,9 @@ impl Histogram {
 }
 
 fn micros(time: Duration) -> u64 {
-    let micros = time.as_nanos().div_ceil(1_000);
-    u64::try_from(micros).map_or(LONGEST, |micros| micros.min(LONGEST))
+    let below_a_second = u64::from(time.subsec_nanos().div_ceil(1_000));
+    let whole_seconds = time.as_secs().saturating_mul(1_000_000);
+    whole_seconds.saturating_add(below_a_second).min(LONGEST)
 }
 
 /// The bucket of a time.

@@ -180,7 +180,6 @@ impl Observer for Metrics {
             Event::Paused { key, .. } => {
                 counter!("tower_upstream.limiter.paused", vec![self.key(key)]).increment(1);
             }
-            // The receipt tells it, and with more.
             Event::Settled { .. } => {}
             Event::Retrying {
                 upstream,
@@ -219,6 +218,11 @@ impl Observer for Metrics {
             }
             Event::Exhausted { .. } => counter!("tower_upstream.exhausted").increment(1),
         }
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        // The receipt tells it, and with more.
+        name != "settled"
     }
 }
 

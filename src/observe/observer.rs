@@ -27,6 +27,15 @@ use super::events::Event;
 pub trait Observer: Send + Sync + 'static {
     /// One decision.
     fn event(&self, event: &Event<'_>);
+
+    /// Whether it has a use for events of this [name](Event::name) at present. Default: for all.
+    ///
+    /// It is asked where an event of each request would cost something to make, which is so of `settled`. One that nobody has a
+    /// use for is not made; where one of several observers has, all are told.
+    fn wants(&self, name: &str) -> bool {
+        let _ = name;
+        true
+    }
 }
 
 impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observer for F {
@@ -39,11 +48,19 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
     fn event(&self, event: &Event<'_>) {
         (**self).event(event);
     }
+
+    fn wants(&self, name: &str) -> bool {
+        (**self).wants(name)
+    }
 }
 
 impl<O: Observer> Observer for Vec<O> {
     fn event(&self, event: &Event<'_>) {
         self.iter().for_each(|observer| observer.event(event));
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.iter().any(|observer| observer.wants(name))
     }
 }
 
@@ -54,6 +71,12 @@ macro_rules! tuples {
                 #[expect(non_snake_case, reason = "a type and its value by one name")]
                 let ($($observer,)+) = self;
                 $($observer.event(event);)+
+            }
+
+            fn wants(&self, name: &str) -> bool {
+                #[expect(non_snake_case, reason = "a type and its value by one name")]
+                let ($($observer,)+) = self;
+                $($observer.wants(name))||+
             }
         }
     };
@@ -80,6 +103,13 @@ impl Events {
     #[inline]
     pub(crate) fn are_heard(&self, level: Level) -> bool {
         self.observer.is_some() || level <= LevelFilter::current()
+    }
+
+    /// The same for events of this name, of which observers may have no use.
+    #[inline]
+    pub(crate) fn are_wanted(&self, name: &str, level: Level) -> bool {
+        let observer = self.observer.as_ref();
+        observer.is_some_and(|observer| observer.wants(name)) || level <= LevelFilter::current()
     }
 
     /// Whether there is an observer. For what is told to observers alone.
@@ -123,6 +153,22 @@ impl fmt::Debug for Events {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_is_wanted_where_one_of_several_observers_has_a_use_for_it() {
+        let (feed, receiver) = crate::observe::channel(8);
+        let stats = crate::observe::Stats::new();
+        let wanted =
+            |observer: &dyn Observer| ["admitted", "settled"].map(|name| observer.wants(name));
+        assert_eq!(wanted(&stats), [true, false], "its receipt is counted");
+        assert_eq!(wanted(&feed), [true, true]);
+        drop(receiver);
+        assert_eq!(wanted(&feed), [false, false]);
+        assert_eq!(wanted(&(feed.clone(), stats.clone())), [true, false]);
+        assert_eq!(wanted(&vec![Arc::new(feed)]), [false, false]);
+        let closure = |_: &Event<'_>| {};
+        assert_eq!(wanted(&(stats, closure)), [true, true]);
+    }
 
     #[test]
     fn an_observer_that_panics_while_a_call_unwinds_does_not_end_the_process() {

@@ -129,10 +129,14 @@ impl Stats {
 
 impl Observer for Stats {
     fn event(&self, event: &Event<'_>) {
-        // Told of every request, and counted by its receipt.
-        if !matches!(event, Event::Settled { .. }) {
+        if self.wants(event.name()) {
             self.lock().count(event);
         }
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        // Told of every request, and counted by its receipt.
+        name != "settled"
     }
 }
 

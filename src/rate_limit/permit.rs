@@ -178,10 +178,11 @@ impl Permit {
         let mut keys = Vec::new();
         let shares = self.shares().enumerate();
         wake(shares.map(|(index, (limiter, taken))| {
-            let now = limiter.epoch().nanos(now);
+            let (now, events) = (limiter.epoch().nanos(now), &limiter.settings().events);
+            let is_told = used.is_some() && events.are_wanted("settled", Level::DEBUG);
             end(limiter, taken, |state, key| {
-                if used.is_some() && limiter.settings().events.are_heard(Level::DEBUG) {
-                    keys.push((limiter, Box::<str>::from(key)));
+                if is_told {
+                    keys.push((events, Box::<str>::from(key)));
                 }
                 if let Some(used) =
                     used.filter(|_| index == self.limiters.learner() && self.learns())
@@ -194,8 +195,8 @@ impl Permit {
                 }
             })
         }));
-        for (limiter, key) in keys {
-            limiter.settings().events.tell(&Event::Settled {
+        for (events, key) in keys {
+            events.tell(&Event::Settled {
                 key: &key,
                 reserved,
                 used: used.unwrap_or(reserved),
@@ -229,7 +230,8 @@ fn end(
 /// Wakes once all is ended: a waker that panics leaves nothing behind.
 #[inline]
 fn wake(ends: impl Iterator<Item = Option<Waker>>) {
-    let wakers: Vec<_> = ends.flatten().collect();
+    let mut wakers = Vec::new();
+    ends.for_each(|waker| wakers.extend(waker));
     wakers.into_iter().for_each(Waker::wake);
 }
 
