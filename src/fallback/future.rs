@@ -27,8 +27,9 @@ pin_project! {
         step: Step<F>,
         // What it takes to turn to another upstream. The call of a chain of one has none.
         course: Option<Course<S>>,
-        // The service that makes the calls after the first, once there is one.
-        service: Option<S>,
+        // The service that makes the calls after the first, once there is one. In a box: most futures never need it, and all are
+        // moved with it.
+        service: Option<Box<S>>,
         // The request for whoever is asked next, where there may be somebody.
         again: Option<RequestCopy<B>>,
     }
@@ -142,7 +143,9 @@ where
                 }
                 StepProjection::Readying { upstream } => {
                     let course = this.course.as_mut().expect(SEVERAL);
-                    let service = this.service.get_or_insert_with(|| course.service());
+                    let service = this
+                        .service
+                        .get_or_insert_with(|| Box::new(course.service()));
                     ready!(service.poll_ready(cx)).map_err(Error::from_service)?;
                     let mut request = this.again.take().expect(KEPT).into_request();
                     *this.again = course.address(&mut request, upstream);

@@ -25,8 +25,9 @@ pin_project! {
         #[pin]
         step: Step<F, R>,
         course: Course<S>,
-        // The service that makes the attempts after the first, once there is one.
-        service: Option<S>,
+        // The service that makes the attempts after the first, once there is one. In a box: most futures never need it, and all are
+        // moved with it.
+        service: Option<Box<S>>,
         // The request for another attempt, where there may be one.
         again: Option<RequestCopy<B>>,
     }
@@ -132,7 +133,9 @@ where
                 }
                 StepProjection::Readying => {
                     let course = &*this.course;
-                    let service = this.service.get_or_insert_with(|| course.service());
+                    let service = this
+                        .service
+                        .get_or_insert_with(|| Box::new(course.service()));
                     if let Err(error) = ready!(service.poll_ready(cx)) {
                         this.step.set(Step::Done);
                         (*this.service, *this.again) = (None, None);
