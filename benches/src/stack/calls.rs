@@ -80,6 +80,10 @@ fn run(
     rounds.row("Stats over all six", COPIED, None, || {
         sends_copies(stack(|stack| stack).layer(Inner), make())
     });
+    rounds.base(ASKED, || sends_copies(Inner, ours::asked(make())));
+    rounds.row("a gateway's six", ASKED, None, || {
+        sends_copies(ours::granted().layer(Inner), ours::asked(make()))
+    });
     rounds.print();
 }
 
@@ -95,3 +99,5 @@ const THEIR_FOUR: &str = "tower-resilience's four";
 pub const MARKED: &str = "two extensions and no layer";
 /// That the request is copied for each call.
 pub const COPIED: &str = "bare, a copy of the request";
+/// The same of a request that brings wishes.
+pub const ASKED: &str = "bare, with a caller's wishes";

@@ -7,17 +7,18 @@ use tower::util::{MapRequestLayer, MapResponseLayer};
 use tower_layer::Layer;
 use tower_service::Service;
 use tower_upstream::{
-    Chain, CircuitBreaker, CircuitBreakerLayer, Cooldowns, FallbackLayer, Limit, Provider, Quota,
-    RateLimitLayer, RateLimiter, RetryLayer, Scope, Stack, Upstream,
+    Chain, CircuitBreaker, CircuitBreakerLayer, Cooldowns, Deadline, FallbackLayer, Limit,
+    Provider, Quota, RateLimitLayer, RateLimiter, RetryLayer, Scope, Stack, Upstream,
     circuit_breaker::CircuitBreak,
-    fallback::Fallback,
+    clock::{Clock, TokioClock},
+    fallback::{Fallback, Preferences},
     observe::Stats,
     rate_limit::RateLimit,
     retry::Retry,
-    stack::{StackBuilder, StackLayer},
+    stack::{Caller, StackBuilder, StackLayer},
 };
 
-use crate::exchange::Inner;
+use crate::exchange::{Body, Inner};
 
 /// More than any of these benches sends.
 pub const PLENTY: u64 = 1_000_000_000_000;
@@ -116,6 +117,26 @@ pub fn stack(change: impl FnOnce(StackBuilder) -> StackBuilder) -> StackLayer {
         .upstream(first)
         .upstream(second);
     change(builder).build().expect("the stack is valid").layer()
+}
+
+/// All six layers around one upstream, with the quota that it grants, as gateways have them.
+pub fn granted() -> StackLayer {
+    let [upstream, _] = upstreams();
+    let quota = Quota::new()
+        .limit(Limit::requests(PLENTY).per_minute())
+        .limit(Limit::tokens(PLENTY).per_minute());
+    let upstream = upstream.quota(quota).expect("the quota is valid");
+    let stack = Stack::builder().upstream(upstream).build();
+    stack.expect("the stack is valid").layer()
+}
+
+/// The request with what a gateway says of its caller.
+pub fn asked(mut request: Request<Body>) -> Request<Body> {
+    let extensions = request.extensions_mut();
+    extensions.insert(Preferences::new().only(["groq"]));
+    extensions.insert(Caller("a tenant".into()));
+    extensions.insert(Deadline(TokioClock.now() + Duration::from_secs(60)));
+    request
 }
 
 fn upstreams() -> [Upstream; 2] {
