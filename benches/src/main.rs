@@ -37,6 +37,7 @@ mod footprint;
 mod gateway;
 mod harness;
 mod instructions;
+mod least;
 mod observe;
 mod process;
 mod race;

@@ -22,6 +22,7 @@ use super::peers::{
 use crate::{
     exchange::send,
     harness::Bench,
+    least::{LEAST, Least},
     requests::{Inner, Requests, calls, plain, sends},
     rounds::Rounds,
 };
@@ -41,6 +42,7 @@ fn closed(bench: &Bench) {
         }
     });
     rounds.base(bare, || plain(Inner));
+    rounds.row(LEAST, bare, None, || plain(Least::new(u64::MAX)));
     let slow = |policy: CircuitBreakerPolicy| policy.slow_call_rate(0.5, Duration::from_secs(1));
     rounds.row("a row of failures", bare, 35.0, || {
         plain(ours(breaker(in_a_row())))
@@ -112,6 +114,7 @@ fn refused(bench: &Bench) {
     // A refused request does not come back, so one is made each time.
     let bare = "request made and dropped";
     rounds.base(bare, || || drop(black_box(Request::new(()))));
+    rounds.row(LEAST, bare, None, || calls(Least::new(0)));
     rounds.row("refused while open", bare, 30.0, || {
         // Its answers, all good, have been judged to be failures.
         let breaker = breaker(in_a_row().open_for(Duration::from_secs(3_600)));

@@ -8,6 +8,7 @@ use super::peers::{
 };
 use crate::{
     harness::Bench,
+    least::{LEAST, Least},
     race::{BARE, Row, compare},
     requests::{Inner, Requests},
 };
@@ -22,6 +23,7 @@ pub fn run(bench: &Bench) {
         vec![
             Row::new(BARE, Inner, plain),
             Row::new(PEER, peer, plain),
+            Row::new(LEAST, Least::new(u64::MAX), plain),
             Row::new("failsafe, in a row", failsafe_in_a_row(), plain),
             Row::new("recloser", recloser(), plain),
             Row::new("a row of failures", ours(breaker(in_a_row())), plain).goal(20.0),

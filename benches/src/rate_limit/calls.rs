@@ -18,6 +18,7 @@ use super::peers::{
 use crate::{
     exchange::send,
     harness::Bench,
+    least::{LEAST, Least},
     requests::{Inner, Requests, calls, plain, sends},
     rounds::Rounds,
 };
@@ -38,6 +39,7 @@ fn unkeyed(bench: &Bench) {
         }
     });
     rounds.base(bare, || plain(Inner));
+    rounds.row(LEAST, bare, None, || plain(Least::new(PLENTY)));
     let a_minute = || Limit::requests(PLENTY).per_minute();
     rounds.row("one window", bare, 40.0, || {
         plain(ours(limited(a_minute())))
@@ -127,6 +129,7 @@ fn refused(bench: &Bench) {
     // A refused request does not come back, so one is made each time.
     let bare = "request made and dropped";
     rounds.base(bare, || || drop(black_box(Request::new(()))));
+    rounds.row(LEAST, bare, None, || refusals(Least::new(1)));
     let a_day = || limited(Limit::requests(1).per_day());
     rounds.row("refused for max_wait", bare, 30.0, || {
         refusals(ours(a_day().max_wait(Duration::ZERO)))

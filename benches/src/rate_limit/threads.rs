@@ -8,6 +8,7 @@ use super::peers::{
 };
 use crate::{
     harness::Bench,
+    least::{LEAST, Least},
     race::{BARE, Row, compare},
     requests::{Inner, Requests},
 };
@@ -23,6 +24,7 @@ pub fn run(bench: &Bench) {
         vec![
             Row::new(BARE, Inner, unkeyed),
             Row::new(PEER, peer, unkeyed),
+            Row::new(LEAST, Least::new(PLENTY), unkeyed),
             Row::new("governor", governor(Inner), unkeyed),
             Row::new("one window", window, unkeyed).goal(6.0),
         ],
