@@ -118,6 +118,10 @@ impl RetryPolicy {
     /// Cuts off each attempt, the last one too, that has no response head after so long, longer than zero. It is a failure
     /// like any other, and the last of them is [`Error::TimedOut`](crate::Error::TimedOut). Default: none, and 10 minutes in
     /// [`llm`](Self::llm).
+    ///
+    /// While the request's [`Attempts`](crate::Attempts) tell of other upstreams, the first attempt without an answer is the last
+    /// one here: the next upstream is asked at once. With a [`schedule`](Self::schedule) of its own for
+    /// [`FailureKind::Timeout`], it is tried again by that.
     #[must_use]
     pub fn attempt_timeout(mut self, time: Duration) -> Self {
         self.attempt_timeout = Some(time);
@@ -235,6 +239,10 @@ impl RetryPolicy {
     pub(super) fn schedule_for(&self, kind: FailureKind) -> &Schedule {
         let own = self.schedules.iter().find(|(other, _)| *other == kind);
         own.map_or(&self.schedule, |(_, schedule)| schedule)
+    }
+
+    pub(super) fn has_schedule_for(&self, kind: FailureKind) -> bool {
+        self.schedules.iter().any(|(other, _)| *other == kind)
     }
 
     /// The most attempts that any schedule allows.

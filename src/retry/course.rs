@@ -182,8 +182,8 @@ impl<S> Course<S> {
         }
         let wait = match failure {
             Some(failure) => {
-                let unsent = result.as_ref().is_err_and(Error::is_unsent);
-                self.fail(failure, unsent, verdict, again)
+                let error = result.as_ref().err();
+                self.fail(failure, error, verdict, again)
             }
             None => {
                 self.succeed();
@@ -249,7 +249,7 @@ impl<S> Course<S> {
     fn fail<B: Replay>(
         &mut self,
         failure: Failure,
-        unsent: bool,
+        error: Option<&Error>,
         verdict: Verdict,
         mut again: Option<&mut RequestCopy<B>>,
     ) -> Option<Sleep> {
@@ -270,7 +270,8 @@ impl<S> Course<S> {
         });
         let failed = Failed {
             failure: &failure,
-            unsent,
+            unsent: error.is_some_and(Error::is_unsent),
+            silent: error.is_some() && failure.kind == FailureKind::Timeout,
             idempotent: head.is_some_and(|head| is_idempotent(&head)),
             verdict,
             replayable: again.is_some_and(RequestCopy::claim),

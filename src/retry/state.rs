@@ -8,6 +8,7 @@
 //! | the same request cannot help, unless the user's rule says otherwise     | return                       |
 //! | used up the attempts of its kind's schedule, or of the request's ledger | give up                      |
 //! | came to a request that cannot be sent again, or must not                | give up                      |
+//! | was silence, while another upstream could be asked, and silence has no schedule of its own | give up    |
 //! | asks for a wait that is longer than the policy allows                   | give up                      |
 //! | needs a wait that would end after the deadline                          | give up                      |
 //! | is any other                                                            | retry after the upstream's wait, else our own |
@@ -39,6 +40,7 @@ pub(super) enum Reason {
     LedgerFull,
     NotReplayable,
     NotIdempotent,
+    OthersCanBeAsked,
     HintTooLong,
     DeadlineTooNear,
     BudgetEmpty,
@@ -51,6 +53,7 @@ impl Reason {
             Self::LedgerFull => "attempts of all layers used up",
             Self::NotReplayable => "the body cannot be sent again",
             Self::NotIdempotent => "the method is not idempotent",
+            Self::OthersCanBeAsked => "there was no answer in time, and others can be asked",
             Self::HintTooLong => "the upstream asks for too long a wait",
             Self::DeadlineTooNear => "the wait would pass the deadline",
             Self::BudgetEmpty => "the retry budget is empty",
@@ -64,6 +67,8 @@ pub(super) struct Failed<'a> {
     pub(super) failure: &'a Failure,
     /// It is certain that the upstream never saw the request.
     pub(super) unsent: bool,
+    /// Nothing came back in time: not even a status.
+    pub(super) silent: bool,
     /// Doing it twice is as good as doing it once: by the method, or by a key.
     pub(super) idempotent: bool,
     /// What the user's rule says.
@@ -161,6 +166,9 @@ impl State {
         if !may_repeat && failed.verdict != Verdict::Retry && !failed.is_unprocessed() {
             return Err(Reason::NotIdempotent);
         }
+        if failed.is_better_asked_elsewhere(policy) {
+            return Err(Reason::OthersCanBeAsked);
+        }
         let wait = match failure.hint() {
             Some(hint) if hint > failed.max_hint_wait(policy) => return Err(Reason::HintTooLong),
             Some(hint) => hint,
@@ -196,6 +204,13 @@ impl Failed<'_> {
         } else {
             policy.max_hint_wait
         }
+    }
+
+    /// Whoever was silent for the whole of an attempt mostly is so in the next, which lasts as long again: many times any backoff.
+    fn is_better_asked_elsewhere(&self, policy: &RetryPolicy) -> bool {
+        let is_wanted =
+            self.verdict == Verdict::Retry || policy.has_schedule_for(self.failure.kind);
+        self.silent && self.has_alternatives && !is_wanted
     }
 
     /// Whether the upstream cannot have done what the request asks: it was full, or never saw it.

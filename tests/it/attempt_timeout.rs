@@ -36,9 +36,10 @@ async fn attempts_that_time_out_open_the_circuit_inside() {
     assert_eq!(breaker.state("host"), CircuitState::Open);
 }
 
-/// A new user's test: an upstream that took a request and never answered was waited for without end, and the other never asked.
+/// A new user's test: an upstream that took a request and never answered was waited for without end, and the other never asked;
+/// then it was asked three times, for ten minutes each.
 #[tokio::test(start_paused = true)]
-async fn a_stack_gives_a_silent_upstream_ten_minutes_an_attempt_and_turns_to_the_next() {
+async fn a_stack_gives_a_silent_upstream_ten_minutes_and_turns_to_the_next() {
     let [silent, other] = ["silent", "other"].map(|name| {
         let provider = Provider::new(name, "http://host/v1").expect("a URL");
         provider.model("m")
@@ -61,7 +62,5 @@ async fn a_stack_gives_a_silent_upstream_ten_minutes_an_attempt_and_turns_to_the
     let answer = answer.await.expect("an answer");
     let served_by = answer.extensions().get::<ServedBy>();
     assert_eq!(served_by.expect("it is told").0.id(), "other/m");
-    // Three attempts, and two waits of at most 1 s and 2 s between them.
-    let took = (TokioClock.now() - began).as_secs();
-    assert!((1_800..=1_803).contains(&took), "{took} s");
+    assert_eq!(TokioClock.now() - began, Duration::from_secs(600));
 }

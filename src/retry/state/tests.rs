@@ -83,6 +83,7 @@ fn failed(failure: &Failure) -> Failed<'_> {
     Failed {
         failure,
         unsent: false,
+        silent: false,
         idempotent: true,
         verdict: Verdict::AsUsual,
         replayable: true,
@@ -198,6 +199,39 @@ fn with_alternatives_a_short_hint_is_waited_for_and_a_longer_one_is_passed_on() 
     let too_long = Decision::GiveUp(Reason::HintTooLong);
     assert_eq!(decide(policy(), 2_001), too_long);
     assert_eq!(decide(policy().max_hint_wait(ms(500)), 501), too_long);
+}
+
+/// A new user's test: three attempts of ten minutes each went to a silent upstream while another stood idle.
+#[test]
+fn with_alternatives_silence_is_passed_on_unless_the_user_has_said_how_often_it_is_tried() {
+    let decide = |policy, kind, has_alternatives, verdict| {
+        let failure = Failure::new(kind);
+        let failed = Failed {
+            silent: kind == Timeout,
+            has_alternatives,
+            verdict,
+            ..failed(&failure)
+        };
+        Bench::new(policy).verdict(failed)
+    };
+    let passed_on = Decision::GiveUp(Reason::OthersCanBeAsked);
+    let usual = Verdict::AsUsual;
+    assert_eq!(decide(policy(), Timeout, true, usual), passed_on);
+    assert!(retries(decide(policy(), Timeout, false, usual)));
+    assert!(retries(decide(policy(), Timeout, true, Verdict::Retry)));
+    let scheduled = policy().schedule(Timeout, Schedule::new());
+    assert!(retries(decide(scheduled, Timeout, true, usual)));
+    // What fails fast costs a second, and may be a hiccup for which the upstream would be left alone for minutes.
+    for kind in [Transport, ServerError, Overloaded] {
+        assert!(retries(decide(policy(), kind, true, usual)), "{kind}");
+    }
+    // A gateway's 504 is an answer.
+    let failure = Failure::new(Timeout);
+    let answered = Failed {
+        has_alternatives: true,
+        ..failed(&failure)
+    };
+    assert!(retries(Bench::new(policy()).verdict(answered)));
 }
 
 #[test]

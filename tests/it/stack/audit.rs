@@ -120,7 +120,7 @@ async fn run(stack: &Stack, groq: &Simulator) {
     let mut short = chat(8);
     short["max_tokens"] = 4.into();
     ask(&short).await;
-    // Tried again: an overload, a rate, an error as the first event, no answer in time.
+    // Tried again: an overload, a rate, an error as the first event. Silence is answered by the next upstream.
     for reply in [
         Reply::Overloaded,
         Reply::Status(429),
@@ -130,6 +130,8 @@ async fn run(stack: &Stack, groq: &Simulator) {
         groq.script([reply]);
         ask(&streamed(chat(8))).await;
     }
+    stack.cooldowns.clear_all();
+    stack.breaker.reset(GROQ);
     // Back to the caller as they are.
     for status in [400, 401] {
         groq.script([Reply::Status(status)]);
