@@ -37,6 +37,9 @@ pub enum Error {
         /// The timeout.
         after: Duration,
     },
+    /// The request's [`Deadline`](crate::Deadline) had passed when it came, so nothing was sent.
+    #[error("the request's deadline had passed before it was sent")]
+    DeadlineExceeded,
     /// The body of the request could not be read, so nothing was sent.
     #[error("the request body could not be read")]
     Body(#[source] BoxError),
@@ -67,7 +70,9 @@ impl Error {
             Self::RateLimited(refusal) => refusal.wait,
             Self::CircuitOpen(refusal) => Some(refusal.retry_after),
             Self::Exhausted(exhausted) => exhausted.retry_after,
-            Self::TimedOut { .. } | Self::Body(_) | Self::Service(_) => None,
+            Self::TimedOut { .. } | Self::DeadlineExceeded | Self::Body(_) | Self::Service(_) => {
+                None
+            }
         }
     }
 
@@ -77,7 +82,9 @@ impl Error {
             Self::RateLimited(refusal) => refusal.key.as_deref(),
             Self::CircuitOpen(refusal) => Some(&*refusal.key),
             Self::Exhausted(exhausted) => exhausted.attempts.last()?.upstream.as_deref(),
-            Self::TimedOut { .. } | Self::Body(_) | Self::Service(_) => None,
+            Self::TimedOut { .. } | Self::DeadlineExceeded | Self::Body(_) | Self::Service(_) => {
+                None
+            }
         }
         .filter(|key: &&str| !key.is_empty())
     }
@@ -108,6 +115,9 @@ impl Error {
             }
             Self::Exhausted(_) => format!("No provider could answer. {again}"),
             Self::TimedOut { .. } => format!("The service did not answer in time. {again}"),
+            Self::DeadlineExceeded => {
+                "The time for the request was over before it could be sent.".to_owned()
+            }
             Self::Body(_) => "The request could not be read.".to_owned(),
             Self::Service(_) => format!("The service could not be reached. {again}"),
         }
@@ -131,6 +141,11 @@ impl Error {
                 Failure::new(FailureKind::Refused).with_retry_after(self.retry_after())
             }
             Self::TimedOut { .. } => Failure::new(FailureKind::Timeout),
+            // Whoever else were asked would be asked too late as well.
+            Self::DeadlineExceeded => Failure {
+                fall_back: false,
+                ..Failure::new(FailureKind::Refused)
+            },
             Self::Body(_) => Failure::new(FailureKind::InvalidRequest),
             Self::Service(error) if is_timeout(&**error) => Failure::new(FailureKind::Timeout),
             Self::Service(_) => Failure::new(FailureKind::Transport),
@@ -145,7 +160,10 @@ impl Error {
     /// Whether it is certain that the upstream never saw the request.
     pub fn is_unsent(&self) -> bool {
         match self {
-            Self::RateLimited(_) | Self::CircuitOpen(_) | Self::Body(_) => true,
+            Self::RateLimited(_)
+            | Self::CircuitOpen(_)
+            | Self::DeadlineExceeded
+            | Self::Body(_) => true,
             Self::Exhausted(exhausted) => exhausted.is_unsent(),
             Self::TimedOut { .. } => false,
             Self::Service(error) => is_unconnected(&**error),

@@ -121,11 +121,21 @@ pub enum Priority {
 
 /// When the caller stops waiting. Put it into the request's extensions.
 ///
-/// A layer whose wait would pass it does not begin that wait. It bounds waits only: a call that is under way is not cut off, nor is
-/// an answer's body. For calls there is [`RetryPolicy::attempt_timeout`](crate::RetryPolicy::attempt_timeout); for all together,
+/// A layer whose wait would pass it does not begin that wait, and a request that comes after it is not sent: the rate limit, retry
+/// and fallback layers fail it at once with [`Error::DeadlineExceeded`](crate::Error::DeadlineExceeded). Nor does a fallback turn to
+/// the next upstream then. A call that is under way is not cut off, nor is an answer's body. For calls there is [`RetryPolicy::attempt_timeout`](crate::RetryPolicy::attempt_timeout); for all together,
 /// wrap a `tokio::time::timeout_at` around the call and the reading of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(pub Instant);
+
+impl Deadline {
+    /// Whether these extensions carry one that has passed. The time is read only where there is one.
+    #[inline]
+    pub(crate) fn has_passed(extensions: &Extensions, now: impl FnOnce() -> Instant) -> bool {
+        let own = || extensions.get::<Self>();
+        !extensions.is_empty() && own().is_some_and(|Self(deadline)| now() > *deadline)
+    }
+}
 
 /// Who makes a request: an agent, a tenant, a user. Put it into the request's extensions, for limiters of the scope `caller`.
 ///

@@ -191,6 +191,10 @@ impl<S> Course<S> {
         }
         self.walk.failed(cooldown.or_else(|| failure.hint()), now);
         let is_over = !chain.falls_back(&failure) || self.cannot_repeat || self.walk.is_final();
+        let is_late = |request: &mut &mut RequestCopy<B>| {
+            Deadline::has_passed(request.head().extensions, || now)
+        };
+        let is_over = is_over || request.as_mut().is_some_and(is_late);
         let can_claim = |request: &mut &mut RequestCopy<B>| request.claim();
         if is_over || !request.as_mut().is_none_or(can_claim) {
             self.record(upstream, failure, Next::Stop, now);

@@ -29,6 +29,8 @@
 //!    too small for what the request is estimated at is asked last, for estimates err.
 //! 10. A request may have [`Preferences`] of its own: another order, only these upstreams, never those, no fallback. The
 //!     [`Router`] changes the chain while it is in use.
+//! 11. A request that comes after its [`Deadline`](crate::Deadline) is sent to nobody, and nobody else is asked after it: the caller
+//!     then gets what the last one said.
 //!
 //! A refused caller sees [`Error::Exhausted`](crate::Error::Exhausted): every attempt with its upstream, what it meant and
 //! how long it took, and [`retry_after`](crate::Error::retry_after), the time until the soonest is back. A response that

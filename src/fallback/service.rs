@@ -16,6 +16,7 @@ use crate::{
     body::{Replay, RequestCopy},
     current::Held,
     error::{BoxError, Error},
+    request::Deadline,
     upstream::Upstream,
 };
 
@@ -60,6 +61,12 @@ where
     #[inline(always)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let kit = self.held.latest();
+        let clock = kit.shared.cooldowns.time();
+        if Deadline::has_passed(request.extensions(), || clock.now()) {
+            // The readiness of the inner service goes, for nobody uses it.
+            self.inner = kit.service();
+            return ResponseFuture::failed(Error::DeadlineExceeded);
+        }
         let chain = &kit.shared.plan.chain;
         let wanted = |upstream: &&Upstream| {
             let preferences = request.extensions().get::<Preferences>();

@@ -17,7 +17,7 @@ use crate::{
     cost::Cost,
     error::{BindingLimit, Error, RefusalReason},
     observe::Event,
-    request::{Key, RequestHead},
+    request::{Deadline, Key, RequestHead},
 };
 
 /// What becomes of a request that asked.
@@ -67,6 +67,9 @@ pub(super) fn enter(
     permit: &mut Option<Permit>,
 ) -> Entry {
     let now = limiters.clock().now();
+    if Deadline::has_passed(head.extensions, || now) {
+        return Entry::Refused(Error::DeadlineExceeded);
+    }
     let mut asking = Asking::read(head, limiters, now);
     // Nearly always there is one, and no list is made of it.
     let [limiter] = limiters.all() else {

@@ -54,18 +54,24 @@ impl<S> Course<S> {
         if let Some(budget) = &shared.policy.budget {
             budget.deposit_request();
         }
-        let mut course = Self {
-            kit: kit.clone(),
-            began: None,
-            ledger: Ledger::none(),
-            counts: false,
-            trouble: None,
-        };
+        let mut course = Self::idle(kit);
         // Without a layer outside there are no extensions, and nothing to look for.
         if !shared.is_plain || !request.extensions().is_empty() {
             course.prepare(request);
         }
         course
+    }
+
+    /// That of a request that is not sent.
+    #[inline(always)]
+    pub(super) fn idle(kit: &Arc<Kit<Shared, S>>) -> Self {
+        Self {
+            kit: kit.clone(),
+            began: None,
+            ledger: Ledger::none(),
+            counts: false,
+            trouble: None,
+        }
     }
 
     fn prepare<B>(&mut self, request: &mut Request<B>) {

@@ -48,6 +48,9 @@ pin_project! {
         },
         // A service is made ready after the wait, not before: its readiness may be a slot that others need.
         Readying,
+        Refused {
+            error: Option<Error>,
+        },
         Done,
     }
 }
@@ -65,6 +68,17 @@ impl<S, B, F, R> ResponseFuture<S, B, F, R> {
             course,
             service: None,
             again,
+        }
+    }
+
+    #[cold]
+    pub(super) fn refused(error: Error, course: Course<S>) -> Self {
+        let error = Some(error);
+        Self {
+            step: Step::Refused { error },
+            course,
+            service: None,
+            again: None,
         }
     }
 }
@@ -153,7 +167,10 @@ where
                     }
                     this.step.set(Step::Calling { call, timeout });
                 }
-                StepProjection::Done => panic!("polled after it was ready"),
+                StepProjection::Refused { error } => {
+                    return Poll::Ready(Err(error.take().expect(POLLED)));
+                }
+                StepProjection::Done => panic!("{POLLED}"),
             }
         }
     }
@@ -165,4 +182,5 @@ impl<S, B, F, R> fmt::Debug for ResponseFuture<S, B, F, R> {
     }
 }
 
+const POLLED: &str = "polled after it was ready";
 const KEPT: &str = "a wait begins only with a request to send after it";

@@ -14,7 +14,8 @@
 //! 4. Where the upstream does not say, or says zero, the layer waits by its [`Schedule`]: 1 s doubled up to 30 s with
 //!    [`Jitter`]. [`Priority::High`](crate::Priority::High) halves that and [`Priority::Low`](crate::Priority::Low) makes it
 //!    half as long again, never past the longest wait.
-//! 5. A wait that would end after the request's [`Deadline`](crate::Deadline), or the policy's, is not begun.
+//! 5. A wait that would end after the request's [`Deadline`](crate::Deadline), or the policy's, is not begun. A request that comes
+//!    after its own is not sent.
 //! 6. All requests share a [`RetryBudget`]. It is asked before the wait.
 //! 7. Every failed attempt is written into the request's [`Attempts`](crate::Attempts), whose cap holds over all layers.
 //!    Whoever begins the first attempt in it records how the last one ended: a fallback outside, else this layer. A request
@@ -34,7 +35,8 @@
 //! It judges a response by its head: a body that breaks later is the reader's to deal with. And it cannot know what a POST has
 //! done that broke off half way; where that matters, only a key that the upstream heeds makes it safe.
 //!
-//! The layer refuses nothing: its caller sees the last response, or the last error, unchanged. Only an attempt that passes
+//! The layer refuses nothing but requests that come after their deadline ([`Error::DeadlineExceeded`](crate::Error::DeadlineExceeded)):
+//! its caller sees the last response, or the last error, unchanged. Only an attempt that passes
 //! [`attempt_timeout`](RetryPolicy::attempt_timeout) becomes [`Error::TimedOut`](crate::Error::TimedOut). What was passed on
 //! and why is told as [`Event::GaveUp`](crate::observe::Event::GaveUp).
 //!

@@ -14,6 +14,7 @@ use crate::{
     body::{Replay, RequestCopy},
     current::{Current, Held},
     error::{BoxError, Error},
+    request::Deadline,
 };
 
 /// Sends a request again when that can help. See the [module docs](super).
@@ -55,7 +56,13 @@ where
     // Where it is not inlined, the request is moved once more.
     #[inline(always)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let mut course = Course::begin(self.held.latest(), &mut request);
+        let kit = self.held.latest();
+        if Deadline::has_passed(request.extensions(), || kit.shared.clock.now()) {
+            // The readiness of the inner service goes, for nobody uses it.
+            self.inner = kit.service();
+            return ResponseFuture::refused(Error::DeadlineExceeded, Course::idle(kit));
+        }
+        let mut course = Course::begin(kit, &mut request);
         let copy = match course.may_go_on() {
             true => RequestCopy::of(&request),
             false => None,

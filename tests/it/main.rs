@@ -5,6 +5,7 @@ mod attempts_pay;
 mod bursts;
 mod config;
 mod conformance;
+mod deadline;
 mod floors;
 mod ledger;
 mod outages;

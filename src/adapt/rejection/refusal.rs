@@ -93,6 +93,7 @@ fn meaning(error: &Error) -> (StatusCode, Reason) {
         Error::Body(error) if error.is::<LengthLimitError>() => {
             (StatusCode::PAYLOAD_TOO_LARGE, Reason::Status)
         }
+        Error::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, Reason::Status),
         Error::Body(_) => (StatusCode::BAD_REQUEST, Reason::Status),
         Error::TimedOut { .. } | Error::Service(_) => match error.failure().kind {
             FailureKind::Timeout => (StatusCode::GATEWAY_TIMEOUT, Reason::Status),

@@ -149,6 +149,7 @@ fn kind(error: &Error) -> &'static str {
         Error::CircuitOpen(_) => "circuit open",
         Error::Exhausted(_) => "exhausted",
         Error::TimedOut { .. } => "timed out",
+        Error::DeadlineExceeded => "too late",
         Error::Body(_) => "body",
         Error::Service(_) => "service",
         _ => "another",
