@@ -3,17 +3,20 @@
 //! Every layer answers with [`Error`], and a layer around a service whose error already is one passes it on as it is:
 //! errors never nest, so layers can be put in any order and the inner error is never lost.
 
-use std::{any::Any, collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use crate::{
     client_error::{in_full, is_timeout, is_unconnected},
     outcome::{Failure, FailureKind, Message},
     period::whole_millis,
     plain_words::{TOO_LARGE, again},
-    request::Attempt,
 };
 
-pub use crate::{binding::BindingLimit, config_error::ConfigError};
+pub use crate::{
+    binding::BindingLimit,
+    config_error::ConfigError,
+    exhausted::{Exhausted, PassedBy, WhyNot},
+};
 
 /// Any error, boxed.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -249,100 +252,12 @@ pub struct CircuitOpen {
     pub retry_after: Duration,
 }
 
-/// Every upstream of a chain failed, or is cooling down.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Exhausted {
-    /// Every attempt of this request, in order; empty where all were cooling down already.
-    pub attempts: Vec<Attempt>,
-    /// Why the upstreams that were passed by are left alone: those that are cooling down in the order of the chain, then
-    /// [`Refused`](FailureKind::Refused) for each whose limiter or breaker would have refused the request.
-    pub cooling: Vec<FailureKind>,
-    /// How many upstreams of the chain the request's own [preferences](crate::fallback::Preferences) exclude.
-    pub excluded: usize,
-    /// How long until the soonest upstream may be asked again.
-    pub retry_after: Option<Duration>,
-}
-
-impl Exhausted {
-    /// Whether rate limits alone are the reason, refusals of our own among them.
-    pub fn is_rate_limited(&self) -> bool {
-        let is_limit = |kind| {
-            matches!(
-                kind,
-                FailureKind::RateLimited | FailureKind::QuotaExhausted | FailureKind::Refused
-            )
-        };
-        self.kinds().next().is_some() && self.kinds().all(is_limit)
-    }
-
-    /// Whether only our own limiters and breakers spoke. Which of the two, the ledger does not tell.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.kinds().next().is_some() && self.kinds().all(|kind| kind == FailureKind::Refused)
-    }
-
-    /// Whether the request was too large for everybody: no time makes it smaller.
-    pub(crate) fn is_too_large(&self) -> bool {
-        let is_too_large = |kind| kind == FailureKind::RequestTooLarge;
-        self.kinds().next().is_some() && self.kinds().all(is_too_large)
-    }
-
-    fn kinds(&self) -> impl Iterator<Item = FailureKind> {
-        let attempts = self.attempts.iter().map(|attempt| attempt.failure.kind);
-        attempts.chain(self.cooling.iter().copied())
-    }
-
-    fn why_nobody_was_asked(&self) -> String {
-        const WOULD_REFUSE: &str = "would have refused it, by their own limits or open circuits";
-        let mut kinds: BTreeSet<_> = self.cooling.iter().map(|kind| kind.as_str()).collect();
-        let would_some_refuse = kinds.remove(FailureKind::Refused.as_str());
-        let kinds = Vec::from_iter(kinds).join(", ");
-        match (kinds.is_empty(), would_some_refuse) {
-            (true, _) => format!("all {WOULD_REFUSE}"),
-            (false, false) => format!("all are cooling down ({kinds})"),
-            (false, true) => format!("some are cooling down ({kinds}), the others {WOULD_REFUSE}"),
-        }
-    }
-
-    /// Whether every attempt was refused before it was sent, by our own limiters and breakers.
-    fn is_unsent(&self) -> bool {
-        let mut kinds = self.attempts.iter().map(|attempt| attempt.failure.kind);
-        kinds.all(|kind| kind == FailureKind::Refused)
-    }
-}
-
-impl fmt::Display for Exhausted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no upstream could answer")?;
-        let separators = [": "].into_iter().chain(std::iter::repeat("; "));
-        for (attempt, separator) in self.attempts.iter().zip(separators) {
-            let upstream = attempt.upstream.as_deref().unwrap_or("upstream");
-            write!(f, "{separator}{upstream} {}", attempt.failure.kind)?;
-        }
-        if self.attempts.is_empty() && !self.cooling.is_empty() {
-            write!(f, ": {}", self.why_nobody_was_asked())?;
-        }
-        if self.excluded > 0 {
-            write!(
-                f,
-                "; {} excluded by the request's preferences",
-                self.excluded
-            )?;
-        }
-        match self.retry_after {
-            Some(wait) => write!(f, "; the soonest is back in {:?}", whole_millis(wait)),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for Exhausted {}
-
 #[cfg(test)]
 mod tests {
     use std::io;
 
     use super::*;
+    use crate::request::Attempt;
 
     fn exhausted(kinds: &[FailureKind], retry_after: Option<u64>) -> Error {
         let attempts = kinds
@@ -350,10 +265,8 @@ mod tests {
             .map(|kind| Attempt::example("groq/llama", *kind))
             .collect();
         Error::Exhausted(Exhausted {
-            attempts,
-            cooling: Vec::new(),
-            excluded: 0,
             retry_after: retry_after.map(Duration::from_secs),
+            ..Exhausted::example(attempts)
         })
     }
 
@@ -422,56 +335,13 @@ mod tests {
         );
     }
 
-    #[test]
-    fn the_error_of_a_chain_tells_every_attempt() {
-        let error = exhausted(
-            &[FailureKind::RateLimited, FailureKind::ServerError],
-            Some(3),
-        );
-        assert_eq!(
-            error.to_string(),
-            "no upstream could answer: groq/llama rate limited; groq/llama server error; the soonest is back in 3s"
-        );
-    }
-
-    // "All are cooling down (refused)" was said of those of whom nobody was.
-    #[test]
-    fn the_error_of_a_chain_that_asked_nobody_tells_who_is_cooling_down_and_who_would_refuse() {
-        use FailureKind::{Overloaded, RateLimited, Refused};
-        for (cooling, words) in [
-            (
-                &[Refused, Refused][..],
-                "all would have refused it, by their own limits or open circuits",
-            ),
-            (
-                &[RateLimited, Overloaded],
-                "all are cooling down (overloaded, rate_limited)",
-            ),
-            (
-                &[RateLimited, Refused],
-                "some are cooling down (rate_limited), the others would have refused it, by their own limits or open circuits",
-            ),
-        ] {
-            let error = Exhausted {
-                attempts: Vec::new(),
-                cooling: cooling.to_vec(),
-                excluded: 0,
-                retry_after: None,
-            };
-            let wanted = format!("no upstream could answer: {words}");
-            assert_eq!(error.to_string(), wanted);
-        }
-    }
-
     // "The soonest is back in 296.90027884s" was of no use to who read it.
     #[test]
     fn waits_are_told_in_milliseconds_and_never_too_short() {
         let wait = Duration::from_nanos(296_900_278_840);
         let exhausted = Exhausted {
-            attempts: Vec::new(),
-            cooling: Vec::new(),
-            excluded: 0,
             retry_after: Some(wait),
+            ..Exhausted::example(Vec::new())
         };
         let open = CircuitOpen {
             key: "groq/llama".into(),

@@ -109,6 +109,7 @@ mod client_error;
 mod config_error;
 mod cost;
 mod current;
+mod exhausted;
 mod instant;
 mod keys;
 mod money;

@@ -27,6 +27,9 @@ use crate::{
 /// The circuits of all keys. Cheap to clone; clones share them. Its setters make a new breaker, without state: call them first,
 /// and clone afterwards.
 ///
+/// A key that no call has come under yet is as good as any other, for it may come: what is said of it holds from then on. So a key
+/// that is misspelt is taken without a word; [`keys`](Self::keys) shows it.
+///
 /// ```
 /// use tower_upstream::{CircuitBreaker, CircuitState};
 ///

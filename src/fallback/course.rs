@@ -1,6 +1,6 @@
 //! The course of one request along a chain: the clock, the ledger, the copies and the events.
 
-use std::{iter, mem, sync::Arc, time::Instant};
+use std::{mem, sync::Arc, time::Instant};
 
 use http::{Request, Response};
 
@@ -15,7 +15,7 @@ use crate::{
     classify,
     clock::Sleep,
     current::Kit,
-    error::{Error, Exhausted},
+    error::{Error, Exhausted, PassedBy, WhyNot},
     forecast::Prospect,
     observe::Event,
     outcome::{Failure, FailureKind},
@@ -268,12 +268,16 @@ impl<S> Course<S> {
             .map(|soonest| soonest.saturating_duration_since(now))
             // Zero would invite a hot loop.
             .filter(|wait| !wait.is_zero());
-        let mut passed_by = cooldowns.reasons(&plan.chain, now);
-        passed_by.extend(iter::repeat_n(FailureKind::Refused, self.walk.refused()));
+        let passed_by = self.walk.passed_by().iter().map(|passed| {
+            let upstream = plan.chain.upstreams[passed.index].shared_id().clone();
+            let wait = passed.back.map(|back| back.saturating_duration_since(now));
+            PassedBy::new(upstream, passed.why, wait)
+        });
+        let unknown = self.walk.unknown(&plan.chain);
+        let unknown = unknown.map(|name| PassedBy::new(name.into(), WhyNot::NotInChain, None));
         let exhausted = Exhausted {
             attempts: self.ledger.failed(),
-            cooling: passed_by,
-            excluded: self.walk.excluded(&plan.chain),
+            passed_by: passed_by.chain(unknown).collect(),
             retry_after,
         };
         cooldowns.tell(&Event::Exhausted {

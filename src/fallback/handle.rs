@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    config::{Chain, DEFAULT_COOLDOWN},
+    config::DEFAULT_COOLDOWN,
     state::{Entry, State},
 };
 use crate::{
@@ -165,15 +165,6 @@ impl Cooldowns {
     /// This upstream has answered while it was left alone.
     pub(super) fn answered(&self, upstream: &Upstream) {
         self.with(|state| state.answered(upstream));
-    }
-
-    /// Why the upstreams of this chain that are cooling down are left alone, in its order.
-    pub(super) fn reasons(&self, chain: &Chain, now: Instant) -> Vec<FailureKind> {
-        let upstreams = chain.upstreams.iter();
-        self.with(|state| {
-            let entries = upstreams.filter_map(|upstream| state.entry(upstream, now));
-            entries.map(|entry| entry.kind).collect()
-        })
     }
 
     pub(super) fn time(&self) -> &dyn Clock {

@@ -8,8 +8,8 @@ use crate::upstream::Upstream;
 /// What one request wants of the chain. Put it into the request's extensions.
 ///
 /// Upstreams are named by their ids, such as `openai/gpt-4o-mini`, or all of a provider by its name. A name that is not in
-/// the chain is nobody's. Where nobody is left that the request allows, it fails with
-/// [`Error::Exhausted`](crate::Error::Exhausted).
+/// the chain is nobody's, for the chain may change. Where nobody is left that the request allows, it fails with
+/// [`Error::Exhausted`](crate::Error::Exhausted), which names those and who is in the chain.
 ///
 /// ```
 /// use tower_upstream::{Order, fallback::Preferences};
@@ -69,13 +69,25 @@ impl Preferences {
         self.no_fallback
     }
 
+    /// The names of those that it wants and nobody of these has.
+    pub(super) fn unknown<'a>(
+        &'a self,
+        upstreams: &'a [Upstream],
+    ) -> impl Iterator<Item = &'a str> {
+        let wanted = self.only.iter().flat_map(|only| only.iter());
+        let is_unknown = |name: &&str| !upstreams.iter().any(|it| is_called(it, name));
+        wanted.map(|name| &**name).filter(is_unknown)
+    }
+
     pub(super) fn allows(&self, upstream: &Upstream) -> bool {
-        let names = |names: &[Box<str>]| {
-            let mut names = names.iter();
-            names.any(|name| **name == *upstream.id() || **name == *upstream.provider().name())
-        };
+        let names = |names: &[Box<str>]| names.iter().any(|name| is_called(upstream, name));
         self.only.as_deref().is_none_or(names) && !self.never.as_deref().is_some_and(names)
     }
+}
+
+/// By its id, or by its provider's name.
+fn is_called(upstream: &Upstream, name: &str) -> bool {
+    *name == *upstream.id() || *name == *upstream.provider().name()
 }
 
 #[cfg(test)]

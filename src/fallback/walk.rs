@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     cost::Cost,
+    exhausted::WhyNot,
     forecast::Prospect,
     instant::{after, nanos},
     upstream::Upstream,
@@ -30,8 +31,8 @@ pub(super) struct Walk {
     patience: Option<Instant>,
     /// The largest context that was too small.
     too_small: Option<u64>,
-    /// How many would have refused the request at the last turn.
-    refused: usize,
+    /// Who was passed by at the last turn, where nobody was left.
+    passed_by: Vec<Passed>,
     /// Whether the one asked last is left alone by others.
     is_probe: bool,
 }
@@ -56,6 +57,14 @@ pub(super) enum Turn {
     Wait { until: Instant },
     /// Nobody is left. `soonest` is when the first may be asked again, where that is known.
     Exhausted { soonest: Option<Instant> },
+}
+
+/// The upstream at this place was not asked, and may be from then on where that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub(super) index: usize,
+    pub(super) why: WhyNot,
+    pub(super) back: Option<Instant>,
 }
 
 /// How one that may be asked compares with others: the least goes first.
@@ -87,7 +96,7 @@ impl Walk {
             failed: Vec::new(),
             patience: None,
             too_small: None,
-            refused: 0,
+            passed_by: Vec::new(),
             is_probe: false,
         }
     }
@@ -115,15 +124,15 @@ impl Walk {
         self.is_probe
     }
 
-    /// How many of the chain the request does not allow.
-    pub(super) fn excluded(&self, chain: &Chain) -> usize {
-        let upstreams = chain.upstreams.iter();
-        upstreams.filter(|upstream| !self.allows(upstream)).count()
+    /// Who was not asked, once nobody is left: in the order of the chain.
+    pub(super) fn passed_by(&self) -> &[Passed] {
+        &self.passed_by
     }
 
-    /// How many were passed by at the last turn because they would have refused the request.
-    pub(super) fn refused(&self) -> usize {
-        self.refused
+    /// What the request asks for and nobody of the chain is called.
+    pub(super) fn unknown<'a>(&'a self, chain: &'a Chain) -> impl Iterator<Item = &'a str> {
+        let preferences = self.preferences.iter();
+        preferences.flat_map(|preferences| preferences.unknown(&chain.upstreams))
     }
 
     /// Whose turn it is at first, and how many others could be asked then, where nobody has to be looked at for that: while all
@@ -152,7 +161,7 @@ impl Walk {
         P: FnMut(&Upstream) -> Prospect,
     {
         let (mut best, mut free) = (None::<Rank>, 0_u32);
-        let (mut refused, mut back) = (0, None);
+        let mut back = None;
         for (index, upstream) in self.open(&plan.chain) {
             if (sight.cooling)(upstream).is_some() {
                 continue;
@@ -163,7 +172,7 @@ impl Walk {
             }
             let prospect = (sight.prospect)(upstream);
             if let Prospect::Refuse { retry_after } = prospect {
-                (free, refused) = (free - 1, refused + 1);
+                free -= 1;
                 let soonest = retry_after.map(|wait| (after(sight.now, wait), index));
                 back = [back, soonest].into_iter().flatten().min();
                 continue;
@@ -176,16 +185,19 @@ impl Walk {
             let rank = Rank { class, key, index };
             best = Some(best.map_or(rank, |best| best.min(rank)));
         }
-        self.refused = refused;
-        match best {
+        let turn = match best {
             Some(best) if sight.is_allowed => {
                 plan.chosen(best.index, self.order);
                 self.ask(best.index, free - 1)
             }
             // The cap ends the walk, not the upstreams: there is no time to wait for.
             Some(_) => Turn::Exhausted { soonest: None },
-            None => self.nobody_free(&plan.chain, back, sight),
+            None => self.nobody_free(&plan.chain, back, &mut sight),
+        };
+        if let Turn::Exhausted { .. } = turn {
+            self.passed_by = self.look_back(&plan.chain, &mut sight);
         }
+        turn
     }
 
     /// Whether anybody could be asked after the one that is asked now, were it not cooling down.
@@ -237,14 +249,14 @@ impl Walk {
         &mut self,
         chain: &Chain,
         back: Option<(Instant, usize)>,
-        mut sight: Sight<C, P>,
+        sight: &mut Sight<C, P>,
     ) -> Turn
     where
         C: FnMut(&Upstream) -> Option<Entry>,
         P: FnMut(&Upstream) -> Prospect,
     {
         if let (None, WhenExhausted::Probe) = (self.asked, chain.when_exhausted)
-            && let Some(index) = self.probe(chain, &mut sight)
+            && let Some(index) = self.probe(chain, sight)
         {
             self.is_probe = true;
             return self.ask(index, 0);
@@ -274,6 +286,40 @@ impl Walk {
         }
     }
 
+    /// Why each that was not asked was passed by.
+    fn look_back<C, P>(&self, chain: &Chain, sight: &mut Sight<C, P>) -> Vec<Passed>
+    where
+        C: FnMut(&Upstream) -> Option<Entry>,
+        P: FnMut(&Upstream) -> Prospect,
+    {
+        let mut why = |upstream: &Upstream| {
+            if !self.allows(upstream) {
+                return (WhyNot::Excluded, None);
+            }
+            if let Some(entry) = (sight.cooling)(upstream) {
+                return (WhyNot::CoolingDown(entry.kind), Some(entry.until));
+            }
+            if !self.fits(upstream) {
+                return (WhyNot::ContextTooSmall, None);
+            }
+            match (sight.prospect)(upstream) {
+                Prospect::Refuse { retry_after } => {
+                    let back = retry_after.map(|wait| after(sight.now, wait));
+                    (WhyNot::WouldRefuse, back)
+                }
+                _ => (WhyNot::NoAttemptLeft, None),
+            }
+        };
+        let upstreams = chain.upstreams.iter().enumerate();
+        let not_asked = upstreams.filter(|(index, _)| !self.is_asked(*index));
+        not_asked
+            .map(|(index, upstream)| {
+                let (why, back) = why(upstream);
+                Passed { index, why, back }
+            })
+            .collect()
+    }
+
     /// The soonest to be back of those whose cooldown is a guess, and who would take the request.
     fn probe<C, P>(&self, chain: &Chain, sight: &mut Sight<C, P>) -> Option<usize>
     where
@@ -301,14 +347,15 @@ impl Walk {
 
     /// Whoever has not been asked yet, whom the request allows, and whose context may be large enough.
     fn open<'a>(&'a self, chain: &'a Chain) -> impl Iterator<Item = (usize, &'a Upstream)> {
-        let is_asked = |index| {
-            let mut failed = self.failed.iter();
-            self.asked == Some(index) || failed.any(|(failed, _)| *failed == index)
-        };
         let all = chain.upstreams.iter().enumerate();
         all.filter(move |(index, upstream)| {
-            !is_asked(*index) && self.fits(upstream) && self.allows(upstream)
+            !self.is_asked(*index) && self.fits(upstream) && self.allows(upstream)
         })
+    }
+
+    fn is_asked(&self, index: usize) -> bool {
+        let mut failed = self.failed.iter();
+        self.asked == Some(index) || failed.any(|(failed, _)| *failed == index)
     }
 
     fn allows(&self, upstream: &Upstream) -> bool {

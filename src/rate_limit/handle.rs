@@ -152,6 +152,9 @@ impl RateLimiter {
     /// Grants this key another quota, whatever the limiter's or its upstream's own is, until it is unset. What is taken of
     /// limits that only change their amount stays taken; whoever waits and fits now goes on, and who never will is refused.
     ///
+    /// A key that no request has come under yet is as good as any other, for it may come. So one that is misspelt is taken without
+    /// a word; [`keys`](Self::keys) shows it.
+    ///
     /// # Errors
     ///
     /// When a limit of the quota cannot work; the error names it, and the key keeps the quota that it had.

@@ -33,8 +33,9 @@ fn floor(file: &str) -> Option<u8> {
     Some(match (top_folder(file), room) {
         (
             "",
-            "binding" | "config_error" | "cost" | "forecast" | "instant" | "money" | "outcome"
-            | "outline" | "period" | "plain_words" | "request" | "share" | "sync" | "upstream",
+            "binding" | "config_error" | "cost" | "exhausted" | "forecast" | "instant" | "money"
+            | "outcome" | "outline" | "period" | "plain_words" | "request" | "share" | "sync"
+            | "upstream",
         ) => 0,
         ("outcome" | "signal" | "upstream", _) => 0,
         ("", "classify" | "client_error" | "clock" | "current" | "error" | "keys") => 1,

@@ -22,12 +22,8 @@ fn refusal(reason: RefusalReason, wait: Option<Duration>) -> Error {
 }
 
 fn exhausted(kind: FailureKind) -> Error {
-    Error::Exhausted(Exhausted {
-        attempts: vec![Attempt::example("groq/llama", kind)],
-        cooling: Vec::new(),
-        excluded: 0,
-        retry_after: None,
-    })
+    let attempts = vec![Attempt::example("groq/llama", kind)];
+    Error::Exhausted(Exhausted::example(attempts))
 }
 
 async fn told<B>(response: Response<B>) -> (u16, Option<String>, Value)

@@ -902,14 +902,16 @@ async fn a_request_that_wants_no_fallback_gets_what_the_first_one_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_allows_nobody_fails_and_says_why() {
+async fn a_request_that_allows_nobody_fails_and_names_who_is_unknown_and_who_is_there() {
     for listed in [1, 3] {
         let upstreams: Vec<Upstream> = chain().upstreams.drain(..listed).collect();
         let bench = Bench::new(|_| Chain::new(upstreams));
         let request = with_preferences(Preferences::new().only(["nobody"]));
         let error = bench.send(request, |_| ok()).await.unwrap_err();
-        let expected =
-            format!("no upstream could answer; {listed} excluded by the request's preferences");
+        let excluded = ["a/1", "a/2", "b/1"][..listed].iter();
+        let excluded = excluded.map(|id| format!("{id}: excluded by the request's preferences; "));
+        let excluded: String = excluded.collect();
+        let expected = format!("no upstream could answer: {excluded}nobody: not in the chain");
         assert_eq!(error.to_string(), expected);
         assert_eq!(bench.asked(), [""; 0]);
     }

@@ -361,7 +361,14 @@ fn who_would_refuse_is_passed_by_and_counts_as_back_when_it_says() {
     let (mut walk, all) = (bench.walk(None, 0), [refuse(9), unknown, refuse(4)]);
     let soonest = Some(bench.at(4_000));
     let turn = bench.turn_seen(&mut walk, 0, seen(all));
-    assert_eq!((turn, walk.refused()), (Turn::Exhausted { soonest }, 3));
+    assert_eq!(turn, Turn::Exhausted { soonest });
+    let passed = |(index, back): (usize, Option<u64>)| Passed {
+        index,
+        why: WhyNot::WouldRefuse,
+        back: back.map(|millis| bench.at(millis)),
+    };
+    let all_refuse = [(0, Some(9_000)), (1, None), (2, Some(4_000))];
+    assert_eq!(walk.passed_by(), all_refuse.map(passed));
     bench.plan.chain.when_exhausted = WhenExhausted::TryAnyway;
     let turn = bench.turn_seen(&mut bench.walk(None, 0), 0, seen(all));
     assert_eq!(turn, asks(2, 0));
@@ -484,7 +491,9 @@ fn what_a_request_prefers_holds_for_it_alone() {
                 break;
             }
         }
-        (asked, walk.excluded(&bench.plan.chain))
+        let is_excluded = |passed: &&Passed| passed.why == WhyNot::Excluded;
+        let excluded = walk.passed_by().iter().filter(is_excluded).count();
+        (asked, excluded)
     };
     let new = Preferences::new;
     assert_eq!(turns(new()), (vec![0, 1, 2], 0));

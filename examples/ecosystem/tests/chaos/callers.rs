@@ -137,7 +137,7 @@ pub(crate) fn request(number: u64, random: &mut fastrand::Rng) -> Request<Full<B
 /// Whether it names what stood in the way, for a program and for a person.
 fn tells_why(error: &Error) -> bool {
     let is_named = match error {
-        Error::Exhausted(it) => !it.attempts.is_empty() || !it.cooling.is_empty(),
+        Error::Exhausted(it) => !it.attempts.is_empty() || !it.passed_by.is_empty(),
         _ => true,
     };
     is_named && !error.to_string().is_empty() && !error.user_message().is_empty()
