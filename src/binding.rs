@@ -42,6 +42,24 @@ pub enum BindingLimit {
     AdaptedRate,
 }
 
+/// What helps those whom such a limit makes wait, by its [words](BindingLimit#impl-Display-for-BindingLimit): events carry no more.
+/// One who has set a cap himself need not ask anybody.
+pub(crate) fn remedy(limit: &str) -> &'static str {
+    if limit.ends_with(AT_A_TIME) {
+        "raise `max_concurrent`"
+    } else if limit.ends_with(BETWEEN) {
+        "lower `min_interval`"
+    } else if limit == CUT_RATE {
+        "set the limits of the upstream, which nobody has told"
+    } else {
+        "ask for a higher quota"
+    }
+}
+
+const AT_A_TIME: &str = " at a time";
+const BETWEEN: &str = " between requests";
+const CUT_RATE: &str = "a rate that was cut after a refusal";
+
 impl fmt::Display for BindingLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -56,14 +74,45 @@ impl fmt::Display for BindingLimit {
                     None => f.write_str(" per month"),
                 }
             }
-            Self::MinInterval(interval) => write!(f, "{interval:?} between requests"),
-            Self::MaxConcurrent(requests) => write!(f, "{requests} at a time"),
+            Self::MinInterval(interval) => write!(f, "{interval:?}{BETWEEN}"),
+            Self::MaxConcurrent(requests) => write!(f, "{requests}{AT_A_TIME}"),
             Self::MaxTokensPerRequest(tokens) => {
                 let tokens = plain_words::amount(tokens, Dimension::Tokens);
                 write!(f, "{tokens} a request")
             }
             Self::Pause => f.write_str("a pause"),
-            Self::AdaptedRate => f.write_str("a rate that was cut after a refusal"),
+            Self::AdaptedRate => f.write_str(CUT_RATE),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Whoever had set `max_concurrent(2)` himself was advised to ask for a higher quota.
+    #[test]
+    fn each_limit_has_its_own_remedy() {
+        let rate = BindingLimit::Rate {
+            dimension: Dimension::Tokens,
+            amount: 12_000,
+            per: Some(Duration::from_secs(60)),
+        };
+        for (limit, wanted) in [
+            (rate, "ask for a higher quota"),
+            (BindingLimit::Pause, "ask for a higher quota"),
+            (BindingLimit::MaxConcurrent(2), "raise `max_concurrent`"),
+            (
+                BindingLimit::MinInterval(Duration::from_millis(250)),
+                "lower `min_interval`",
+            ),
+            (
+                BindingLimit::AdaptedRate,
+                "set the limits of the upstream, which nobody has told",
+            ),
+        ] {
+            assert_eq!(remedy(&limit.to_string()), wanted);
+        }
+        assert_eq!(remedy(""), "ask for a higher quota");
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::figures::{KeyStats, Snapshot, UpstreamStats};
-use crate::outcome::FailureKind;
+use crate::{binding::remedy, outcome::FailureKind};
 
 /// Something that could be better. Written out, it is a sentence or two for whoever runs the program.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,7 +144,9 @@ fn of_key(key: &Arc<str>, row: &KeyStats) -> Vec<Insight> {
     let name = named(key, "all requests");
     let asked = row.admitted + row.refused();
     let held_back = row.held_back_by.iter().max_by_key(|(_, count)| **count);
-    let limit = match held_back.map_or("", |(limit, _)| limit) {
+    let held_back = held_back.map_or("", |(limit, _)| limit);
+    let remedy = remedy(held_back);
+    let limit = match held_back {
         "" => "their turn".to_owned(),
         limit => format!("`{limit}`"),
     };
@@ -168,7 +170,7 @@ fn of_key(key: &Arc<str>, row: &KeyStats) -> Vec<Insight> {
         0.05,
         &|percent| {
             format!(
-                "{name}: {percent} % of {admitted} requests waited longer than 2 s for {limit}; ask for a higher quota or add an upstream."
+                "{name}: {percent} % of {admitted} requests waited longer than 2 s for {limit}; {remedy} or add an upstream."
             )
         },
     );
@@ -177,7 +179,7 @@ fn of_key(key: &Arc<str>, row: &KeyStats) -> Vec<Insight> {
         waiting,
         say(InsightKind::Refused, turned_away, asked, 0.01, &|percent| {
             format!(
-                "{name}: {percent} % of {asked} requests were refused because they would have waited too long for {limit}; add an upstream, ask for a higher quota, or allow a longer wait."
+                "{name}: {percent} % of {asked} requests were refused because they would have waited too long for {limit}; add an upstream, {remedy}, or allow a longer wait."
             )
         }),
         say(InsightKind::TooLarge, row.refused_too_large, asked, 0.01, &|percent| {

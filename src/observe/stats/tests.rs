@@ -188,7 +188,7 @@ fn names_that_callers_make_up_share_a_row_beyond_the_bound() {
 /// What is done so many times of 1,000, and whether it is said.
 type Case = (InsightKind, fn(&Stats, u64), u64, &'static str);
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     (
         InsightKind::Failing,
         |stats, times| {
@@ -227,6 +227,21 @@ const CASES: [Case; 12] = [
         },
         50,
         "groq/m: 5 % of 1000 requests waited longer than 2 s for `12000 tokens per 60s`; ask for a higher quota or add an upstream.",
+    ),
+    (
+        InsightKind::Waiting,
+        |stats, times| {
+            let wait = Duration::from_millis(2_001);
+            stats.event(&Event::Queued {
+                key: "groq/m",
+                limit: "2 at a time",
+                wait,
+            });
+            admitted(stats, wait, 0, times);
+            admitted(stats, Duration::ZERO, 0, 1_000 - times);
+        },
+        50,
+        "groq/m: 5 % of 1000 requests waited longer than 2 s for `2 at a time`; raise `max_concurrent` or add an upstream.",
     ),
     (
         InsightKind::Refused,
