@@ -367,7 +367,9 @@ pub struct Attempt {
     pub upstream: Option<Arc<str>>,
     /// What came back.
     pub failure: Failure,
-    /// How long it took.
+    /// How long it took, from when it was begun to its response head or its error: with the time that it waited in line at a limiter
+    /// inside, so it is what its caller saw and not the upstream's own time. That is in the
+    /// [`Receipt`](crate::observe::Receipt), and the wait in [`Event::Admitted`](crate::observe::Event::Admitted).
     pub took: Duration,
     /// What was done next.
     pub next: Next,

@@ -1,10 +1,16 @@
 //! [`RateLimiter`]: the windows and queues of all keys, shared by whoever holds a clone.
 
-use std::{fmt, sync::Arc, task::Waker, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, PoisonError},
+    task::Waker,
+    time::Duration,
+};
 
 use super::{
     config::Quota,
-    epoch::{Epoch, Nanos},
+    epoch::{Epoch, Nanos, WallNanos},
     news::News,
     settings::Settings,
     state::State,
@@ -17,6 +23,7 @@ use crate::{
     keys::{Begun, Keys, Locked, Spot},
     observe::{Event, Events, Observer},
     request::{Key, RequestHead, Scope},
+    sync::{Mutex, MutexGuard},
 };
 
 /// The windows and queues of all keys. Cheap to clone; clones share them. Its setters make a new limiter, without state: call
@@ -40,6 +47,8 @@ struct Shared {
     settings: Settings,
     epoch: Epoch,
     keys: Keys<State>,
+    /// When the snapshots were saved that it has taken up.
+    restored: Mutex<BTreeSet<WallNanos>>,
 }
 
 /// The state of a key that a request falls under, while it is locked.
@@ -354,6 +363,12 @@ impl RateLimiter {
         Arc::as_ptr(&self.shared).addr()
     }
 
+    /// When the snapshots were saved that it has taken up.
+    pub(super) fn restored(&self) -> MutexGuard<'_, BTreeSet<WallNanos>> {
+        let restored = self.shared.restored.lock();
+        restored.unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = self.shared.settings.clone();
         change(&mut settings);
@@ -377,6 +392,7 @@ impl From<Settings> for RateLimiter {
                 settings,
                 epoch,
                 keys,
+                restored: Mutex::default(),
             }),
         }
     }

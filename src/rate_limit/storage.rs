@@ -51,10 +51,13 @@ impl RateLimiter {
     ///
     /// # Errors
     ///
-    /// When the keys of that limiter were of another [scope](Self::scope): they would mean something else here. Then nothing
-    /// has changed.
+    /// When the keys of that limiter were of another [scope](Self::scope): they would mean something else here; and when this
+    /// limiter has taken up that snapshot, by the time of its saving, already. Then nothing has changed.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
-        self.check_scope(snapshot)?;
+        self.check(snapshot)?;
+        if !self.restored().insert(snapshot.saved_at) {
+            return Err(Problem::TakenUp.into());
+        }
         let settings = self.settings();
         let here = self.anchor();
         let anchor = Anchor {
@@ -119,8 +122,7 @@ impl RateLimiter {
         write(path, &json).map_err(|problem| SnapshotError::from(problem).at(path))
     }
 
-    /// [Restores](Self::restore) what another limiter has [saved](Self::save): once, before the first request, for a second
-    /// call adds the same again. Each limiter of a layer has a file of its own; what another's holds of limits that this one
+    /// [Restores](Self::restore) what another limiter has [saved](Self::save): once, before the first request. Each limiter of a layer has a file of its own; what another's holds of limits that this one
     /// does not have is passed over.
     ///
     /// This blocks on the disk; in async code, use `tokio::task::spawn_blocking`.
@@ -128,18 +130,21 @@ impl RateLimiter {
     /// # Errors
     ///
     /// When there is no such file, when it is larger than 4 GiB, damaged, no snapshot, or one of a newer version of this crate
-    /// or of another scope. The error names the file and what is wrong in it. Then nothing has changed.
+    /// or of another scope, or when it was loaded already. The error names the file and what is wrong in it. Then nothing has changed.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<(), SnapshotError> {
         let path = path.as_ref();
         let read = || self.restore(&Snapshot::from_json(&read(path)?)?);
         read().map_err(|error| error.at(path))
     }
 
-    /// Whether a snapshot's keys mean here what they meant there.
-    pub(crate) fn check_scope(&self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+    /// Whether a snapshot's keys mean here what they meant there, and it is not among those that were taken up.
+    pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
         let own = self.settings().scope.as_str();
         if *snapshot.scope == *own {
-            return Ok(());
+            return match self.restored().contains(&snapshot.saved_at) {
+                true => Err(Problem::TakenUp.into()),
+                false => Ok(()),
+            };
         }
         let saved = snapshot.scope.clone();
         Err(Problem::OtherScope { saved, own }.into())

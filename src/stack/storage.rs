@@ -63,8 +63,8 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// When there is no such file, when it is damaged, of a newer version, or of a stack with other limiters. The error names
-    /// the file and what is wrong in it. Then nothing has changed.
+    /// When there is no such file, when it is damaged, of a newer version, or of a stack with other limiters, or when it was loaded already.
+    /// The error names the file and what is wrong in it. Then nothing has changed.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<(), SnapshotError> {
         let path = path.as_ref();
         let load = || self.take_up(&read(path)?);
@@ -98,7 +98,7 @@ impl Stack {
         }
         let limiters = || self.limiters.iter().zip(&saved.limiters);
         // All are looked at before one is changed.
-        limiters().try_for_each(|(limiter, snapshot)| limiter.check_scope(snapshot))?;
+        limiters().try_for_each(|(limiter, snapshot)| limiter.check(snapshot))?;
         limiters().try_for_each(|(limiter, snapshot)| limiter.restore(snapshot))?;
         // Where the wall clock has gone back, no time has passed.
         let now = wall_nanos(&*self.clock).max(saved.saved_at);

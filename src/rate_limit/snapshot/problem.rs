@@ -36,6 +36,8 @@ pub(crate) enum Problem {
     Newer { version: u64, newest: u64 },
     #[error(transparent)]
     Wrong(#[from] Wrong),
+    #[error("taken up already: all of it would count twice")]
+    TakenUp,
     #[error("scope: its keys are by {saved:?}, this limiter's by {own:?}")]
     OtherScope { saved: Box<str>, own: &'static str },
 }

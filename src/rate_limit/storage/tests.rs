@@ -158,6 +158,27 @@ fn what_is_restored_comes_to_what_is_taken_already() {
     }
 }
 
+/// A new user's test: a file that was loaded twice counted twice.
+#[test]
+fn a_snapshot_is_taken_up_once_and_refused_the_second_time() {
+    let quota = || Quota::new().limit(Limit::requests(9).per_day());
+    let first = Process::new(quota(), evening());
+    first.take_times(3, Cost::default());
+    let snapshot = first.limiter.snapshot();
+    let second = Process::new(quota(), evening() + secs(1));
+    second.limiter.restore(&snapshot).unwrap();
+    let error = second.limiter.restore(&snapshot).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "taken up already: all of it would count twice"
+    );
+    assert_eq!(second.used(""), [3]);
+    // What another process saved is not the same, nor is what this one saves later.
+    first.clock.advance(ms(1));
+    second.limiter.restore(&first.limiter.snapshot()).unwrap();
+    assert_eq!(second.used(""), [6]);
+}
+
 #[test]
 fn a_limit_that_changes_its_amount_keeps_what_is_taken_and_another_begins_anew() {
     let before = Quota::new()
@@ -184,6 +205,7 @@ fn a_quota_that_was_set_stays_set_and_one_that_was_set_since_is_not_overruled() 
     assert_eq!(second.limiter.status("a").limits[0].amount, 10);
     assert_eq!(second.limiter.status("b").limits[0].amount, 2);
     second.limiter.set_quota("a", of(20)).unwrap();
+    first.clock.advance(ms(1));
     second.limiter.restore(&first.limiter.snapshot()).unwrap();
     assert_eq!(second.limiter.status("a").limits[0].amount, 20);
     assert_eq!(second.used("a"), [2]);
