@@ -1,8 +1,9 @@
 //! How the limits of a key stand, and what would become of a request.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
+    config::Quota,
     decision::{Asked, Look},
     epoch::Nanos,
     handle::RateLimiter,
@@ -90,6 +91,17 @@ impl RateLimiter {
             None => "waits of any length".into(),
         };
         format!("{scope}: {quota}; {wait}")
+    }
+
+    /// The keys for which a quota was set, in their order, and which.
+    pub(crate) fn set_quotas(&self) -> BTreeMap<Arc<str>, Arc<Quota>> {
+        let mut set = BTreeMap::new();
+        self.for_each(|key, state| {
+            if state.is_quota_set() {
+                set.insert(key.into(), state.quota().clone());
+            }
+        });
+        set
     }
 
     /// The keys that have been seen and are not idle.

@@ -2,12 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use super::{
-    explain::{Parts, explain},
-    handle::Stack,
-    layer::StackLayer,
-    presets,
-};
+use super::{handle::Stack, layer::StackLayer, presets};
 use crate::{
     circuit_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy},
     clock::{Clock, TokioClock},
@@ -233,14 +228,6 @@ impl StackBuilder {
                 None => cooldowns,
             }
         });
-        let parts = Parts {
-            chain: &chain,
-            retry: &retry,
-            breaker: &breaker,
-            limiters: &limiters,
-            keys: &keys,
-        };
-        let explanation = explain(&parts).into();
         let upstreams = chain.listed().into();
         let fallback = match chain.listed() {
             [] => None,
@@ -276,7 +263,7 @@ impl StackBuilder {
             cooldowns,
             stats,
             clock,
-            explanation,
+            keys: keys.into(),
         })
     }
 }

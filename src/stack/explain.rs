@@ -7,14 +7,15 @@ use crate::{
     circuit_breaker::CircuitBreaker,
     cost::Price,
     fallback::Chain,
-    rate_limit::RateLimiter,
+    rate_limit::{Quota, RateLimiter},
     retry::RetryPolicy,
     upstream::{Provider, Upstream},
 };
 
 /// What a stack is made of.
 pub(super) struct Parts<'a> {
-    pub(super) chain: &'a Chain,
+    /// None where there are no upstreams.
+    pub(super) chain: Option<&'a Chain>,
     pub(super) retry: &'a RetryPolicy,
     pub(super) breaker: &'a CircuitBreaker,
     pub(super) limiters: &'a [RateLimiter],
@@ -25,40 +26,93 @@ pub(super) struct Parts<'a> {
 /// A paragraph for each part.
 pub(super) fn explain(parts: &Parts<'_>) -> String {
     let mut lines = Vec::new();
-    let upstreams = parts.chain.listed();
+    let upstreams = parts.chain.map_or(&[][..], Chain::listed);
     match upstreams {
         [] => lines.push("upstreams: none; requests go where they say".to_owned()),
         _ => lines.push("upstreams:".to_owned()),
     }
+    let set = Set::of(parts.limiters);
     for (place, upstream) in (1..).zip(upstreams) {
         lines.push(format!(
             "  {place}. {upstream}, at {}",
             upstream.provider().url()
         ));
-        lines.extend(facts(upstream, parts.keys).map(|fact| format!("     {fact}")));
+        let facts = facts(upstream, parts.keys, &set);
+        lines.extend(facts.map(|fact| format!("     {fact}")));
     }
     let mut section = |name: &str, facts: Vec<String>| {
         lines.push(format!("{name}:"));
         lines.extend(facts.into_iter().map(|fact| format!("  {fact}")));
     };
-    if !upstreams.is_empty() {
-        section("fallback", parts.chain.in_words());
+    if let Some(chain) = parts.chain {
+        section("fallback", chain.in_words());
     }
     section("retry", parts.retry.in_words());
     section("circuit breaker", parts.breaker.policy().in_words());
-    section(
-        "rate limit",
-        parts.limiters.iter().map(RateLimiter::in_words).collect(),
-    );
+    let limiters = parts.limiters.iter().zip(&set.quotas);
+    let limiters = limiters.flat_map(|(limiter, quotas)| {
+        let quotas = quotas.iter().map(|(key, quota)| {
+            let key = if key.is_empty() {
+                "requests without a key"
+            } else {
+                key
+            };
+            match quota.in_words() {
+                words if words.is_empty() => format!("  set for {key}: no limits"),
+                words => format!("  set for {key}: {words}"),
+            }
+        });
+        let more = quotas.len().saturating_sub(MOST_KEYS);
+        let more = (more > 0).then(|| format!("  and for {more} more"));
+        let words = std::iter::once(limiter.in_words());
+        words.chain(quotas.take(MOST_KEYS)).chain(more)
+    });
+    section("rate limit", limiters.collect());
     lines.join("\n") + "\n"
 }
 
-fn facts(upstream: &Upstream, keys: &BTreeMap<Arc<str>, String>) -> impl Iterator<Item = String> {
+/// The quotas that were set for single keys of each limiter.
+struct Set<'a> {
+    limiters: &'a [RateLimiter],
+    quotas: Vec<BTreeMap<Arc<str>, Arc<Quota>>>,
+}
+
+impl<'a> Set<'a> {
+    fn of(limiters: &'a [RateLimiter]) -> Self {
+        let quotas = limiters.iter().map(RateLimiter::set_quotas).collect();
+        Self { limiters, quotas }
+    }
+
+    /// The quota that holds for this key of the first limiter that goes by such: the one that was set, else its own.
+    fn over(
+        &self,
+        goes: fn(&RateLimiter) -> bool,
+        key: &str,
+        own: Option<&Arc<Quota>>,
+    ) -> Option<String> {
+        let place = self.limiters.iter().position(goes);
+        let set = place.and_then(|place| self.quotas[place].get(key));
+        let words = set.or(own)?.in_words();
+        (!words.is_empty()).then_some(words)
+    }
+}
+
+fn facts(
+    upstream: &Upstream,
+    keys: &BTreeMap<Arc<str>, String>,
+    set: &Set<'_>,
+) -> impl Iterator<Item = String> {
     let provider = upstream.provider();
-    let quota = upstream.own_quota().map(|quota| quota.in_words());
-    let quota = quota.filter(|quota| !quota.is_empty());
-    let of_account = provider.own_quota().map(|quota| quota.in_words());
-    let of_account = of_account.filter(|quota| !quota.is_empty());
+    let quota = set.over(
+        RateLimiter::goes_by_upstreams,
+        upstream.id(),
+        upstream.own_quota(),
+    );
+    let of_account = set.over(
+        RateLimiter::goes_by_providers,
+        provider.name(),
+        provider.own_quota(),
+    );
     [
         Some(key(provider, keys)),
         quota.map(|quota| format!("quota: {quota}")),
@@ -102,3 +156,6 @@ fn retired(upstream: &Upstream) -> Option<String> {
         "beware: the provider served this model no longer on {date}"
     ))
 }
+
+/// A limiter may know a tenant each of a million; so many are read.
+const MOST_KEYS: usize = 20;

@@ -1,8 +1,11 @@
 //! [`Stack`]: the layers, and the handles of their state.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use super::layer::StackLayer;
+use super::{
+    explain::{Parts, explain},
+    layer::StackLayer,
+};
 use crate::{
     circuit_breaker::CircuitBreaker,
     clock::Clock,
@@ -26,7 +29,8 @@ pub struct Stack {
     pub(super) cooldowns: Cooldowns,
     pub(super) stats: Stats,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) explanation: Arc<str>,
+    /// The variables that the keys of providers were read from.
+    pub(super) keys: Arc<BTreeMap<Arc<str>, String>>,
 }
 
 impl Stack {
@@ -86,10 +90,17 @@ impl Stack {
         &self.stats
     }
 
-    /// What was understood, in plain words: the upstreams in their order with quota, price, context and where their keys come
-    /// from, and the policies. No key is in it.
-    pub fn explain(&self) -> &str {
-        &self.explanation
+    /// What was understood, and holds now, in plain words: the upstreams in their order with quota, price, context and where their
+    /// keys come from, the policies, and the quotas that were set for single keys. No API key is in it.
+    pub fn explain(&self) -> String {
+        let chain = self.router.as_ref().map(Router::chain);
+        explain(&Parts {
+            chain: chain.as_ref(),
+            retry: &self.retry().policy(),
+            breaker: &self.breaker,
+            limiters: &self.limiters,
+            keys: &self.keys,
+        })
     }
 }
 

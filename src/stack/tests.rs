@@ -442,6 +442,43 @@ rate limit:
     assert!(off.explain().contains("circuit breaker:\n  off"));
 }
 
+// It went on to tell of the quota that the stack was built with.
+#[test]
+fn what_was_changed_since_is_explained_as_it_is_now() {
+    let quota = |amount| Quota::new().limit(Limit::requests(amount).per_minute());
+    let groq = Provider::groq().quota(quota(90)).unwrap();
+    let stack = Stack::builder()
+        .upstream(groq.model("m").quota(quota(60)).unwrap())
+        .build()
+        .unwrap();
+    let before = stack.explain();
+    assert!(
+        before.contains("     quota: 60 requests per minute\n"),
+        "{before}"
+    );
+    let limiters = stack.limiters();
+    stack.limiter().set_quota("groq/m", quota(30)).unwrap();
+    limiters[1].set_quota("groq", quota(45)).unwrap();
+    stack.limiter().set_quota("", Quota::new()).unwrap();
+    stack
+        .retry()
+        .set_policy(crate::RetryPolicy::llm().max_attempts(9))
+        .unwrap();
+    let router = stack.router().unwrap();
+    router.add(Provider::ollama().model("own")).unwrap();
+    let now = stack.explain();
+    for told in [
+        "     quota: 30 requests per minute\n     quota of the whole account: 45 requests per minute\n",
+        "  2. ollama/own, at http://localhost:11434/v1\n",
+        "\n  9 attempts, ",
+        "\n    set for requests without a key: no limits\n    set for groq/m: 30 requests per minute\n",
+        "\n    set for groq: 45 requests per minute\n",
+    ] {
+        assert!(now.contains(told), "{told}: {now}");
+    }
+    assert!(!now.contains("60 requests"), "{now}");
+}
+
 #[test]
 fn a_setting_that_cannot_work_is_named() {
     let error = Stack::builder()

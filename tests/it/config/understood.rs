@@ -87,6 +87,7 @@ at most 16000 tokens in a request, estimates are kept, no other rate is held dow
      weight: 9
   2. azure/deployed, at https://x.openai.azure.com/
      key: from AZURE_OPENAI_API_KEY
+     quota: 2 requests per minute
   3. gateway/one, at https://gateway.example.com/v1
      key: from GATEWAY_KEY
      quota of the whole account: 1000 requests per day
@@ -114,6 +115,7 @@ circuit breaker:
   closes after 4 good probes, 2 at a time
 rate limit:
   each upstream: 100 requests per second; waits of up to 5s
+    set for azure/deployed: 2 requests per minute
   all requests together: at most 64 at a time; waits of any length
   each provider: no limits of its own; waits of up to 90s
   each upstream or host: no limits of its own; waits of up to 90s
