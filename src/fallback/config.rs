@@ -156,8 +156,8 @@ impl Chain {
             if !is_same(first, provider) {
                 return Err(ConfigError::new(
                     "chain",
-                    format!("{} of two providers", provider.name()),
-                    "a name of its own for each provider (`Provider::named`)",
+                    format!("of two providers that are both called {}", provider.name()),
+                    "a name of its own for each (`Provider::named`)",
                 ));
             }
         }
@@ -175,7 +175,7 @@ impl Chain {
             return Err(ConfigError::new(
                 "order",
                 self.order.as_str(),
-                "a limiter to ask for it (`Chain::consult`)",
+                "a limiter in the chain that tells it (`Chain::consult`)",
             ));
         }
         Ok(())
@@ -338,7 +338,7 @@ mod tests {
             assert_eq!(error.setting(), "chain");
             assert_eq!(
                 error.to_string(),
-                "`chain` cannot be openai of two providers: expected a name of its own for each provider \
+                "`chain` cannot be of two providers that are both called openai: expected a name of its own for each \
                  (`Provider::named`)"
             );
             // Of two accounts also where the models differ: a cooldown of the one would be the other's.
