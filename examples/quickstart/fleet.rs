@@ -34,8 +34,8 @@ impl Fleet {
         let key = "a-key-for-tests";
         let groq = Simulator::groq()
             // A day's tokens that are nearly used up: one answer, and then the 429 that tells to wait for long.
-            .model("llama-3.3-70b-versatile", Limits::new().tokens_per_day(60))
-            .model("llama-3.1-8b-instant", Limits::new().requests_per_minute(4));
+            .model("openai/gpt-oss-120b", Limits::new().tokens_per_day(60))
+            .model("openai/gpt-oss-20b", Limits::new().requests_per_minute(4));
         let openai = Simulator::openai().model(
             "gpt-4o-mini",
             Limits::new().requests_per_minute(20).window(WINDOW),
@@ -68,8 +68,8 @@ impl Fleet {
         let second = Provider::openai().base_url(&openai.url())?.key(key)?;
         let third = Provider::anthropic().base_url(&anthropic.url())?.key(key)?;
         let upstreams = vec![
-            first.model("llama-3.3-70b-versatile"),
-            first.model("llama-3.1-8b-instant"),
+            first.model("openai/gpt-oss-120b"),
+            first.model("openai/gpt-oss-20b"),
             second.model("gpt-4o-mini").quota(
                 Quota::new()
                     .limit(Limit::requests(20).per(WINDOW))
@@ -115,8 +115,8 @@ fn real_upstreams() -> Result<Vec<Upstream>, BoxError> {
     if let Some(key) = variable("GROQ_API_KEY") {
         let groq = Provider::groq().key(&key)?;
         upstreams.extend([
-            groq.model("llama-3.3-70b-versatile"),
-            groq.model("llama-3.1-8b-instant"),
+            groq.model("openai/gpt-oss-120b"),
+            groq.model("openai/gpt-oss-20b"),
         ]);
     }
     if let Some(key) = variable("OPENAI_API_KEY") {

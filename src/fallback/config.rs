@@ -20,8 +20,8 @@ use crate::{
 /// # fn main() -> Result<(), tower_upstream::ConfigError> {
 /// let (groq, openai) = (Provider::groq(), Provider::openai());
 /// let chain = Chain::new([
-///     groq.model("llama-3.3-70b-versatile"),
-///     groq.model("llama-3.1-8b-instant"),
+///     groq.model("openai/gpt-oss-120b"),
+///     groq.model("openai/gpt-oss-20b"),
 ///     openai.model("gpt-4o-mini"),
 /// ])
 /// .max_attempts(5)

@@ -28,12 +28,12 @@ use crate::{
 /// use std::time::Duration;
 /// use tower_upstream::{Cooldowns, Failure, FailureKind, Provider};
 ///
-/// let upstream = Provider::groq().model("llama-3.1-8b-instant");
+/// let upstream = Provider::groq().model("openai/gpt-oss-20b");
 /// let cooldowns = Cooldowns::default();
 /// let failure = Failure::new(FailureKind::RateLimited).with_retry_after(Duration::from_secs(20));
 /// cooldowns.cool(&upstream, &failure);
 /// assert!(cooldowns.remaining(&upstream) > Some(Duration::from_secs(19)));
-/// cooldowns.clear("groq/llama-3.1-8b-instant");
+/// cooldowns.clear("groq/openai/gpt-oss-20b");
 /// assert_eq!(cooldowns.remaining(&upstream), None);
 /// ```
 #[derive(Clone)]

@@ -47,7 +47,7 @@
 //! # fn main() -> Result<(), tower_upstream::ConfigError> {
 //! # let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
 //! #     .build_http::<http_body_util::Full<bytes::Bytes>>();
-//! let chain = Chain::new([Provider::groq().model("llama-3.3-70b-versatile"), Provider::openai().model("gpt-4o-mini")]);
+//! let chain = Chain::new([Provider::groq().model("openai/gpt-oss-120b"), Provider::openai().model("gpt-4o-mini")]);
 //! let service = ServiceBuilder::new().layer(FallbackLayer::new(chain)?).service(client);
 //! # let _ = service;
 //! # Ok(()) }

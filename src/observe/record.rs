@@ -15,12 +15,12 @@ use super::{
 /// use std::time::{Duration, UNIX_EPOCH};
 /// use tower_upstream::observe::{Event, EventRecord, Field};
 ///
-/// let event = Event::Paused { key: "groq/llama-3.1-8b-instant", wait: Duration::from_millis(1_500) };
+/// let event = Event::Paused { key: "groq/openai/gpt-oss-20b", wait: Duration::from_millis(1_500) };
 /// let record = EventRecord::new(&event, UNIX_EPOCH);
 /// assert_eq!(record.field("wait_s"), Some(&Field::Time(Duration::from_millis(1_500))));
 /// assert_eq!(
 ///     record.to_string(),
-///     r#"{"v":1,"at":"1970-01-01T00:00:00.000000Z","event":"paused","key":"groq/llama-3.1-8b-instant","wait_s":1.5}"#
+///     r#"{"v":1,"at":"1970-01-01T00:00:00.000000Z","event":"paused","key":"groq/openai/gpt-oss-20b","wait_s":1.5}"#
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq)]

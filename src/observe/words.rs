@@ -19,12 +19,12 @@ impl Event<'_> {
     ///
     /// let failure = Failure::new(FailureKind::RateLimited);
     /// let event = Event::Switched {
-    ///     from: "groq/llama-3.3-70b-versatile",
-    ///     to: "groq/llama-3.1-8b-instant",
+    ///     from: "groq/openai/gpt-oss-120b",
+    ///     to: "groq/openai/gpt-oss-20b",
     ///     failure: &failure,
     /// };
     /// let message = event.user_message();
-    /// assert_eq!(message.as_deref(), Some("Switching to groq llama-3.1-8b-instant."));
+    /// assert_eq!(message.as_deref(), Some("Switching to groq openai/gpt-oss-20b."));
     /// ```
     pub fn user_message(&self) -> Option<String> {
         Some(match *self {

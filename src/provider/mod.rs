@@ -37,7 +37,7 @@
 //! # fn main() -> Result<(), tower_upstream::ConfigError> {
 //! # let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
 //! #     .build_http::<http_body_util::Full<bytes::Bytes>>();
-//! let chain = Chain::new([Provider::groq().key("gsk_example")?.model("llama-3.1-8b-instant")]);
+//! let chain = Chain::new([Provider::groq().key("gsk_example")?.model("openai/gpt-oss-20b")]);
 //! let service = ServiceBuilder::new()
 //!     .layer(IntakeLayer::new())
 //!     .layer(FallbackLayer::new(chain)?)

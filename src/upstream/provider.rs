@@ -18,8 +18,8 @@ use crate::{config_error::ConfigError, rate_limit::Quota, signal::Dialect};
 ///
 /// # fn main() -> Result<(), tower_upstream::ConfigError> {
 /// let groq = Provider::groq().key("gsk_example")?;
-/// let upstream = groq.model("llama-3.3-70b-versatile");
-/// assert_eq!(upstream.id(), "groq/llama-3.3-70b-versatile");
+/// let upstream = groq.model("openai/gpt-oss-120b");
+/// assert_eq!(upstream.id(), "groq/openai/gpt-oss-120b");
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]

@@ -20,7 +20,7 @@ impl Fleet {
     /// Listens on two ports of the loopback interface.
     pub async fn start() -> Result<Self, BoxError> {
         let limits = Limits::new().tokens_per_day(50);
-        let groq = Simulator::groq().model("llama-3.3-70b-versatile", limits);
+        let groq = Simulator::groq().model("openai/gpt-oss-120b", limits);
         let openai = Simulator::openai().chunk_interval(Duration::from_millis(20));
         let fleet = Self {
             groq: groq.start().await?,
@@ -39,7 +39,7 @@ impl Fleet {
             .base_url(&self.openai.url())?
             .key("sk-none")?;
         let upstreams = [
-            groq.model("llama-3.3-70b-versatile"),
+            groq.model("openai/gpt-oss-120b"),
             openai.model("gpt-4o-mini"),
         ];
         Ok(Chain::new(upstreams))

@@ -30,7 +30,7 @@
 //!     *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
 //!     Ok::<_, Infallible>(response)
 //! });
-//! let chain = Chain::new([Provider::groq().model("llama-3.1-8b-instant"), Provider::openai().model("gpt-4o-mini")]);
+//! let chain = Chain::new([Provider::groq().model("openai/gpt-oss-20b"), Provider::openai().model("gpt-4o-mini")]);
 //! let service = ServiceBuilder::new()
 //!     .layer(LastResortLayer::new(sorry))
 //!     .layer(FallbackLayer::new(chain)?)

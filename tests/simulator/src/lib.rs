@@ -29,7 +29,7 @@
 //! # async fn main() -> std::io::Result<()> {
 //! let groq = Simulator::groq()
 //!     .key("gsk-simulated")
-//!     .model("llama-3.1-8b-instant", Limits::new().requests_per_minute(30).tokens_per_day(500_000))
+//!     .model("openai/gpt-oss-20b", Limits::new().requests_per_minute(30).tokens_per_day(500_000))
 //!     .start()
 //!     .await?;
 //! groq.script([Reply::Overloaded, Reply::Answer]);
