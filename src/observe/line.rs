@@ -50,7 +50,7 @@ fn limit(limit: &LimitUse) -> Value {
 }
 
 /// Seconds as a decimal number, exact to the nanosecond.
-fn seconds(time: Duration) -> String {
+pub(super) fn seconds(time: Duration) -> String {
     match time.subsec_nanos() {
         0 => time.as_secs().to_string(),
         nanos => {

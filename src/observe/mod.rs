@@ -9,7 +9,7 @@
 //! 3. Neither events nor spans carry the words of upstreams and clients, URLs, headers or credentials. They carry the ids of
 //!    upstreams, the keys of limiters and breakers, kinds, figures and times. (A [`Failure`](crate::Failure) has the
 //!    upstream's words for those who ask it; nothing in this module does.)
-//! 4. What a person who waits may be told is [`Event::user_message`].
+//! 4. What a person who waits may be told is [`Event::user_message`]; whoever runs the program may print the event, which is one line.
 //!
 //! Who listens:
 //!
@@ -125,6 +125,7 @@
 
 mod audit;
 mod channel;
+mod display;
 mod events;
 mod fields;
 mod histogram;

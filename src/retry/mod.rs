@@ -68,7 +68,7 @@
 //!     .schedule(FailureKind::Overloaded, Schedule::overloaded())
 //!     .attempt_timeout(Duration::from_secs(20))
 //!     .budget(RetryBudget::ratio(0.2, 10));
-//! let layer = RetryLayer::new(policy)?.observe(|event: &Event<'_>| println!("{event:?}"));
+//! let layer = RetryLayer::new(policy)?.observe(|event: &Event<'_>| println!("{event}"));
 //! let service = ServiceBuilder::new().layer(layer).service(client);
 //! # fn check<S: tower::Service<http::Request<http_body_util::Full<bytes::Bytes>>>>(_: S) {}
 //! # check(service);

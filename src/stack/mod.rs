@@ -73,7 +73,7 @@
 //! }"#;
 //! # let secrets = |name: &str| (name == "OPENAI_API_KEY").then(|| "sk-example".to_owned());
 //! // Or `|name| std::env::var(name).ok()`.
-//! let stack = StackBuilder::from_json(text, secrets)?.observe(|event: &Event<'_>| println!("{event:?}")).build()?;
+//! let stack = StackBuilder::from_json(text, secrets)?.observe(|event: &Event<'_>| println!("{event}")).build()?;
 //! assert!(stack.explain().contains("key: from OPENAI_API_KEY"));
 //! # Ok(()) }
 //! ```
