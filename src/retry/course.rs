@@ -274,15 +274,21 @@ impl<S> Course<S> {
             let withdrawal = None;
             Box::new(Trouble { state, withdrawal })
         });
+        let has_alternatives = self.ledger.has_alternatives();
+        let refused_for = || {
+            let upstream = self.ledger.chosen()?;
+            self.kit.shared.consulted.refuse(upstream, head?)
+        };
         let failed = Failed {
             failure: &failure,
             unsent: error.is_some_and(Error::is_unsent),
             silent: error.is_some() && failure.kind == FailureKind::Timeout,
             idempotent: head.is_some_and(|head| is_idempotent(&head)),
+            refused_for: has_alternatives.then(refused_for).flatten(),
             verdict,
             replayable: again.is_some_and(RequestCopy::claim),
             ledger_allows: self.ledger.allows(),
-            has_alternatives: self.ledger.has_alternatives(),
+            has_alternatives,
         };
         let decision = self.decide(&failed, now);
         self.tell(&decision, &failure);

@@ -4,11 +4,16 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::{config::RetryPolicy, service::Retry, shared::Shared};
+use super::{
+    config::RetryPolicy,
+    service::Retry,
+    shared::{Consulted, Shared},
+};
 use crate::{
     clock::{Clock, TokioClock},
     config_error::ConfigError,
     current::Current,
+    forecast::Forecast,
     observe::{Events, Observer},
 };
 
@@ -40,33 +45,45 @@ impl RetryLayer {
     /// When a setting of the policy or of its budget cannot work; the error names it.
     pub fn new(policy: RetryPolicy) -> Result<Self, ConfigError> {
         policy.check()?;
-        Ok(Self::assemble(
-            policy,
-            Arc::new(TokioClock),
-            Events::default(),
-        ))
+        Ok(Self::plain(policy))
     }
 
     /// A layer of its own with the same policy and budget, and this clock. Default: [`TokioClock`].
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        let shared = self.current.shared();
-        Self::assemble(
-            shared.policy.clone(),
-            Arc::new(clock),
-            shared.events.clone(),
-        )
+        self.with(|shared| shared.clock = Arc::new(clock))
     }
 
     /// A layer of its own with the same policy and budget, and this observer. Default: none.
     #[must_use]
     pub fn observe(self, observer: impl Observer) -> Self {
-        let shared = self.current.shared();
-        Self::assemble(
-            shared.policy.clone(),
-            shared.clock.clone(),
-            Events::to(observer),
-        )
+        self.with(|shared| shared.events = Events::to(observer))
+    }
+
+    /// A layer of its own with the same policy and budget, which asks this breaker or limiter inside as well, before each wait that
+    /// begins while a fallback has others to turn to: where it would still refuse the request after the wait, the failure is passed
+    /// on at once. For the circuit that a failure has just opened. Default: nobody is asked.
+    ///
+    /// ```
+    /// use tower::ServiceBuilder;
+    /// use tower_upstream::{Chain, CircuitBreaker, CircuitBreakerLayer, FallbackLayer, Provider, RetryLayer};
+    ///
+    /// # fn main() -> Result<(), tower_upstream::ConfigError> {
+    /// # let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+    /// #     .build_http::<http_body_util::Full<bytes::Bytes>>();
+    /// let breaker = CircuitBreaker::default();
+    /// let chain = Chain::new([Provider::groq().model("openai/gpt-oss-20b"), Provider::openai().model("gpt-4o-mini")]);
+    /// let service = ServiceBuilder::new()
+    ///     .layer(FallbackLayer::new(chain.consult(breaker.clone()))?)
+    ///     .layer(RetryLayer::default().consult(breaker.clone()))
+    ///     .layer(CircuitBreakerLayer::new(breaker))
+    ///     .service(client);
+    /// # let _ = service;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn consult(self, forecast: impl Forecast + 'static) -> Self {
+        self.with(|shared| shared.consulted = shared.consulted.clone().and(forecast))
     }
 
     /// The policy that holds for calls that begin now. It shares its budget with the layer's.
@@ -84,14 +101,29 @@ impl RetryLayer {
         policy.check()?;
         self.current.replace(|shared| {
             let (clock, events) = (shared.clock.clone(), shared.events.clone());
-            (Shared::new(policy, clock, events), ())
+            let consulted = shared.consulted.clone();
+            (Shared::new(policy, clock, events, consulted), ())
         });
         Ok(())
     }
 
-    fn assemble(policy: RetryPolicy, clock: Arc<dyn Clock>, events: Events) -> Self {
+    fn plain(policy: RetryPolicy) -> Self {
+        let (clock, events) = (Arc::new(TokioClock), Events::default());
+        Self::of(Shared::new(policy, clock, events, Consulted::default()))
+    }
+
+    fn with(self, change: impl FnOnce(&mut Shared)) -> Self {
+        let shared = self.current.shared();
+        let (clock, events) = (shared.clock.clone(), shared.events.clone());
+        let (policy, consulted) = (shared.policy.clone(), shared.consulted.clone());
+        let mut shared = Shared::new(policy, clock, events, consulted);
+        change(&mut shared);
+        Self::of(shared)
+    }
+
+    fn of(shared: Shared) -> Self {
         Self {
-            current: Arc::new(Current::new(Shared::new(policy, clock, events))),
+            current: Arc::new(Current::new(shared)),
         }
     }
 }
@@ -99,11 +131,7 @@ impl RetryLayer {
 /// The default policy: see [`RetryPolicy`].
 impl Default for RetryLayer {
     fn default() -> Self {
-        Self::assemble(
-            RetryPolicy::default(),
-            Arc::new(TokioClock),
-            Events::default(),
-        )
+        Self::plain(RetryPolicy::default())
     }
 }
 

@@ -65,6 +65,11 @@ impl Ledger {
         attempts.is_some_and(|attempts| attempts.alternatives() > 0)
     }
 
+    /// Whom a layer has chosen.
+    pub(super) fn chosen(&self) -> Option<&Upstream> {
+        self.upstream.as_ref()
+    }
+
     /// Whom the request is for; empty where no layer chose that.
     pub(super) fn upstream(&self) -> &str {
         self.upstream.as_ref().map_or("", Upstream::id)

@@ -9,6 +9,7 @@
 //! | used up the attempts of its kind's schedule, or of the request's ledger | give up                      |
 //! | came to a request that cannot be sent again, or must not                | give up                      |
 //! | was silence, while another upstream could be asked, and silence has no schedule of its own | give up    |
+//! | is met by a circuit that refuses for longer than the wait, while another upstream could be asked | give up |
 //! | asks for a wait that is longer than the policy allows                   | give up                      |
 //! | needs a wait that would end after the deadline                          | give up                      |
 //! | is any other                                                            | retry after the upstream's wait, else our own |
@@ -41,6 +42,7 @@ pub(super) enum Reason {
     NotReplayable,
     NotIdempotent,
     OthersCanBeAsked,
+    WouldBeRefused,
     HintTooLong,
     DeadlineTooNear,
     BudgetEmpty,
@@ -54,6 +56,7 @@ impl Reason {
             Self::NotReplayable => "the body cannot be sent again",
             Self::NotIdempotent => "the method is not idempotent",
             Self::OthersCanBeAsked => "there was no answer in time, and others can be asked",
+            Self::WouldBeRefused => "a layer inside would refuse it, and others can be asked",
             Self::HintTooLong => "the upstream asks for too long a wait",
             Self::DeadlineTooNear => "the wait would pass the deadline",
             Self::BudgetEmpty => "the retry budget is empty",
@@ -79,6 +82,8 @@ pub(super) struct Failed<'a> {
     pub(super) ledger_allows: bool,
     /// Another upstream could be asked instead.
     pub(super) has_alternatives: bool,
+    /// For how long the layers inside would refuse the request, as far as that was asked.
+    pub(super) refused_for: Option<Duration>,
 }
 
 /// One call on its way.
@@ -178,6 +183,9 @@ impl State {
                 self.own_wait
             }
         };
+        if failed.refused_for.is_some_and(|time| time > wait) {
+            return Err(Reason::WouldBeRefused);
+        }
         let at = after(self.latest, wait);
         if self.deadline.is_some_and(|deadline| at > deadline) {
             return Err(Reason::DeadlineTooNear);

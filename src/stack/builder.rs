@@ -88,7 +88,8 @@ impl StackBuilder {
     }
 
     /// Changes the [`Chain`] that the upstreams make up: its order, its cooldown, its cap on attempts. Default: as
-    /// [`Chain::new`] makes it. The breaker and the limiters of the stack are [consulted](Chain::consult) in any case.
+    /// [`Chain::new`] makes it. The breaker and the limiters of the stack are [consulted](Chain::consult) in any case; the
+    /// breaker by the retries as well.
     ///
     /// ```
     /// use tower_upstream::{Provider, Stack};
@@ -233,7 +234,9 @@ impl StackBuilder {
             [] => None,
             _ => Some(FallbackLayer::new(chain)?.cooldowns(cooldowns.clone())),
         };
-        let retry = RetryLayer::new(retry)?.clock(clock.clone());
+        let retry = RetryLayer::new(retry)?
+            .clock(clock.clone())
+            .consult(breaker.clone());
         let provider = provider.clock(clock.clone());
         let router = fallback.as_ref().map(FallbackLayer::router);
         let layer = StackLayer {

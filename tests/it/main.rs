@@ -8,6 +8,7 @@ mod conformance;
 mod deadline;
 mod floors;
 mod ledger;
+mod moving_on;
 mod outages;
 mod stack;
 mod standing;

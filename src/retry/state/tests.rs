@@ -89,6 +89,7 @@ fn failed(failure: &Failure) -> Failed<'_> {
         replayable: true,
         ledger_allows: true,
         has_alternatives: false,
+        refused_for: None,
     }
 }
 
@@ -232,6 +233,20 @@ fn with_alternatives_silence_is_passed_on_unless_the_user_has_said_how_often_it_
         ..failed(&failure)
     };
     assert!(retries(Bench::new(policy()).verdict(answered)));
+}
+
+#[test]
+fn a_wait_at_whose_end_the_request_would_be_refused_is_not_begun() {
+    let decide = |millis| {
+        let failure = Failure::new(ServerError);
+        let failed = Failed {
+            refused_for: Some(ms(millis)),
+            ..failed(&failure)
+        };
+        Bench::new(policy()).verdict(failed)
+    };
+    assert!(retries(decide(1_000)));
+    assert_eq!(decide(1_001), Decision::GiveUp(Reason::WouldBeRefused));
 }
 
 #[test]
