@@ -3,7 +3,8 @@
 //! 1. As the client, [`ReqwestService`] takes a `ClientWithMiddleware` as it takes a `reqwest::Client`, by the same rules: all
 //!    that it says of bodies, errors and reqwest's own retries holds here. Each attempt goes through the whole chain.
 //! 2. In the chain, a [`TowerMiddleware`] is a middleware like any other; what was added to the chain after it stands inside of
-//!    the layers, and each attempt goes through it. State is in the layers' handles, so that all requests share it.
+//!    the layers, and each attempt goes through it. State is in the layers' handles, so that all requests share it; the services
+//!    are made for each request, because the rest of the chain is lent for one.
 //! 3. Extensions go both ways. The layers see the chain's as the request's ([`Cost`](crate::Cost),
 //!    [`Priority`](crate::Priority), [`Upstream`](crate::Upstream) by `RequestBuilder::with_extension`), the middlewares
 //!    inside see the request's as the chain's. What they put there is in the response's extensions, where the layers read
