@@ -148,8 +148,9 @@ impl<S> Course<S> {
     #[inline]
     pub(super) fn succeed(&self) {
         let Shared { plan, cooldowns } = &*self.kit.shared;
-        if let (Some(index), true) = (self.walk.asked(), self.walk.is_probe()) {
-            cooldowns.answered(&plan.chain.upstreams[index]);
+        let asked = self.walk.asked().filter(|_| cooldowns.are_any());
+        if let Some(index) = asked {
+            cooldowns.answered(&plan.chain.upstreams[index], self.walk.is_probe());
         }
         if let (Some(index), Some(chosen), true) = (self.walk.asked(), self.chosen, plan.learns()) {
             let now = cooldowns.time().now();

@@ -162,9 +162,9 @@ impl Cooldowns {
         self.with(|state| state.entry(upstream, now))
     }
 
-    /// This upstream has answered while it was left alone.
-    pub(super) fn answered(&self, upstream: &Upstream) {
-        self.with(|state| state.answered(upstream));
+    /// This upstream has answered, and may have been left alone meanwhile.
+    pub(super) fn answered(&self, upstream: &Upstream, is_probe: bool) {
+        self.with(|state| state.answered(upstream, is_probe));
     }
 
     pub(super) fn time(&self) -> &dyn Clock {

@@ -71,10 +71,17 @@ impl State {
         Some(until)
     }
 
-    /// This upstream has answered: a guess that it does not was wrong.
-    pub(super) fn answered(&mut self, upstream: &Upstream) {
-        let entry = self.upstreams.get(upstream.id());
-        if entry.is_some_and(|entry| entry.is_guess) {
+    /// This upstream has answered: a guess that it does not was wrong. An answer to a call that is no probe was under way when
+    /// the guess was made, and says nothing of a failure; but it says that the upstream is not silent.
+    pub(super) fn answered(&mut self, upstream: &Upstream, is_probe: bool) {
+        let is_refuted =
+            |entry: &&Entry| entry.is_guess && (is_probe || entry.kind == FailureKind::Timeout);
+        if self
+            .upstreams
+            .get(upstream.id())
+            .filter(is_refuted)
+            .is_some()
+        {
             self.upstreams.remove(upstream.id());
         }
     }

@@ -16,7 +16,7 @@ use http_body_util::Full;
 use tower::{ServiceExt, service_fn};
 use tower_layer::Layer;
 use tower_upstream::{
-    CircuitBreakerPolicy, Provider, ServedBy, Stack, Upstream,
+    CircuitBreakerPolicy, Provider, RetryPolicy, ServedBy, Stack, Upstream,
     clock::{Clock, TokioClock},
     stack::StackBuilder,
 };
@@ -79,4 +79,45 @@ async fn a_failure_that_opens_the_circuit_is_not_followed_by_a_wait() {
     assert_eq!((&*served_by, asked), ("other/m", 2));
     let (served_by, asked, _) = ask(Stack::builder(), false).await;
     assert_eq!((&*served_by, asked), ("other/m", 3));
+}
+
+/// One slow answer among many: the first upstream lives, and those who asked it at the same time can tell.
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_was_silent_once_and_answers_others_is_asked_again() {
+    let stack = Stack::builder()
+        .retry(RetryPolicy::llm().attempt_timeout(Duration::from_secs(30)))
+        .upstream(upstream("first"))
+        .upstream(upstream("other"));
+    let stack = stack.build().expect("a stack");
+    let client = service_fn(|request: Request<Body>| async move {
+        let wait = request.headers().get("wait");
+        let wait = wait.and_then(|wait| wait.to_str().ok()?.parse().ok());
+        let is_first = request.extensions().get::<Upstream>();
+        if is_first.is_some_and(|upstream| upstream.provider().name() == "first") {
+            let wait = Duration::from_secs(wait.unwrap_or_default());
+            TokioClock.sleep_until(TokioClock.now() + wait).await;
+        }
+        Ok::<_, Infallible>(Response::new(Body::default()))
+    });
+    let service = stack.layer().layer(client);
+    // The upstream takes so many seconds.
+    let ask = |takes: u32, after: u64| {
+        let request = Request::post("/v1/chat/completions").header("wait", takes);
+        let request = request.body(Body::from("{}")).expect("a request");
+        let service = service.clone();
+        async move {
+            let begin = TokioClock.now() + Duration::from_secs(after);
+            TokioClock.sleep_until(begin).await;
+            let answer = service.oneshot(request).await.expect("an answer");
+            let served_by = answer.extensions().get::<ServedBy>();
+            served_by.expect("it is told").0.id().to_owned()
+        }
+    };
+    let (silent, other) = tokio::join!(ask(60, 0), ask(29, 2));
+    assert_eq!((&*silent, &*other), ("other/m", "first/m"));
+    assert!(stack.cooldowns().list().is_empty(), "31 s: it has answered");
+    assert_eq!(ask(1, 0).await, "first/m");
+    // Where it answers nobody, it is left alone.
+    assert_eq!(ask(60, 0).await, "other/m");
+    assert_eq!(ask(1, 0).await, "other/m");
 }
