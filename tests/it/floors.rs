@@ -37,7 +37,7 @@ fn floor(file: &str) -> Option<u8> {
             | "outcome" | "outline" | "period" | "plain_words" | "request" | "share" | "sync"
             | "upstream",
         ) => 0,
-        ("outcome" | "signal" | "upstream", _) => 0,
+        ("outcome" | "request" | "signal" | "upstream", _) => 0,
         ("", "classify" | "client_error" | "clock" | "current" | "error" | "keys") => 1,
         ("body" | "keys" | "observe", _) => 1,
         // What stands around the layers: other crates' clients and servers, and all of it from one place.

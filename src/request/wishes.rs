@@ -1,0 +1,51 @@
+//! What a caller asks for one request.
+
+use std::{sync::Arc, time::Instant};
+
+use http::Extensions;
+
+/// Who goes first when requests wait: high before normal before low, but for those that have waited long: a request goes
+/// before one of the next higher priority that came 30 s after it or later. Put it into the request's extensions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// As if it had come 30 s later.
+    Low,
+    /// The default.
+    #[default]
+    Normal,
+    /// As if it had come 30 s earlier.
+    High,
+}
+
+/// When the caller stops waiting. Put it into the request's extensions.
+///
+/// A layer whose wait would pass it does not begin that wait, and a request that comes after it is not sent: the rate limit,
+/// retry and fallback layers fail it at once with [`Error::DeadlineExceeded`](crate::Error::DeadlineExceeded). Nor does a fallback
+/// turn to the next upstream then. A call that is under way is not cut off, nor is an answer's body. For calls there is
+/// [`RetryPolicy::attempt_timeout`](crate::RetryPolicy::attempt_timeout); for all together, wrap a `tokio::time::timeout_at` around
+/// the call and the reading of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(pub Instant);
+
+impl Deadline {
+    /// Whether these extensions carry one that has passed. The time is read only where there is one.
+    #[inline]
+    pub(crate) fn has_passed(extensions: &Extensions, now: impl FnOnce() -> Instant) -> bool {
+        let own = || extensions.get::<Self>();
+        !extensions.is_empty() && own().is_some_and(|Self(deadline)| now() > *deadline)
+    }
+}
+
+/// Who makes a request: an agent, a tenant, a user. Put it into the request's extensions, for limiters of the scope `caller`.
+///
+/// It stands in events, errors and states: give no secret, and no name that the caller could make up for himself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Caller(pub Arc<str>);
+
+/// When the attempt under way is cut off by the layer that made it.
+///
+/// A future that is dropped learns no reason. So the retry layer writes this into each attempt's extensions when it has an
+/// attempt timeout, and never a later one over that of another outside. The circuit breaker reads it, to tell an attempt
+/// that timed out from a caller who went away; the rate limiter too, to begin no wait that would end after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AttemptDeadline(pub(crate) Instant);
