@@ -14,7 +14,9 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::Full;
 use tokio::sync::watch;
-use tower::{BoxError, ServiceBuilder, timeout::TimeoutLayer, util::BoxCloneSyncService};
+use tower::{
+    BoxError, Layer, Service, ServiceBuilder, timeout::TimeoutLayer, util::BoxCloneSyncService,
+};
 use tower_upstream::{
     Limit, Quota, RateLimitLayer, RateLimiter, RejectionLayer, Scope, Stack,
     adapt::rejection,
@@ -45,6 +47,10 @@ impl Gateway {
             observers.push(Arc::new(AuditLog::options(path).open()?));
         }
         let stack = builder.observe(observers.clone()).build()?;
+        // Half of it for an upstream, so that there is time to ask another where one is silent.
+        let (retry, half) = (stack.retry().policy(), settings.answer_time / 2);
+        let attempt = retry.longest_attempt().map_or(half, |set| set.min(half));
+        stack.retry().set_policy(retry.attempt_timeout(attempt))?;
         // What an earlier process saved, if there was one.
         let loaded = settings.state.as_ref().map(|path| stack.load(path));
         if let Some(Err(error)) =
@@ -65,14 +71,8 @@ impl Gateway {
             .heed_answers(false)
             .max_keys(10_000)
             .observe(observers);
-        let upstreams = ServiceBuilder::new()
-            .map_response(|response: http::Response<_>| response.map(Body::new))
-            .layer(RejectionLayer::new().openai().hide_failures())
-            .layer(TimeoutLayer::new(settings.answer_time))
-            .layer(stack.layer())
-            .service(client());
         Ok(Arc::new(Self {
-            upstreams: BoxCloneSyncService::new(upstreams),
+            upstreams: answering(settings.answer_time, stack.layer().layer(client())),
             stop: watch::Sender::new(false),
             settings,
             stack,
@@ -129,6 +129,22 @@ impl Gateway {
     }
 }
 
+/// What handlers ask: it ends in time, and its errors and failures are answers.
+pub(crate) fn answering<S, B>(time: Duration, service: S) -> Upstreams
+where
+    S: Service<http::Request<Full<Bytes>>, Response = http::Response<B>, Future: Send>,
+    S: Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let service = ServiceBuilder::new()
+        .map_response(|response: http::Response<_>| response.map(Body::new))
+        .layer(RejectionLayer::new().openai().hide_failures())
+        .layer(TimeoutLayer::new(time))
+        .service(service);
+    BoxCloneSyncService::new(service)
+}
+
 async fn state(State(gateway): State<Arc<Gateway>>) -> impl IntoResponse {
     let json = [(CONTENT_TYPE, "application/json")];
     (json, gateway.stack.status().to_json())
@@ -166,5 +182,5 @@ async fn act(
 
 /// An error of the gateway's own, in OpenAI's form.
 pub(crate) fn told(status: StatusCode, code: &str, message: &str) -> Response {
-    rejection::openai(status, code, None, message).map(Body::new)
+    rejection::openai_error(status, code, None, message).map(Body::new)
 }

@@ -46,7 +46,9 @@ pub(crate) async fn ask(
         let message =
             "No such model serves this route; `GET /v1/models` lists those of all routes.";
         let (status, param) = (StatusCode::NOT_FOUND, Some("model"));
-        return Err(rejection::openai(status, "model_not_found", param, message).map(Body::new));
+        return Err(
+            rejection::openai_error(status, "model_not_found", param, message).map(Body::new),
+        );
     }
     let mut request = http::Request::new(Full::new(body));
     (*request.method_mut(), *request.uri_mut()) = (head.method, head.uri);

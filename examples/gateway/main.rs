@@ -25,11 +25,12 @@
 //! | `GATEWAY_STATE` | a file that keeps what is taken of the quotas over a restart |
 //! | `GATEWAY_AUDIT` | a file for every decision, as lines of JSON |
 //! | `GATEWAY_MAX_BODY_BYTES` | 4194304; more is a 413 |
-//! | `GATEWAY_BODY_SECONDS`, `GATEWAY_ANSWER_SECONDS`, `GATEWAY_DRAIN_SECONDS` | for a body to arrive (30), for an answer to begin (120), for requests to end when it stops (30) |
+//! | `GATEWAY_BODY_SECONDS`, `GATEWAY_ANSWER_SECONDS`, `GATEWAY_DRAIN_SECONDS` | for a body to arrive (30), for an answer to begin (300; half of it for one upstream, then the next is asked), for requests to end when it stops (30) |
 //!
 //! It speaks HTTP/1.1 without TLS: put it behind what ends TLS. `/`, `/events`, `/metrics` and `/healthz` are open to whoever
-//! reaches the port, and name upstreams and tenants. Of what upstreams say, only words about the request itself go on to
-//! callers; what is wrong with a request beyond its model is theirs to find. A stream may take as long as it takes, once it has begun. The simulators keep all that
+//! reaches the port, and name upstreams and tenants. Of what upstreams say of their failures, only words about the request
+//! itself go on to callers, but for an error in the middle of a stream. Beyond its model, a request is not looked at: what else
+//! is wrong with it, the upstream says. A stream may take as long as it takes, once it has begun. The simulators keep all that
 //! they are asked: in front of them, memory grows.
 
 pub(crate) mod app;

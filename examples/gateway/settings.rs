@@ -49,7 +49,7 @@ impl Settings {
             audit: set("GATEWAY_AUDIT").map(PathBuf::from),
             max_body: usize::try_from(number("GATEWAY_MAX_BODY_BYTES", 4 << 20, 1 << 30)?)?,
             body_time: seconds("GATEWAY_BODY_SECONDS", 30)?,
-            answer_time: seconds("GATEWAY_ANSWER_SECONDS", 120)?,
+            answer_time: seconds("GATEWAY_ANSWER_SECONDS", 300)?,
             drain_time: seconds("GATEWAY_DRAIN_SECONDS", 30)?,
         })
     }

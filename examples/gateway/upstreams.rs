@@ -33,10 +33,7 @@ pub(crate) async fn from_env() -> Result<(StackBuilder, Vec<Simulator>), BoxErro
     let ms = Duration::from_millis;
     let simulators = vec![
         Simulator::groq()
-            .model(
-                "llama-3.1-8b-instant",
-                Limits::new().requests_per_minute(20),
-            )
+            .model("openai/gpt-oss-20b", Limits::new().requests_per_minute(20))
             .latency(ms(80))
             .chunk_interval(ms(10))
             .start()

@@ -68,7 +68,7 @@ impl Observer for Feed {
         }
     }
 
-    fn wants(&self, _: &str) -> bool {
+    fn wants_settled(&self) -> bool {
         self.sender.receiver_count() > 0
     }
 }

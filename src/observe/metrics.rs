@@ -220,9 +220,9 @@ impl Observer for Metrics {
         }
     }
 
-    fn wants(&self, name: &str) -> bool {
+    fn wants_settled(&self) -> bool {
         // The receipt tells it, and with more.
-        name != "settled"
+        false
     }
 }
 

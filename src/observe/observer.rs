@@ -28,12 +28,9 @@ pub trait Observer: Send + Sync + 'static {
     /// One decision.
     fn event(&self, event: &Event<'_>);
 
-    /// Whether it has a use for events of this [name](Event::name) at present. Default: for all.
-    ///
-    /// It is asked where an event of each request would cost something to make, which is so of `settled`. One that nobody has a
-    /// use for is not made; where one of several observers has, all are told.
-    fn wants(&self, name: &str) -> bool {
-        let _ = name;
+    /// Whether it has a use for [`Event::Settled`] at present, which comes with each request and costs something to make: where
+    /// none of several observers has, it is not made, and where one has, all are told. Default: it has.
+    fn wants_settled(&self) -> bool {
         true
     }
 }
@@ -49,8 +46,8 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
         (**self).event(event);
     }
 
-    fn wants(&self, name: &str) -> bool {
-        (**self).wants(name)
+    fn wants_settled(&self) -> bool {
+        (**self).wants_settled()
     }
 }
 
@@ -59,8 +56,8 @@ impl<O: Observer> Observer for Vec<O> {
         self.iter().for_each(|observer| observer.event(event));
     }
 
-    fn wants(&self, name: &str) -> bool {
-        self.iter().any(|observer| observer.wants(name))
+    fn wants_settled(&self) -> bool {
+        self.iter().any(|observer| observer.wants_settled())
     }
 }
 
@@ -73,10 +70,10 @@ macro_rules! tuples {
                 $($observer.event(event);)+
             }
 
-            fn wants(&self, name: &str) -> bool {
+            fn wants_settled(&self) -> bool {
                 #[expect(non_snake_case, reason = "a type and its value by one name")]
                 let ($($observer,)+) = self;
-                $($observer.wants(name))||+
+                $($observer.wants_settled())||+
             }
         }
     };
@@ -105,11 +102,11 @@ impl Events {
         self.observer.is_some() || level <= LevelFilter::current()
     }
 
-    /// The same for events of this name, of which observers may have no use.
+    /// The same for [`Event::Settled`], of which observers may have no use.
     #[inline]
-    pub(crate) fn are_wanted(&self, name: &str, level: Level) -> bool {
+    pub(crate) fn want_settled(&self, level: Level) -> bool {
         let observer = self.observer.as_ref();
-        observer.is_some_and(|observer| observer.wants(name)) || level <= LevelFilter::current()
+        observer.is_some_and(|observer| observer.wants_settled()) || level <= LevelFilter::current()
     }
 
     /// Whether there is an observer. For what is told to observers alone.
@@ -155,19 +152,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_wanted_where_one_of_several_observers_has_a_use_for_it() {
+    fn a_settlement_is_wanted_where_one_of_several_observers_has_a_use_for_it() {
         let (feed, receiver) = crate::observe::channel(8);
         let stats = crate::observe::Stats::new();
-        let wanted =
-            |observer: &dyn Observer| ["admitted", "settled"].map(|name| observer.wants(name));
-        assert_eq!(wanted(&stats), [true, false], "its receipt is counted");
-        assert_eq!(wanted(&feed), [true, true]);
+        assert!(!stats.wants_settled(), "its receipt is counted");
+        assert!(feed.wants_settled() && (stats.clone(), feed.clone()).wants_settled());
         drop(receiver);
-        assert_eq!(wanted(&feed), [false, false]);
-        assert_eq!(wanted(&(feed.clone(), stats.clone())), [true, false]);
-        assert_eq!(wanted(&vec![Arc::new(feed)]), [false, false]);
-        let closure = |_: &Event<'_>| {};
-        assert_eq!(wanted(&(stats, closure)), [true, true]);
+        assert!(!feed.wants_settled() && !(stats.clone(), feed.clone()).wants_settled());
+        assert!(!vec![Arc::new(feed)].wants_settled());
+        assert!((stats, |_: &Event<'_>| {}).wants_settled());
     }
 
     #[test]

@@ -104,6 +104,11 @@ impl RateLimiter {
         set
     }
 
+    /// Whether a quota was set for this key.
+    pub(crate) fn is_quota_set(&self, key: &str) -> bool {
+        self.look(key, |state, _| state.is_quota_set())
+    }
+
     /// The keys that have been seen and are not idle.
     pub fn keys(&self) -> Vec<Arc<str>> {
         let (mut keys, now) = (Vec::new(), self.now());

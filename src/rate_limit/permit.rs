@@ -179,7 +179,7 @@ impl Permit {
         let shares = self.shares().enumerate();
         wake(shares.map(|(index, (limiter, taken))| {
             let (now, events) = (limiter.epoch().nanos(now), &limiter.settings().events);
-            let is_told = used.is_some() && events.are_wanted("settled", Level::DEBUG);
+            let is_told = used.is_some() && events.want_settled(Level::DEBUG);
             end(limiter, taken, |state, key| {
                 if is_told {
                     keys.push((events, Box::<str>::from(key)));

@@ -210,6 +210,11 @@ impl RetryPolicy {
         self
     }
 
+    /// How long an attempt may take, as [`attempt_timeout`](Self::attempt_timeout) has set it; `None` where nothing cuts it off.
+    pub fn longest_attempt(&self) -> Option<Duration> {
+        self.attempt_timeout
+    }
+
     /// The budget, where there is one.
     pub(crate) fn shared_budget(&self) -> Option<&RetryBudget> {
         self.budget.as_ref()

@@ -1,6 +1,9 @@
 //! What a stack has counted, in the form of OpenMetrics.
 
-use std::fmt::{Display, Write};
+use std::{
+    collections::BTreeMap,
+    fmt::{Display, Write},
+};
 
 use super::handle::Stack;
 use crate::{
@@ -17,7 +20,8 @@ impl Stack {
     /// [`OPEN_METRICS`].
     ///
     /// Names are those of the feature `metrics`, as exporters for Prometheus write them, where [`Stats`](crate::observe::Stats)
-    /// tell the same; what are histograms there are summaries here. The rows are those of `Stats`, which are bounded; keys of
+    /// tell the same; what are histograms there are summaries here, and a limit in shadow mode has a label. Circuits and limits are those
+    /// of the upstreams that the stack was built with. The rows are those of `Stats`, which are bounded; keys of
     /// limiters are labels, so that keys of yours that nobody may see are no keys to limit by. For a recorder of your own, see
     /// [the guide](crate::guide::observe).
     pub fn open_metrics(&self) -> String {
@@ -82,14 +86,23 @@ fn text(stack: &Stack) -> String {
         "share of a limit, 1.0 where nothing is left",
     );
     for upstream in stack.upstreams() {
+        // Of several that no label tells apart, such as a window and a bucket, the fullest.
+        let mut taken = BTreeMap::<_, f64>::new();
         for limit in stack.limiter().status(upstream.id()).limits {
-            let (dimension, per) = (limit.dimension.as_str(), format!("{:?}", limit.per));
+            let shadow = if limit.is_shadow { "true" } else { "" };
+            let labels = (limit.dimension.as_str(), limit.per, shadow);
+            let fullest = taken.entry(labels).or_default();
+            *fullest = fullest.max(limit.taken());
+        }
+        for ((dimension, per, shadow), taken) in taken {
+            let per = format!("{per:?}");
             let labels = [
                 ("key", upstream.id()),
                 ("dimension", dimension),
                 ("per", &per),
+                ("shadow", shadow),
             ];
-            text.sample("", &labels, limit.taken());
+            text.sample("", &labels, taken);
         }
     }
     text.family(

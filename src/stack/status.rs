@@ -11,7 +11,7 @@ use crate::{
     money::Money,
     observe::{LimitUse, Snapshot, UpstreamStats},
     period, plain_words,
-    rate_limit::{LimitStatus, Status},
+    rate_limit::{LimitStatus, Quota, Status},
     upstream::Upstream,
 };
 
@@ -31,7 +31,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StackStatus {
-    /// Those that the stack was built with, in the order in which they were listed.
+    /// Those that the stack was built with, in the order in which they were listed. Those that its
+    /// [`router`](Stack::router) was given since are in the `stats` alone.
     pub upstreams: Vec<UpstreamStatus>,
     /// What has been counted; empty where the stack keeps no [`Stats`](crate::observe::Stats).
     pub stats: Snapshot,
@@ -46,7 +47,7 @@ pub struct UpstreamStatus {
     /// Where its circuit stands.
     pub circuit: CircuitState,
     /// How long until its open circuit lets a probe through; `None` in other states.
-    pub retry_after: Option<Duration>,
+    pub probe_after: Option<Duration>,
     /// Why and how long it is left alone, by itself or with its whole account: the longer of the two.
     pub cooldown: Option<Cooldown>,
     /// Its limits, its queue, and what is under way, by [`Stack::limiter`].
@@ -78,13 +79,15 @@ impl Stack {
         };
         let mut limiter = self.limiter().status(id);
         // A limiter hears of an upstream's own quota with the first request, and forgets it when it has been idle for long.
-        if let Some(quota) = upstream.own_quota().filter(|_| limiter.limits.is_empty()) {
+        let may_have_none =
+            |_: &&Arc<Quota>| limiter.limits.is_empty() && !self.limiter().is_quota_set(id);
+        if let Some(quota) = upstream.own_quota().filter(may_have_none) {
             limiter.limits = LimitStatus::untouched(quota);
         }
         UpstreamStatus {
             id: id.into(),
             circuit: circuit.map_or_else(|| self.breaker().state(id), |it| it.state),
-            retry_after: circuit.and_then(|it| it.retry_after),
+            probe_after: circuit.and_then(|it| it.retry_after),
             // They are sorted by the time that is left.
             cooldown: cooldowns.iter().rev().find(is_its).cloned(),
             limiter,
@@ -93,12 +96,15 @@ impl Stack {
 }
 
 impl StackStatus {
-    /// One JSON object, on one line, times in whole milliseconds:
+    /// One JSON object, on one line, times in whole milliseconds, rounded up:
     ///
     /// - `upstreams`, for each `id`, `circuit` (`closed`, `open`, `half_open`, `forced_open`, `forced_closed`, `disabled`),
-    ///   `retry_after_ms`, `cooling_ms`, `cooling_reason`, `paused_ms` (`null` where there is none), `queued`, `in_flight`,
-    ///   `answered`, `failed`, and `limits`, for each `name`, `amount` and the share `used`, from 0 to 1.
-    /// - `totals` with `answered`, `failed`, `tokens`, `cost` (such as `$0.25`) and `cost_nanos`.
+    ///   `probe_after_ms`, `cooling_ms`, `cooling_reason`, `paused_ms` (`null` where there is none), `queued`, `in_flight`,
+    ///   `answered`, `failed`, and `limits`. Each of those is told in words, as `name` (`requests per 60s`) and `limit`
+    ///   (`10 requests per 60s`), and in figures: `dimension`, `per_s`, `amount`, `used`, the share `taken`, from 0 to 1, and
+    ///   `is_shadow`.
+    /// - `totals` of all upstreams, with `answered`, `failed`, `tokens`, `cost` (such as `0.25`, of what prices are in) and
+    ///   `cost_nanos`.
     pub fn to_json(&self) -> String {
         let rows = &self.stats.upstreams;
         let upstreams = self.upstreams.iter().map(|upstream| {
@@ -112,9 +118,9 @@ impl StackStatus {
             "upstreams": upstreams.collect::<Value>(),
             "totals": {
                 "answered": sum(|it| it.answered),
-                "failed": sum(|it| it.failures() + it.broken),
-                "tokens": sum(|it| it.input_tokens + it.output_tokens),
-                "cost": format!("${}", Money::from_nanos(cost)),
+                "failed": sum(failed),
+                "tokens": sum(|it| it.input_tokens.saturating_add(it.output_tokens)),
+                "cost": Money::from_nanos(cost).to_string(),
                 "cost_nanos": cost,
             },
         })
@@ -124,18 +130,19 @@ impl StackStatus {
 
 impl UpstreamStatus {
     fn json(&self, figures: &UpstreamStats) -> Value {
-        let millis = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
+        let millis =
+            |time: Option<Duration>| time.map(|time| period::whole_millis(time).as_millis() as u64);
         json!({
             "id": &*self.id,
             "circuit": self.circuit.as_str(),
-            "retry_after_ms": millis(self.retry_after),
+            "probe_after_ms": millis(self.probe_after),
             "cooling_ms": millis(self.cooldown.as_ref().map(|it| it.remaining)),
             "cooling_reason": self.cooldown.as_ref().map(|it| it.kind.as_str()),
             "paused_ms": millis(self.limiter.paused),
             "queued": self.limiter.queued,
             "in_flight": self.limiter.in_flight,
             "answered": figures.answered,
-            "failed": figures.failures() + figures.broken,
+            "failed": failed(figures),
             "limits": self.limiter.limits.iter().map(limit).collect::<Value>(),
         })
     }
@@ -145,9 +152,18 @@ fn limit(limit: &LimitStatus) -> Value {
     let words = LimitUse::new(limit.dimension, limit.amount, limit.per, limit.used);
     json!({
         "name": format!("{} per {:?}", limit.dimension, limit.per),
-        "amount": words.to_string(),
-        "used": limit.taken(),
+        "limit": words.to_string(),
+        "dimension": limit.dimension.as_str(),
+        "per_s": limit.per.as_secs_f64(),
+        "amount": limit.amount,
+        "used": limit.used,
+        "taken": limit.taken(),
+        "is_shadow": limit.is_shadow,
     })
+}
+
+fn failed(figures: &UpstreamStats) -> u64 {
+    figures.failures().saturating_add(figures.broken)
 }
 
 /// A line for each upstream.
@@ -167,7 +183,7 @@ impl fmt::Display for UpstreamStatus {
             paused,
         } = &self.limiter;
         write!(f, "{}: circuit {}", self.id, self.circuit)?;
-        if let Some(wait) = self.retry_after {
+        if let Some(wait) = self.probe_after {
             write!(f, " for {}", plain_words::in_words(wait))?;
         }
         if let Some(cooldown) = &self.cooldown {

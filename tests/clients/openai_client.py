@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 import gateway
 
 MESSAGES = [{"role": "user", "content": "Why?"}]
-GROQ = "groq/llama-3.1-8b-instant"
+GROQ = "groq/openai/gpt-oss-20b"
 
 
 def client_of(server, key="of-nobody"):

@@ -48,10 +48,14 @@ async fn answer(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, 
             429,
             json!({ "error": { "message": "You exceeded your current quota.", "code": "insufficient_quota" } }),
         ),
-        _ => (
-            200,
-            json!({ "usage": { "prompt_tokens": 30, "completion_tokens": 10 } }),
-        ),
+        _ => {
+            let is_beyond = request.headers().contains_key("beyond");
+            let tokens = if is_beyond { u64::MAX } else { 30 };
+            (
+                200,
+                json!({ "usage": { "prompt_tokens": tokens, "completion_tokens": 10 } }),
+            )
+        }
     };
     let mut response = Response::new(Full::from(body.to_string()));
     *response.status_mut() = status.try_into().expect("a status");
@@ -62,7 +66,7 @@ async fn answer(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, 
 
 async fn ask(stack: &Stack, caller: &str) {
     let request = Request::post("http://any.test/v1/chat/completions");
-    let request = request.extension(Caller(caller.into()));
+    let request = request.extension(Caller(caller.into())).header(caller, "");
     let request = request.body(r#"{"messages":[],"max_tokens":10}"#.to_owned());
     let service = stack.layer().layer(service_fn(answer));
     let response = service.oneshot(request.expect("a request")).await;
@@ -92,6 +96,25 @@ async fn a_line_for_each_upstream_says_why_it_is_not_asked_and_what_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_quota_that_was_lifted_is_not_told_any_more() {
+    let stack = stack();
+    stack
+        .limiter()
+        .set_quota("openai/large", Quota::new())
+        .expect("a quota");
+    let told = stack.status().to_string();
+    assert!(told.ends_with("openai/large: circuit closed\n"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_beyond_all_measure_is_no_reason_to_panic() {
+    let stack = stack();
+    ask(&stack, "beyond").await;
+    let told: Value = serde_json::from_str(&stack.status().to_json()).expect("JSON");
+    assert_eq!(told["totals"]["tokens"], u64::MAX);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_same_as_json_is_for_pages() {
     let stack = stack();
     ask(&stack, "anna").await;
@@ -99,18 +122,18 @@ async fn the_same_as_json_is_for_pages() {
     assert_eq!(
         told["upstreams"][1],
         json!({
-            "id": "openai/large", "circuit": "closed", "retry_after_ms": null,
+            "id": "openai/large", "circuit": "closed", "probe_after_ms": null,
             "cooling_ms": null, "cooling_reason": null, "paused_ms": null,
             "queued": 0, "in_flight": 0, "answered": 1, "failed": 0,
             "limits": [
-                { "name": "requests per 60s", "amount": "10 requests per 60s", "used": 0.1 },
-                { "name": "tokens per 86400s", "amount": "1000 tokens per 86400s", "used": 0.04 },
+                { "name": "requests per 60s", "limit": "10 requests per 60s", "dimension": "requests", "per_s": 60.0, "amount": 10, "used": 1, "taken": 0.1, "is_shadow": false },
+                { "name": "tokens per 86400s", "limit": "1000 tokens per 86400s", "dimension": "tokens", "per_s": 86400.0, "amount": 1000, "used": 40, "taken": 0.04, "is_shadow": false },
             ],
         })
     );
     assert_eq!(told["upstreams"][0]["cooling_reason"], "quota_exhausted");
     assert_eq!(told["upstreams"][0]["failed"], 1);
-    let totals = json!({ "answered": 1, "failed": 1, "tokens": 40, "cost": "$0.00005", "cost_nanos": 50_000 });
+    let totals = json!({ "answered": 1, "failed": 1, "tokens": 40, "cost": "0.00005", "cost_nanos": 50_000 });
     assert_eq!(told["totals"], totals);
 }
 
@@ -119,9 +142,24 @@ async fn the_same_as_json_is_for_pages() {
 async fn metrics_keep_to_the_rules_of_their_format() {
     let stack = stack();
     for _ in 0..3 {
-        ask(&stack, "a\\b\"c\nd").await;
+        ask(&stack, "anna").await;
     }
     stack.breaker().disable("groq/small");
+    // A window, a bucket and a shadow of the same amount and period.
+    let alike = || Limit::requests(10).per_minute();
+    let quota = Quota::new()
+        .limit(alike())
+        .limit(alike().burst(20))
+        .limit(alike().shadow());
+    stack
+        .limiter()
+        .set_quota("openai/large", quota)
+        .expect("a quota");
+    let limiter = by_caller().observe(stack.stats().clone());
+    let service = RateLimitLayer::new(limiter).layer(service_fn(answer));
+    let request = Request::post("/").extension(Caller("a\\b\"c\nd".into()));
+    let request = request.body(Full::default()).expect("a request");
+    service.oneshot(request).await.expect("an answer");
     assert!(OPEN_METRICS.starts_with("application/openmetrics-text; version=1.0.0"));
     let text = stack.open_metrics();
     let lines: Vec<&str> = text.lines().collect();
@@ -157,6 +195,8 @@ async fn metrics_keep_to_the_rules_of_their_format() {
         r#"tower_upstream_requests_total{upstream="groq/small",end="failed",error_type="quota_exhausted"} 1"#,
         r#"tower_upstream_tokens_output_total{upstream="openai/large"} 30"#,
         r#"tower_upstream_limiter_taken{key="openai/large",dimension="requests",per="60s"} 0.3"#,
+        r#"tower_upstream_limiter_taken{key="openai/large",dimension="requests",per="60s",shadow="true"} 0"#,
+        r#"tower_upstream_limiter_admitted_total{key="a\\b\"c\nd"} 1"#,
         r#"tower_upstream_circuit_state{key="groq/small"} -1"#,
     ] {
         assert!(lines.contains(&wanted), "{wanted} in\n{text}");

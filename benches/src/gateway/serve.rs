@@ -1,16 +1,15 @@
 //! The example's gateway, with its stack or with the bare client in its place.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::Full;
 use tokio::net::TcpListener;
-use tower::{ServiceBuilder, util::BoxCloneSyncService};
-use tower_upstream::{RejectionLayer, stack::StackBuilder};
+use tower::ServiceBuilder;
+use tower_upstream::stack::StackBuilder;
 
 use super::example::{
-    app::{Gateway, Upstreams},
+    app::{Gateway, Upstreams, answering},
     server,
     settings::Settings,
     upstreams::client,
@@ -39,13 +38,13 @@ fn gateway(is_bare: bool, upstream: &str) -> Result<Arc<Gateway>, tower::BoxErro
     let builder = StackBuilder::from_json(&config.to_string(), |_| None)?;
     let mut gateway = Gateway::new(settings, builder)?;
     if let Some(gateway) = Arc::get_mut(&mut gateway).filter(|_| is_bare) {
-        gateway.upstreams = bare(upstream.to_owned());
+        gateway.upstreams = bare(gateway.settings.answer_time, upstream.to_owned());
     }
     Ok(gateway)
 }
 
-/// The client alone, where the gateway has its stack, and errors become answers as they do there.
-fn bare(upstream: String) -> Upstreams {
+/// The client alone, where the gateway has its stack around it.
+fn bare(time: Duration, upstream: String) -> Upstreams {
     let client = client();
     let address = move |mut request: http::Request<Full<Bytes>>| {
         let uri = format!("{upstream}{}", request.uri().path());
@@ -53,10 +52,8 @@ fn bare(upstream: String) -> Upstreams {
         *request.uri_mut() = uri.parse().unwrap_or_default();
         request
     };
-    let service = ServiceBuilder::new()
-        .map_response(|response: http::Response<_>| response.map(Body::new))
-        .layer(RejectionLayer::new().openai().hide_failures())
-        .map_request(address)
-        .service(client);
-    BoxCloneSyncService::new(service)
+    answering(
+        time,
+        ServiceBuilder::new().map_request(address).service(client),
+    )
 }

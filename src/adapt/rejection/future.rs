@@ -21,6 +21,8 @@ use super::{
 use crate::{
     error::{BoxError, Error},
     outcome::Outcome,
+    request::Attempts,
+    upstream::ServedBy,
 };
 
 pin_project! {
@@ -106,9 +108,20 @@ fn answered<R>(response: Response<R>, settings: &Settings) -> Response<ResponseB
     };
     let refusal = Refusal::of_answer(failure, response.status());
     let mut rejection = written(refusal, settings.form, &[]);
-    // Layers outside, in the same process, are still told who failed, and after which attempts.
-    *rejection.extensions_mut() = response.into_parts().0.extensions;
+    // Layers outside, in the same process, are still told who failed, and after which attempts. Nothing else is kept: a client may
+    // have put the upstream's words for the status there, which servers repeat.
+    keep::<ServedBy>(&response, &mut rejection);
+    keep::<Attempts>(&response, &mut rejection);
     rejection.map(ResponseBody::refused)
+}
+
+fn keep<T: Clone + Send + Sync + 'static>(
+    from: &Response<impl Sized>,
+    to: &mut Response<impl Sized>,
+) {
+    if let Some(value) = from.extensions().get::<T>() {
+        to.extensions_mut().insert(value.clone());
+    }
 }
 
 impl<F> fmt::Debug for ResponseFuture<F> {

@@ -41,7 +41,7 @@ impl RejectionLayer {
     }
 
     /// Writes bodies in the form that OpenAI's clients read, `{"error": {"message", "type", "param", "code"}}`, in place of
-    /// problems; [`openai`](super::openai) does the same for errors of your own.
+    /// problems; [`openai_error`](super::openai_error) does the same for errors of your own.
     #[must_use]
     pub fn openai(mut self) -> Self {
         self.settings.form = Form::OpenAi;
@@ -62,7 +62,8 @@ impl RejectionLayer {
     /// | timed out | 504 |
     /// | anything else | 502 |
     ///
-    /// Header fields of answers that pass are left alone. Default: every answer passes as it is.
+    /// Header fields of answers that pass are left alone, and so is an error after the first content of a stream, which comes with
+    /// the upstream's words. Default: every answer passes as it is.
     #[must_use]
     pub fn hide_failures(mut self) -> Self {
         self.settings.hides_failures = true;

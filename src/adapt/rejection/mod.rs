@@ -100,6 +100,6 @@ mod tests;
 pub use body::ResponseBody;
 pub use future::ResponseFuture;
 pub use layer::RejectionLayer;
-pub use openai::openai;
+pub use openai::openai_error;
 pub use response::response;
 pub use service::Rejection;

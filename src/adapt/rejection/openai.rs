@@ -20,10 +20,10 @@ pub(super) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("applicati
 /// use tower_upstream::adapt::rejection;
 ///
 /// let message = "There is no such model.";
-/// let response = rejection::openai(StatusCode::NOT_FOUND, "model_not_found", Some("model"), message);
+/// let response = rejection::openai_error(StatusCode::NOT_FOUND, "model_not_found", Some("model"), message);
 /// assert_eq!(response.status(), 404);
 /// ```
-pub fn openai(
+pub fn openai_error(
     status: StatusCode,
     code: &str,
     param: Option<&str>,

@@ -13,6 +13,7 @@ use crate::{
     error::{CircuitOpen, Error, Exhausted, RateLimited, RefusalReason},
     outcome::{Failure, FailureKind, Outcome},
     request::Attempt,
+    upstream::{Provider, ServedBy},
 };
 
 fn refusal(reason: RefusalReason, wait: Option<Duration>) -> Error {
@@ -255,10 +256,10 @@ fn passed_on(
     let inner = service_fn(move |_: Request<()>| {
         let mut response = Response::new(Full::from("its own words"));
         *response.status_mut() = status.try_into().unwrap();
-        outcome
-            .clone()
-            .map(|it| response.extensions_mut().insert(it));
-        response.extensions_mut().insert("kept");
+        let extensions = response.extensions_mut();
+        outcome.clone().map(|it| extensions.insert(it));
+        extensions.insert("the client's");
+        extensions.insert(ServedBy(Provider::groq().model("m")));
         async { Ok::<_, Error>(response) }
     });
     let service = ServiceBuilder::new().layer(layer).service(inner);
@@ -290,7 +291,8 @@ async fn a_hidden_failure_has_a_status_of_ours_and_no_word_of_the_upstreams() {
             response.extensions().get(),
             Some(&Outcome::Failure(failure))
         );
-        assert_eq!(response.extensions().get(), Some(&"kept"));
+        let extensions = response.extensions();
+        assert!(extensions.get::<ServedBy>().is_some() && extensions.get::<&str>().is_none());
         let (told, after, problem) = told(response).await;
         assert_eq!((told, after.as_deref()), (status, Some("2")), "{kind}");
         assert_eq!(problem["title"], title, "{kind}");
@@ -364,7 +366,13 @@ async fn a_rejection_can_have_the_form_that_openais_clients_read() {
         );
     }
     let message = "No such model.";
-    let (status, _, body) = told(openai(StatusCode::UNAUTHORIZED, "c", Some("p"), message)).await;
+    let (status, _, body) = told(openai_error(
+        StatusCode::UNAUTHORIZED,
+        "c",
+        Some("p"),
+        message,
+    ))
+    .await;
     let error =
         json!({ "message": message, "type": "authentication_error", "param": "p", "code": "c" });
     assert_eq!((status, body), (401, json!({ "error": error })));

@@ -16,8 +16,8 @@ check("it is one small file that asks for nothing but events", async ({ gateway,
 });
 
 check("bars fill as limits are taken, and say so to those who do not see them", async ({ gateway, show }) => {
-  const limit = { name: "requests", amount: "60 requests per 60s", used: 0 };
-  gateway.upstream("groq/m", { limits: [limit, { name: "concurrency", amount: 8, used: 0.5 }] });
+  const limit = { name: "requests", limit: "60 requests per 60s", taken: 0 };
+  gateway.upstream("groq/m", { limits: [limit, { name: "concurrency", limit: 8, taken: 0.5 }] });
   const page = await show();
   const meter = page.getByRole("meter", { name: "60 requests per 60s" });
   const filled = async () => {
@@ -26,7 +26,7 @@ check("bars fill as limits are taken, and say so to those who do not see them", 
   };
   await page.getByRole("meter", { name: "concurrency: 8" }).waitFor();
   for (const [used, now, kind] of [[0.004, "1", ""], [0.31, "31", ""], [0.85, "85", "wait"], [0.996, "99", "bad"], [1, "100", "bad"], [0, "0", ""]]) {
-    limit.used = used;
+    limit.taken = used;
     await until(`${now} %`, async () => (await meter.getAttribute("aria-valuenow")) === now);
     await until(`the bar is filled to ${used}`, async () => Math.abs(await filled() - used) < 0.001);
     assert.equal(await meter.getAttribute("aria-valuetext"), `${now} % used`);
@@ -39,7 +39,7 @@ check("bars fill as limits are taken, and say so to those who do not see them", 
 
 check("waits count down by themselves between two states", async ({ gateway, show }) => {
   gateway.upstream("groq/m", { cooling_ms: 90_000, cooling_reason: "quota_exhausted", paused_ms: 30_000 });
-  gateway.upstream("openai/n", { circuit: "open", retry_after_ms: 2_000 });
+  gateway.upstream("openai/n", { circuit: "open", probe_after_ms: 2_000 });
   const page = await show();
   gateway.isTalking = false;
   assert.match(await note(page, "groq/m"), /^cooling down for 1 min (30|29) s: quota exhausted · paused for (30|29) s$/);
@@ -67,7 +67,7 @@ check("each state of a breaker is shown in words, and a change of it told to tho
 });
 
 check("a name that is markup is shown as it is", async ({ gateway, show }) => {
-  const [limit] = gateway.upstream(HOSTILE, { cooling_ms: 60_000, cooling_reason: HOSTILE, limits: [{ name: HOSTILE, amount: HOSTILE, used: 0.5 }] }).limits;
+  const [limit] = gateway.upstream(HOSTILE, { cooling_ms: 60_000, cooling_reason: HOSTILE, limits: [{ name: HOSTILE, limit: HOSTILE, taken: 0.5 }] }).limits;
   gateway.state.totals.cost = HOSTILE;
   const page = await show();
   for (const [event, fields] of everySort(HOSTILE)) gateway.decide(event, fields);
@@ -234,7 +234,7 @@ check("every control is reached and seen with the keyboard alone", async ({ gate
 });
 
 check("who wants no motion gets none", async ({ gateway, show }) => {
-  gateway.upstream("groq/m", { limits: [{ name: "requests", amount: 3, used: 0.5 }] });
+  gateway.upstream("groq/m", { limits: [{ name: "requests", limit: 3, taken: 0.5 }] });
   for (const [reducedMotion, seconds] of [["reduce", 0], ["no-preference", 0.3]]) {
     const page = await show({ reducedMotion });
     const moves = await page.locator(".meter i").evaluate((fill) => parseFloat(getComputedStyle(fill).transitionDuration));

@@ -41,10 +41,10 @@ export function everySort(key) {
 
 /** An upstream in each state that there is. */
 export function fill(gateway) {
-  const limits = (...all) => ({ limits: all.map(([amount, used]) => ({ name: amount.split(" ")[1], amount, used })) });
+  const limits = (...all) => ({ limits: all.map(([limit, taken]) => ({ name: limit.split(" ")[1], limit, taken })) });
   gateway.upstream("groq/llama-3.3-70b-versatile", { in_flight: 4, queued: 2, answered: 1482, failed: 31, paused_ms: 4_200, ...limits(["30 requests per 60s", 0.97], ["12000 tokens per 60s", 0.998]) });
   gateway.upstream("groq/llama-3.1-8b-instant", { cooling_ms: 271_000, cooling_reason: "quota_exhausted", answered: 312, failed: 3, ...limits(["14400 requests per 1d", 0.86], ["6000 tokens per 60s", 0.004]) });
-  gateway.upstream("openai/gpt-4o-mini", { circuit: "open", retry_after_ms: 42_000, answered: 201, failed: 12, ...limits(["500 requests per 60s", 0.31], ["200000 tokens per 60s", 0.62]) });
+  gateway.upstream("openai/gpt-4o-mini", { circuit: "open", probe_after_ms: 42_000, answered: 201, failed: 12, ...limits(["500 requests per 60s", 0.31], ["200000 tokens per 60s", 0.62]) });
   gateway.upstream("ollama/llama3.2", { circuit: "half_open", in_flight: 1, answered: 17, ...limits(["2 at a time", 0.5]) });
   gateway.upstream("anthropic/claude-sonnet-with-a-name-that-does-not-fit-into-any-line", { circuit: "forced_open" });
   gateway.upstream("vllm/qwen", { circuit: "disabled", answered: 22, ...limits(["1 request per 2s", 0.2]) });

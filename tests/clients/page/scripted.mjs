@@ -50,7 +50,7 @@ export class ScriptedGateway {
 
   upstream(id, more = {}) {
     const upstream = {
-      id, circuit: "closed", retry_after_ms: null, cooling_ms: null, cooling_reason: null, paused_ms: null,
+      id, circuit: "closed", probe_after_ms: null, cooling_ms: null, cooling_reason: null, paused_ms: null,
       queued: 0, in_flight: 0, answered: 0, failed: 0, limits: [], ...more,
     };
     this.state.upstreams.push(upstream);

@@ -262,6 +262,16 @@ async fn an_upstream_that_fails_stalls_or_is_gone_has_a_status_each() {
 }
 
 #[tokio::test]
+async fn a_silent_upstream_has_half_of_the_time_and_then_the_next_is_asked() {
+    let variables = [("GATEWAY_ANSWER_SECONDS", "2")];
+    let rig = Rig::with(&variables, Simulator::groq(), |it| it).await;
+    rig.groq.script([Reply::Stall]);
+    let response = rig.chat(&chat()).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["x-served-by"], "openai/large");
+}
+
+#[tokio::test]
 async fn a_request_keeps_its_id_or_gets_one() {
     let rig = Rig::new().await;
     let ask = async |id: &[u8]| {

@@ -68,8 +68,8 @@ async fn the_state_comes_at_once_and_has_what_the_page_shows() {
         "in_flight",
         "limits",
         "paused_ms",
+        "probe_after_ms",
         "queued",
-        "retry_after_ms",
     ];
     assert_eq!(
         keys(&state["upstreams"][0]),
@@ -137,8 +137,8 @@ async fn a_limit_fills_as_it_is_taken() {
     let (_, state) = Events::of(&rig).await.next().await.unwrap();
     let limit = &state["upstreams"][0]["limits"][0];
     assert_eq!(limit["name"], "requests per 60s");
-    assert_eq!(limit["amount"], "10 requests per 60s");
-    assert_eq!(limit["used"], 0.5);
+    assert_eq!(limit["limit"], "10 requests per 60s");
+    assert_eq!(limit["taken"], 0.5);
 }
 
 #[tokio::test]
