@@ -1,6 +1,10 @@
 //! The course of one request along a chain: the clock, the ledger, the copies and the events.
 
-use std::{mem, sync::Arc, time::Instant};
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response};
 
@@ -206,8 +210,9 @@ impl<S> Course<S> {
         {
             self.walk.too_large_for(upstream);
         }
-        let turn = self.turn(self.head(request), self.ledger.allows_another(), now);
-        let next = match turn {
+        let head = self.head(request.as_deref_mut());
+        let turn = self.turn(head, self.ledger.allows_another(), now);
+        let (turn, next) = match turn {
             Turn::Try { index, .. } => {
                 let Shared { plan, cooldowns } = &*self.kit.shared;
                 cooldowns.tell(&Event::Switched {
@@ -215,12 +220,49 @@ impl<S> Course<S> {
                     to: plan.chain.upstreams[index].id(),
                     failure: &failure,
                 });
-                Next::FallBack
+                (turn, Next::FallBack)
             }
-            Turn::Wait { .. } | Turn::Exhausted { .. } => Next::Stop,
+            Turn::Wait { .. } | Turn::Exhausted { .. } => {
+                match self.ask_again(upstream, &failure, request) {
+                    Some(again) => (
+                        again,
+                        Next::Retry {
+                            wait: Duration::ZERO,
+                        },
+                    ),
+                    None => (turn, Next::Stop),
+                }
+            }
         };
         self.record(upstream, failure, next, now);
         Some(self.take(turn, now))
+    }
+
+    /// Nobody else is left. Where the retry layer inside has left the request to the others, because there were some when this
+    /// attempt began, it goes to the same upstream once more, and is told of none.
+    fn ask_again<B>(
+        &mut self,
+        upstream: &Upstream,
+        failure: &Failure,
+        request: Option<&mut RequestCopy<B>>,
+    ) -> Option<Turn> {
+        let Shared { plan, cooldowns } = &*self.kit.shared;
+        if !self.ledger.is_left_to_others() || !self.ledger.allows_another() {
+            return None;
+        }
+        match plan.chain.prospect(upstream, &request?.head()) {
+            Prospect::Pass { .. } | Prospect::Queue { .. } => {}
+            Prospect::Refuse { .. } | Prospect::TooLarge => return None,
+        }
+        let turn = self.walk.again()?;
+        cooldowns.tell(&Event::Retrying {
+            upstream: upstream.id(),
+            attempt: self.ledger.count().saturating_add(1),
+            // Silence has lasted for many times any backoff.
+            wait: Duration::ZERO,
+            failure,
+        });
+        Some(turn)
     }
 
     /// The request as those who are consulted see it; to unfold it for nobody would take a while.

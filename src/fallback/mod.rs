@@ -2,7 +2,7 @@
 //!
 //! 1. The upstreams of a [`Chain`] are asked in its [`Order`]: as listed, local ones first, the cheapest for this request, the
 //!    one with the most headroom, the fastest, by weight, or by what they have answered. Each is asked at most once for a
-//!    request. The chosen one travels
+//!    request, but for one that was silent (see 12). The chosen one travels
 //!    inwards as an [`Upstream`](crate::Upstream) in the request's extensions, for the layers and the client inside; who
 //!    answered travels outwards as [`ServedBy`](crate::ServedBy) in those of the response. They are told apart by their
 //!    ids: a second key for the same service is a provider with a name of its own.
@@ -32,6 +32,9 @@
 //!     [`Router`] changes the chain while it is in use.
 //! 11. A request that comes after its [`Deadline`](crate::Deadline) is sent to nobody, and nobody else is asked after it: the caller
 //!     then gets what the last one said.
+//! 12. A retry layer inside leaves a request to the others where its upstream was silent until a
+//!     [timeout](crate::RetryPolicy::attempt_timeout). Where none of them is left by then, as all are cooling down, would refuse
+//!     it, or have failed, the silent one is asked once more at once, and the retries there go as for a lone upstream.
 //!
 //! A refused caller sees [`Error::Exhausted`](crate::Error::Exhausted): every attempt with its upstream, what it meant and
 //! how long it took, and [`retry_after`](crate::Error::retry_after), the time until the soonest is back. A response that

@@ -200,6 +200,11 @@ impl Walk {
         turn
     }
 
+    /// The one asked last is asked once more, as if it were the only one; `None` before anybody was asked.
+    pub(super) fn again(&mut self) -> Option<Turn> {
+        Some(self.ask_all_the_same(self.asked?))
+    }
+
     /// Whether anybody could be asked after the one that is asked now, were it not cooling down.
     pub(super) fn goes_on(&self, chain: &Chain) -> bool {
         !self.is_final() && self.open(chain).next().is_some()
@@ -258,23 +263,19 @@ impl Walk {
         if let (None, WhenExhausted::Probe) = (self.asked, chain.when_exhausted)
             && let Some(index) = self.probe(chain, sight)
         {
-            self.is_probe = true;
-            return self.ask(index, 0);
+            return self.ask_all_the_same(index);
         }
         let mut cooling = |upstream: &Upstream| (sight.cooling)(upstream).map(|entry| entry.until);
         let known = |(index, upstream): (usize, &Upstream)| {
             // One that has failed and is back already counts from then.
-            let known = || self.failed.iter().find(|(failed, _)| *failed == index)?.1;
+            let known = || self.failed.iter().rfind(|(failed, _)| *failed == index)?.1;
             Some((cooling(upstream).or_else(known)?, index))
         };
         let upstreams = chain.upstreams.iter().enumerate();
         let allowed = upstreams.filter(|(_, upstream)| self.allows(upstream));
         let soonest = allowed.filter_map(known).chain(back).min();
         match (soonest, self.asked, chain.when_exhausted) {
-            (Some((_, index)), None, WhenExhausted::TryAnyway) => {
-                self.is_probe = true;
-                self.ask(index, 0)
-            }
+            (Some((_, index)), None, WhenExhausted::TryAnyway) => self.ask_all_the_same(index),
             (Some((until, _)), None, WhenExhausted::Wait { .. })
                 if self.patience.is_some_and(|end| until <= end) =>
             {
@@ -338,11 +339,18 @@ impl Walk {
     }
 
     fn ask(&mut self, index: usize, alternatives: u32) -> Turn {
-        self.asked = Some(index);
+        (self.asked, self.is_probe) = (Some(index), false);
         Turn::Try {
             index,
             alternatives,
         }
+    }
+
+    /// Asks one that is left alone by others.
+    fn ask_all_the_same(&mut self, index: usize) -> Turn {
+        let turn = self.ask(index, 0);
+        self.is_probe = true;
+        turn
     }
 
     /// Whoever has not been asked yet, whom the request allows, and whose context may be large enough.

@@ -93,11 +93,13 @@ pub enum Event<'a> {
         /// For how long.
         wait: Duration,
     },
-    /// The retry layer will send a request again.
+    /// The retry layer will send a request again; or the fallback layer will, at once, to an upstream that was silent, because
+    /// nobody else is left.
     Retrying {
         /// Where to.
         upstream: &'a str,
-        /// The number of the attempt that failed, from 1.
+        /// The number of the attempt that failed, from 1: of those at this upstream, and of all of the request where the fallback
+        /// layer says it.
         attempt: u32,
         /// How long it waits before the next.
         wait: Duration,

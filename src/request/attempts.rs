@@ -33,6 +33,8 @@ struct Log {
     is_kept: bool,
     /// When the attempt under way began, once somebody has noted it.
     began: Option<Instant>,
+    /// Whether the retry layer would have sent the request again, had there been nobody else to ask.
+    is_left_to_others: bool,
     failed: Vec<Attempt>,
 }
 
@@ -131,6 +133,17 @@ impl Attempts {
     pub(crate) fn begin(&self, now: impl Into<Option<Instant>>) {
         let mut log = self.log();
         (log.is_kept, log.began) = (true, now.into());
+        log.is_left_to_others = false;
+    }
+
+    /// The request would be sent again where it was, had nobody else been told of.
+    pub(crate) fn leave_to_others(&self) {
+        self.log().is_left_to_others = true;
+    }
+
+    /// Whether the attempt under way is the last at its upstream only because others could be asked.
+    pub(crate) fn is_left_to_others(&self) -> bool {
+        self.log().is_left_to_others
     }
 
     /// When the attempt under way began: now, where nobody has noted it. So the time is read once for all layers, and not at all

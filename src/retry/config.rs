@@ -120,7 +120,7 @@ impl RetryPolicy {
     /// [`llm`](Self::llm).
     ///
     /// While the request's [`Attempts`](crate::Attempts) tell of other upstreams, the first attempt without an answer is the last
-    /// one here: the next upstream is asked at once. With a [`schedule`](Self::schedule) of its own for
+    /// one here: the next upstream is asked at once, or the same again where the fallback layer finds that none is left by then. With a [`schedule`](Self::schedule) of its own for
     /// [`FailureKind::Timeout`], it is tried again by that.
     #[must_use]
     pub fn attempt_timeout(mut self, time: Duration) -> Self {

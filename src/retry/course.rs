@@ -292,6 +292,9 @@ impl<S> Course<S> {
         };
         let decision = self.decide(&failed, now);
         self.tell(&decision, &failure);
+        if decision == Decision::GiveUp(Reason::OthersCanBeAsked) {
+            self.ledger.leave_to_others();
+        }
         match decision {
             Decision::RetryAt { at, wait } => {
                 self.ledger.record_retry(failure, wait, began, now);

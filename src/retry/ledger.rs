@@ -65,6 +65,13 @@ impl Ledger {
         attempts.is_some_and(|attempts| attempts.alternatives() > 0)
     }
 
+    /// There is no other attempt here, only because others can be asked.
+    pub(super) fn leave_to_others(&self) {
+        if let Some(attempts) = &self.attempts {
+            attempts.leave_to_others();
+        }
+    }
+
     /// Whom a layer has chosen.
     pub(super) fn chosen(&self) -> Option<&Upstream> {
         self.upstream.as_ref()

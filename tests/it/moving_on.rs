@@ -16,7 +16,8 @@ use http_body_util::Full;
 use tower::{ServiceExt, service_fn};
 use tower_layer::Layer;
 use tower_upstream::{
-    CircuitBreakerPolicy, Provider, RetryPolicy, ServedBy, Stack, Upstream,
+    Attempts, CircuitBreakerPolicy, Error, Failure, FailureKind, Provider, RetryPolicy, ServedBy,
+    Stack, Upstream,
     clock::{Clock, TokioClock},
     stack::StackBuilder,
 };
@@ -120,4 +121,76 @@ async fn an_upstream_that_was_silent_once_and_answers_others_is_asked_again() {
     // Where it answers nobody, it is left alone.
     assert_eq!(ask(60, 0).await, "other/m");
     assert_eq!(ask(1, 0).await, "other/m");
+}
+
+/// The first upstream is silent so many times, for 30 s each, and then answers, while after 5 s this becomes of the other. How
+/// the request ends, which may have so many attempts, how often the first was asked, and after how long.
+async fn ask_the_silent(
+    silent: u32,
+    most: u32,
+    meanwhile: impl FnOnce(&Stack),
+) -> (Result<(), Error>, u32, Duration) {
+    let stack = Stack::builder()
+        .retry(RetryPolicy::llm().attempt_timeout(Duration::from_secs(30)))
+        .upstream(upstream("first"))
+        .upstream(upstream("other"));
+    let stack = stack.build().expect("a stack");
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = asked.clone();
+    let client = service_fn(move |request: Request<Body>| {
+        let upstream = request.extensions().get::<Upstream>();
+        let is_first = upstream.is_some_and(|upstream| upstream.provider().name() == "first");
+        assert!(is_first, "nobody else is free");
+        let is_silent = count.fetch_add(1, Ordering::Relaxed) < silent;
+        async move {
+            if is_silent {
+                pending::<()>().await;
+            }
+            Ok::<_, Infallible>(Response::new(Body::default()))
+        }
+    });
+    let request = Request::post("/v1/chat/completions").extension(Attempts::new(most));
+    let request = request.body(Body::from("{}")).expect("a request");
+    let began = TokioClock.now();
+    let answer = stack.layer().layer(client).oneshot(request);
+    let (answer, ()) = tokio::join!(answer, async {
+        TokioClock.sleep_until(began + Duration::from_secs(5)).await;
+        meanwhile(&stack);
+    });
+    let took = TokioClock.now() - began;
+    (answer.map(|_| ()), asked.load(Ordering::Relaxed), took)
+}
+
+fn limit_the_other(stack: &Stack) {
+    let failure = Failure::new(FailureKind::RateLimited).with_retry_after(Duration::from_secs(600));
+    stack.cooldowns().cool(&stack.upstreams()[1], &failure);
+}
+
+/// A review's test: others were told of when the silent one was asked, none was left when it had been silent, and the request was
+/// lost after one attempt.
+#[tokio::test(start_paused = true)]
+async fn silence_is_tried_again_where_the_others_have_failed_meanwhile() {
+    let (answer, asked, took) = ask_the_silent(1, u32::MAX, limit_the_other).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    assert_eq!((asked, took), (2, Duration::from_secs(30)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_tried_again_where_the_others_circuits_are_open() {
+    let open = |stack: &Stack| stack.breaker().force_open("other/m");
+    let (answer, asked, took) = ask_the_silent(1, u32::MAX, open).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    assert_eq!((asked, took), (2, Duration::from_secs(30)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_to_be_silent_is_tried_again_as_often_as_a_lone_upstream_and_within_the_cap() {
+    let (answer, asked, _) = ask_the_silent(u32::MAX, u32::MAX, limit_the_other).await;
+    assert!(matches!(answer, Err(Error::Exhausted(_))), "{answer:?}");
+    assert_eq!(asked, 1 + 3, "three are the policy's");
+    for most in 1..=3 {
+        let (answer, asked, _) = ask_the_silent(u32::MAX, most, limit_the_other).await;
+        assert!(answer.is_err());
+        assert_eq!(asked, most);
+    }
 }
