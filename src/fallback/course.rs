@@ -12,6 +12,7 @@ use super::{
     config::speaks_of_the_next_request,
     preferences::Preferences,
     shared::Shared,
+    state::Grounds,
     walk::{Sight, Turn, Walk},
 };
 use crate::{
@@ -191,8 +192,13 @@ impl<S> Course<S> {
         let chain = &plan.chain;
         let cooldown = chain.cooldown_after(&failure);
         if let Some(time) = cooldown {
-            let is_guess = failure.hint().is_none() && failure.kind.is_ill_health();
-            cooldowns.cool_for(upstream, &failure, time, is_guess, now);
+            let grounds = match failure.kind {
+                _ if failure.hint().is_some() => Grounds::Asked,
+                FailureKind::Timeout if result.is_err() => Grounds::Silence,
+                kind if kind.is_ill_health() => Grounds::Failure,
+                _ => Grounds::Asked,
+            };
+            cooldowns.cool_for(upstream, &failure, time, grounds, now);
         }
         self.walk.failed(cooldown.or_else(|| failure.hint()), now);
         let is_over = !chain.falls_back(&failure) || self.cannot_repeat || self.walk.is_final();

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     config::DEFAULT_COOLDOWN,
-    state::{Entry, State},
+    state::{Entry, Grounds, State},
 };
 use crate::{
     clock::{Clock, TokioClock},
@@ -85,7 +85,8 @@ impl Cooldowns {
     /// the failure speaks for the account. A cooldown that lasts longer already stays as it is.
     pub fn cool(&self, upstream: &Upstream, failure: &Failure) {
         let time = failure.hint().unwrap_or(DEFAULT_COOLDOWN);
-        self.cool_for(upstream, failure, time, false, self.shared.clock.now());
+        let now = self.shared.clock.now();
+        self.cool_for(upstream, failure, time, Grounds::Asked, now);
     }
 
     /// Every cooldown, the soonest to end first.
@@ -129,10 +130,10 @@ impl Cooldowns {
         upstream: &Upstream,
         failure: &Failure,
         time: Duration,
-        is_guess: bool,
+        grounds: Grounds,
         now: Instant,
     ) {
-        let cooled = self.with(|state| state.cool(upstream, failure, time, is_guess, now));
+        let cooled = self.with(|state| state.cool(upstream, failure, time, grounds, now));
         let Some(until) = cooled else {
             return;
         };

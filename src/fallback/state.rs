@@ -32,8 +32,19 @@ pub(super) type Entries = HashMap<Arc<str>, Entry>;
 pub(super) struct Entry {
     pub(super) until: Instant,
     pub(super) kind: FailureKind,
-    /// Whether nobody asked for it: it is a guess at how long an upstream that failed will go on to.
-    pub(super) is_guess: bool,
+    pub(super) grounds: Grounds,
+}
+
+/// On what a cooldown stands, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Grounds {
+    /// There was no answer at all (one with the status 408 or 504 is an answer): how long that goes on is a guess, and any answer
+    /// proves it wrong.
+    Silence,
+    /// The upstream failed, and did not say for how long: how long that goes on is a guess, too.
+    Failure,
+    /// It was asked for.
+    Asked,
 }
 
 impl State {
@@ -44,7 +55,7 @@ impl State {
         upstream: &Upstream,
         failure: &Failure,
         time: Duration,
-        is_guess: bool,
+        grounds: Grounds,
         now: Instant,
     ) -> Option<Instant> {
         let now = self.move_to(now);
@@ -59,12 +70,13 @@ impl State {
         if until <= standing.map_or(now, |standing| standing.until) {
             return None;
         }
-        let is_guess = is_guess && standing.is_none_or(|standing| standing.is_guess);
         let kind = failure.kind;
+        // Nor does silence make light of what was known before.
+        let grounds = standing.map_or(grounds, |standing| grounds.max(standing.grounds));
         let entry = Entry {
             until,
             kind,
-            is_guess,
+            grounds,
         };
         entries.insert(key, entry);
         self.first_end = Some(self.first_end.map_or(until, |end| end.min(until)));
@@ -74,14 +86,12 @@ impl State {
     /// This upstream has answered: a guess that it does not was wrong. An answer to a call that is no probe was under way when
     /// the guess was made, and says nothing of a failure; but it says that the upstream is not silent.
     pub(super) fn answered(&mut self, upstream: &Upstream, is_probe: bool) {
-        let is_refuted =
-            |entry: &&Entry| entry.is_guess && (is_probe || entry.kind == FailureKind::Timeout);
-        if self
-            .upstreams
-            .get(upstream.id())
-            .filter(is_refuted)
-            .is_some()
-        {
+        let is_refuted = |entry: &Entry| match entry.grounds {
+            Grounds::Silence => true,
+            Grounds::Failure => is_probe,
+            Grounds::Asked => false,
+        };
+        if self.upstreams.get(upstream.id()).is_some_and(is_refuted) {
             self.upstreams.remove(upstream.id());
         }
     }

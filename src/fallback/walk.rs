@@ -7,7 +7,7 @@ use super::{
     order::Order,
     plan::Plan,
     preferences::Preferences,
-    state::Entry,
+    state::{Entry, Grounds},
 };
 use crate::{
     cost::Cost,
@@ -328,7 +328,7 @@ impl Walk {
         P: FnMut(&Upstream) -> Prospect,
     {
         let guessed = self.open(chain).filter_map(|(index, upstream)| {
-            let entry = (sight.cooling)(upstream).filter(|entry| entry.is_guess)?;
+            let entry = (sight.cooling)(upstream).filter(|entry| entry.grounds < Grounds::Asked)?;
             let would_take = match (sight.prospect)(upstream) {
                 Prospect::Pass { .. } | Prospect::Queue { .. } => true,
                 Prospect::Refuse { .. } | Prospect::TooLarge => false,

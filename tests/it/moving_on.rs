@@ -11,13 +11,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{ServiceExt, service_fn};
 use tower_layer::Layer;
 use tower_upstream::{
-    Attempts, CircuitBreakerPolicy, Error, Failure, FailureKind, Provider, RetryPolicy, ServedBy,
-    Stack, Upstream,
+    Attempts, Chain, CircuitBreakerPolicy, Cooldowns, Error, Failure, FailureKind, FallbackLayer,
+    Provider, RetryPolicy, ServedBy, Stack, Upstream,
     clock::{Clock, TokioClock},
     stack::StackBuilder,
 };
@@ -121,6 +121,40 @@ async fn an_upstream_that_was_silent_once_and_answers_others_is_asked_again() {
     // Where it answers nobody, it is left alone.
     assert_eq!(ask(60, 0).await, "other/m");
     assert_eq!(ask(1, 0).await, "other/m");
+}
+
+/// A review's test: the cooldown after a gateway's 504 was ended by an answer to a call that was under way, as if nobody had spoken.
+#[tokio::test(start_paused = true)]
+async fn an_answered_504_is_no_silence_that_another_answer_ends() {
+    let cooldowns = Cooldowns::new();
+    let chain = Chain::new([upstream("first"), upstream("other")]);
+    let layer = FallbackLayer::new(chain).expect("a chain");
+    let client = service_fn(|request: Request<Body>| async move {
+        let mut response = Response::new(Body::default());
+        let upstream = request.extensions().get::<Upstream>();
+        if upstream.is_some_and(|upstream| upstream.provider().name() == "first") {
+            let script = request.extensions().get::<(u64, StatusCode)>();
+            let (takes, status) = *script.expect("each request says");
+            TokioClock
+                .sleep_until(TokioClock.now() + Duration::from_secs(takes))
+                .await;
+            *response.status_mut() = status;
+        }
+        Ok::<_, Infallible>(response)
+    });
+    let service = layer.cooldowns(cooldowns.clone()).layer(client);
+    let ask = |takes: u64, status: StatusCode| {
+        let request = Request::post("/v1/chat/completions").extension((takes, status));
+        let request = request.body(Body::from("{}")).expect("a request");
+        service.clone().oneshot(request)
+    };
+    let answers = tokio::join!(ask(1, StatusCode::GATEWAY_TIMEOUT), ask(5, StatusCode::OK));
+    assert!(answers.0.is_ok() && answers.1.is_ok());
+    let cooling = cooldowns.list();
+    assert_eq!(
+        cooling.first().map(|it| it.kind),
+        Some(FailureKind::Timeout)
+    );
 }
 
 /// The first upstream is silent so many times, for 30 s each, and then answers, while after 5 s this becomes of the other. How

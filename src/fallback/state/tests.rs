@@ -25,9 +25,13 @@ impl Bench {
 
     fn cool(&mut self, index: usize, failure: &Failure, time: u64, at: u64) -> Option<u64> {
         let upstream = &self.upstreams[index];
-        let until = self
-            .state
-            .cool(upstream, failure, ms(time), false, self.start + ms(at))?;
+        let until = self.state.cool(
+            upstream,
+            failure,
+            ms(time),
+            Grounds::Asked,
+            self.start + ms(at),
+        )?;
         Some(self.millis(until))
     }
 
@@ -112,9 +116,31 @@ fn an_upstream_that_bears_the_name_of_its_provider_does_not_cool_its_siblings() 
     let (a, start) = (provider("a"), TokioClock.now());
     let (whole, sibling) = (Upstream::from(a.clone()), a.model("1"));
     let mut state = State::default();
-    state.cool(&whole, &limited(), ms(1_000), false, start);
+    state.cool(&whole, &limited(), ms(1_000), Grounds::Asked, start);
     assert!(state.entry(&whole, start).is_some());
     assert_eq!(state.entry(&sibling, start), None);
+}
+
+/// A review's test: silence, when it lengthened the cooldown after a server error, let any answer end it.
+#[test]
+fn an_answer_under_way_ends_what_stands_on_silence_alone() {
+    let grounds = [Grounds::Silence, Grounds::Failure, Grounds::Asked];
+    for first in grounds {
+        for second in grounds {
+            let mut bench = Bench::new();
+            let (upstream, start) = (&bench.upstreams[0], bench.start);
+            for (time, grounds) in [(1_000, first), (2_000, second)] {
+                let state = &mut bench.state;
+                state.cool(upstream, &limited(), ms(time), grounds, start);
+            }
+            bench.state.answered(upstream, false);
+            let is_silence = [first, second] == [Grounds::Silence; 2];
+            assert_eq!(bench.state.is_empty(), is_silence, "{first:?} {second:?}");
+            bench.state.answered(upstream, true);
+            let is_asked = [first, second].contains(&Grounds::Asked);
+            assert_eq!(bench.state.is_empty(), !is_asked, "{first:?} {second:?}");
+        }
+    }
 }
 
 #[test]

@@ -30,9 +30,13 @@ impl Bench {
 
     fn cool(&mut self, index: usize, failure: &Failure, time: u64, at: u64) -> Option<u64> {
         let upstream = &self.plan.chain.upstreams[index];
-        let until = self
-            .state
-            .cool(upstream, failure, ms(time), false, self.start + ms(at))?;
+        let until = self.state.cool(
+            upstream,
+            failure,
+            ms(time),
+            Grounds::Asked,
+            self.start + ms(at),
+        )?;
         Some(self.millis(until))
     }
 
@@ -299,7 +303,7 @@ fn absurd_times_neither_panic_nor_end() {
     let (start, year) = (bench.start, Duration::from_secs(365 * 86_400));
     bench
         .state
-        .cool(&upstream, &limited(), Duration::MAX, false, start);
+        .cool(&upstream, &limited(), Duration::MAX, Grounds::Asked, start);
     assert!(bench.state.entry(&upstream, start + year).is_some());
     assert!(matches!(
         bench.turn(&mut bench.walk(None, 0), 0),
