@@ -72,7 +72,11 @@ where
                 self.inner = self.inner.clone();
                 ResponseFuture::queued(waiter, self.inner.clone(), request)
             }
-            Entry::Refused(error) => ResponseFuture::refused(error),
+            Entry::Refused(error) => {
+                // Nor held by a service whose request never came to it.
+                self.inner = self.inner.clone();
+                ResponseFuture::refused(error)
+            }
         }
     }
 }

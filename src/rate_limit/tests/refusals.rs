@@ -142,3 +142,17 @@ async fn a_status_tells_how_each_limit_counts_and_where_it_comes_from() {
         ]
     );
 }
+
+/// A review's test: the slot of a concurrency limit inside stayed with the service whose request was refused.
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_does_not_hold_the_readiness_of_the_client() {
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let inner = ConcurrencyLimit::new(inner, 1);
+    let limiter = one_a_minute().max_wait(ms(0));
+    let mut refused = RateLimitLayer::new(limiter).layer(inner);
+    let mut other = refused.clone();
+    other.ready().await.unwrap().call(request()).await.unwrap();
+    let refusal = refused.ready().await.unwrap().call(request()).await;
+    assert!(matches!(refusal, Err(Error::RateLimited(_))), "{refusal:?}");
+    assert!(other.ready().now_or_never().is_some());
+}
