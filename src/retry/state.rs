@@ -8,9 +8,9 @@
 //! | the same request cannot help, unless the user's rule says otherwise     | return                       |
 //! | used up the attempts of its kind's schedule, or of the request's ledger | give up                      |
 //! | came to a request that cannot be sent again, or must not                | give up                      |
-//! | was silence, while another upstream could be asked, and silence has no schedule of its own | give up    |
-//! | is met by a circuit that refuses for longer than the wait, while another upstream could be asked | give up |
+//! | was silence, while another upstream could be asked, unless the user's rule or a schedule for it says otherwise | give up |
 //! | asks for a wait that is longer than the policy allows                   | give up                      |
+//! | is met by a circuit that refuses for longer than the wait, while another upstream could be asked, unless the user's rule says otherwise | give up |
 //! | needs a wait that would end after the deadline                          | give up                      |
 //! | is any other                                                            | retry after the upstream's wait, else our own |
 
@@ -183,7 +183,8 @@ impl State {
                 self.own_wait
             }
         };
-        if failed.refused_for.is_some_and(|time| time > wait) {
+        let is_refused = failed.refused_for.is_some_and(|time| time > wait);
+        if is_refused && failed.verdict != Verdict::Retry {
             return Err(Reason::WouldBeRefused);
         }
         let at = after(self.latest, wait);

@@ -237,16 +237,19 @@ fn with_alternatives_silence_is_passed_on_unless_the_user_has_said_how_often_it_
 
 #[test]
 fn a_wait_at_whose_end_the_request_would_be_refused_is_not_begun() {
-    let decide = |millis| {
+    let decide = |millis, verdict| {
         let failure = Failure::new(ServerError);
         let failed = Failed {
             refused_for: Some(ms(millis)),
+            verdict,
             ..failed(&failure)
         };
         Bench::new(policy()).verdict(failed)
     };
-    assert!(retries(decide(1_000)));
-    assert_eq!(decide(1_001), Decision::GiveUp(Reason::WouldBeRefused));
+    let refused = Decision::GiveUp(Reason::WouldBeRefused);
+    assert!(retries(decide(1_000, Verdict::AsUsual)));
+    assert_eq!(decide(1_001, Verdict::AsUsual), refused);
+    assert!(retries(decide(1_001, Verdict::Retry)), "the user's word");
 }
 
 #[test]
