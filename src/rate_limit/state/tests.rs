@@ -141,7 +141,6 @@ fn tokens(amount: u64) -> Quota {
     Quota::new().limit(Limit::tokens(amount).per_minute())
 }
 
-// RL-02: governor's proptests, Polly.
 #[test]
 fn a_quota_that_is_set_for_a_key_is_seen_to_have_room_as_one_from_the_beginning() {
     let quota = Quota::new().limit(Limit::requests(10).per_minute());
@@ -151,6 +150,7 @@ fn a_quota_that_is_set_for_a_key_is_seen_to_have_room_as_one_from_the_beginning(
     assert!(!bench.state.learns(), "nothing was told of it");
 }
 
+// RL-02: governor's proptests, Polly.
 #[test]
 fn refused_one_nanosecond_before_the_time_it_was_told_and_admitted_at_it() {
     let mut bench = Bench::new(requests(1));
