@@ -1,6 +1,6 @@
 //! What a layer below would make of a request, asked before the request is sent.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{request::RequestHead, upstream::Upstream};
 
@@ -63,6 +63,43 @@ impl Prospect {
             (queue @ Self::Queue { .. }, _) | (_, queue @ Self::Queue { .. }) => queue,
             (Self::Pass { taken: a }, Self::Pass { taken: b }) => Self::Pass { taken: a.max(b) },
         }
+    }
+
+    /// For how long the request would be refused, [`Duration::MAX`] where that is not known; none where it would not.
+    pub(crate) fn refused_for(self) -> Option<Duration> {
+        match self {
+            Self::Refuse { retry_after } => Some(retry_after.unwrap_or(Duration::MAX)),
+            Self::TooLarge => Some(Duration::MAX),
+            Self::Pass { .. } | Self::Queue { .. } => None,
+        }
+    }
+}
+
+/// Who below is asked what would become of a request. Of several the worst holds.
+#[derive(Clone, Default)]
+pub(crate) struct Consulted(Vec<Arc<dyn Forecast>>);
+
+impl Consulted {
+    pub(crate) fn and(mut self, forecast: impl Forecast + 'static) -> Self {
+        self.0.push(Arc::new(forecast));
+        self
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What they foresee of this request at this upstream.
+    pub(crate) fn prospect(&self, upstream: &Upstream, head: &RequestHead<'_>) -> Prospect {
+        let head = head.toward(upstream);
+        let prospects = self.0.iter().map(|it| it.forecast(upstream, &head));
+        prospects.fold(Prospect::FREE, Prospect::and)
+    }
+}
+
+impl fmt::Debug for Consulted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Consulted({})", self.0.len())
     }
 }
 

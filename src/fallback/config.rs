@@ -1,13 +1,13 @@
 //! The chain: whom to ask, in which order, what makes it turn to the next, and for how long it leaves one alone.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, time::Duration};
 
 use super::order::Order;
 use crate::{
     config_error::ConfigError,
-    forecast::{Forecast, Prospect},
+    forecast::{Consulted, Forecast},
     outcome::{Failure, FailureKind},
-    request::{Attempts, RequestHead},
+    request::Attempts,
     upstream::{Provider, Upstream},
 };
 
@@ -35,7 +35,7 @@ pub struct Chain {
     pub(super) when_exhausted: WhenExhausted,
     pub(super) order: Order,
     pub(super) max_wait: Duration,
-    pub(super) consulted: Vec<Arc<dyn Forecast>>,
+    pub(super) consulted: Consulted,
     pub(super) cooldown: Duration,
     pub(super) max_attempts: Option<u32>,
     pub(super) opted_in: Vec<FailureKind>,
@@ -81,7 +81,7 @@ impl Chain {
             when_exhausted: WhenExhausted::default(),
             order: Order::default(),
             max_wait: DEFAULT_MAX_WAIT,
-            consulted: Vec::new(),
+            consulted: Consulted::default(),
             cooldown: DEFAULT_COOLDOWN,
             max_attempts: None,
             opted_in: Vec::new(),
@@ -100,7 +100,7 @@ impl Chain {
     /// the others. Of several the worst holds. Default: nobody is asked, and what is inside speaks when it is called.
     #[must_use]
     pub fn consult(mut self, forecast: impl Forecast + 'static) -> Self {
-        self.consulted.push(Arc::new(forecast));
+        self.consulted = self.consulted.and(forecast);
         self
     }
 
@@ -179,13 +179,6 @@ impl Chain {
             ));
         }
         Ok(())
-    }
-
-    /// What those who are consulted foresee of this request at this upstream.
-    pub(super) fn prospect(&self, upstream: &Upstream, head: &RequestHead<'_>) -> Prospect {
-        let head = head.toward(upstream);
-        let prospects = self.consulted.iter().map(|it| it.forecast(upstream, &head));
-        prospects.fold(Prospect::FREE, Prospect::and)
     }
 
     pub(super) fn index(&self, id: &str) -> Option<usize> {
@@ -277,7 +270,7 @@ impl fmt::Debug for Chain {
             .field("cooldown", &self.cooldown)
             .field("max_attempts", &self.max_attempts)
             .field("fall_back_on", &self.opted_in)
-            .field("consulted", &self.consulted.len())
+            .field("consulted", &self.consulted)
             .finish()
     }
 }

@@ -256,9 +256,9 @@ impl<S> Course<S> {
         if !self.ledger.is_left_to_others() || !self.ledger.allows_another() {
             return None;
         }
-        match plan.chain.prospect(upstream, &request?.head()) {
-            Prospect::Pass { .. } | Prospect::Queue { .. } => {}
-            Prospect::Refuse { .. } | Prospect::TooLarge => return None,
+        let prospect = plan.chain.consulted.prospect(upstream, &request?.head());
+        if prospect.refused_for().is_some() {
+            return None;
         }
         let turn = self.walk.again()?;
         cooldowns.tell(&Event::Retrying {
@@ -280,7 +280,7 @@ impl<S> Course<S> {
     fn turn(&mut self, head: Option<RequestHead<'_>>, is_allowed: bool, now: Instant) -> Turn {
         let Shared { plan, cooldowns } = &*self.kit.shared;
         let prospect = |upstream: &Upstream| match &head {
-            Some(head) => plan.chain.prospect(upstream, head),
+            Some(head) => plan.chain.consulted.prospect(upstream, head),
             None => Prospect::FREE,
         };
         let sight = Sight {

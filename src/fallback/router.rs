@@ -153,7 +153,7 @@ impl Router {
                 .entry(upstream, now)
                 .map(|entry| entry.until);
             let cooling = cooling.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
-            let wait = match plan.chain.prospect(upstream, &head) {
+            let wait = match plan.chain.consulted.prospect(upstream, &head) {
                 Prospect::Pass { .. } => Duration::ZERO,
                 Prospect::Queue { wait } => wait,
                 Prospect::Refuse { retry_after } => retry_after?,

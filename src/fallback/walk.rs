@@ -329,11 +329,8 @@ impl Walk {
     {
         let guessed = self.open(chain).filter_map(|(index, upstream)| {
             let entry = (sight.cooling)(upstream).filter(|entry| entry.grounds < Grounds::Asked)?;
-            let would_take = match (sight.prospect)(upstream) {
-                Prospect::Pass { .. } | Prospect::Queue { .. } => true,
-                Prospect::Refuse { .. } | Prospect::TooLarge => false,
-            };
-            would_take.then_some((entry.until, index))
+            let is_refused = (sight.prospect)(upstream).refused_for().is_some();
+            (!is_refused).then_some((entry.until, index))
         });
         guessed.min().map(|(_, index)| index)
     }

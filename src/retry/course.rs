@@ -277,7 +277,8 @@ impl<S> Course<S> {
         let has_alternatives = self.ledger.has_alternatives();
         let refused_for = || {
             let upstream = self.ledger.chosen()?;
-            self.kit.shared.consulted.refuse(upstream, head?)
+            let prospect = self.kit.shared.consulted.prospect(upstream, &head?);
+            prospect.refused_for()
         };
         let failed = Failed {
             failure: &failure,

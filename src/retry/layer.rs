@@ -4,16 +4,12 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::{
-    config::RetryPolicy,
-    service::Retry,
-    shared::{Consulted, Shared},
-};
+use super::{config::RetryPolicy, service::Retry, shared::Shared};
 use crate::{
     clock::{Clock, TokioClock},
     config_error::ConfigError,
     current::Current,
-    forecast::Forecast,
+    forecast::{Consulted, Forecast},
     observe::{Events, Observer},
 };
 

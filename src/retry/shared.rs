@@ -1,19 +1,9 @@
 //! What the calls of one layer share.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use super::{config::RetryPolicy, key::Keys};
-use crate::{
-    clock::Clock,
-    forecast::{Forecast, Prospect},
-    observe::Events,
-    request::RequestHead,
-    upstream::Upstream,
-};
+use crate::{clock::Clock, forecast::Consulted, observe::Events};
 
 /// What the calls of one layer share, for as long as its policy is not replaced.
 #[derive(Debug)]
@@ -51,33 +41,5 @@ impl Shared {
             keys: Keys::default(),
             random: Mutex::new(random),
         }
-    }
-}
-
-/// Who inside is asked whether a request would be refused.
-#[derive(Clone, Default)]
-pub(super) struct Consulted(Vec<Arc<dyn Forecast>>);
-
-impl Consulted {
-    pub(super) fn and(mut self, forecast: impl Forecast + 'static) -> Self {
-        self.0.push(Arc::new(forecast));
-        self
-    }
-
-    /// For how long this request would be refused at this upstream; none where it would not.
-    pub(super) fn refuse(&self, upstream: &Upstream, head: RequestHead<'_>) -> Option<Duration> {
-        let head = head.toward(upstream);
-        let prospects = self.0.iter().map(|it| it.forecast(upstream, &head));
-        match prospects.fold(Prospect::FREE, Prospect::and) {
-            Prospect::Refuse { retry_after } => Some(retry_after.unwrap_or(Duration::MAX)),
-            Prospect::TooLarge => Some(Duration::MAX),
-            Prospect::Pass { .. } | Prospect::Queue { .. } => None,
-        }
-    }
-}
-
-impl fmt::Debug for Consulted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Consulted({})", self.0.len())
     }
 }
