@@ -24,7 +24,7 @@ use crate::{
     forecast::Prospect,
     observe::Event,
     outcome::{Failure, FailureKind},
-    request::{Attempts, Deadline, Next, RequestHead},
+    request::{Attempts, Next, RequestHead},
     upstream::Upstream,
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Course<S> {
     kit: Arc<Kit<Shared, S>>,
     walk: Walk,
     ledger: Attempts,
+    /// After it nobody else is asked.
+    deadline: Option<Instant>,
     alternatives: u32,
     /// When the one asked last was chosen, where that was to be known.
     chosen: Option<Instant>,
@@ -55,7 +57,11 @@ pub(super) enum Move {
 impl<S> Course<S> {
     /// Opens the request's ledger, or goes on with the one that it carries.
     #[inline(always)]
-    pub(super) fn begin<B>(kit: &Arc<Kit<Shared, S>>, request: &Request<B>) -> Self {
+    pub(super) fn begin<B>(
+        kit: &Arc<Kit<Shared, S>>,
+        request: &Request<B>,
+        deadline: Option<Instant>,
+    ) -> Self {
         let (chain, extensions) = (&kit.shared.plan.chain, request.extensions());
         let walk = Walk::new(
             chain,
@@ -67,6 +73,7 @@ impl<S> Course<S> {
             kit: kit.clone(),
             walk,
             ledger: ledger.unwrap_or_else(|| chain.ledger()),
+            deadline,
             alternatives: 0,
             chosen: None,
             is_noted: false,
@@ -84,8 +91,7 @@ impl<S> Course<S> {
             return self.ask(index, alternatives, now);
         }
         let now = cooldowns.time().now();
-        let deadline = request.extensions().get().map(|Deadline(at)| *at);
-        self.walk.limit(&plan.chain, deadline, now);
+        self.walk.limit(&plan.chain, self.deadline, now);
         plan.goes_by(self.walk.order());
         let turn = self.turn(Some(RequestHead::of(request)), true, now);
         self.take(turn, now)
@@ -201,11 +207,9 @@ impl<S> Course<S> {
             cooldowns.cool_for(upstream, &failure, time, grounds, now);
         }
         self.walk.failed(cooldown.or_else(|| failure.hint()), now);
-        let is_over = !chain.falls_back(&failure) || self.cannot_repeat || self.walk.is_final();
-        let is_late = |request: &mut &mut RequestCopy<B>| {
-            Deadline::has_passed(request.head().extensions, || now)
-        };
-        let is_over = is_over || request.as_mut().is_some_and(is_late);
+        let is_late = self.deadline.is_some_and(|deadline| now > deadline);
+        let cannot_go_on = is_late || self.cannot_repeat || self.walk.is_final();
+        let is_over = cannot_go_on || !chain.falls_back(&failure);
         let can_claim = |request: &mut &mut RequestCopy<B>| request.claim();
         if is_over || !request.as_mut().is_none_or(can_claim) {
             self.record(upstream, failure, Next::Stop, now);

@@ -62,7 +62,8 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let kit = self.held.latest();
         let clock = kit.shared.cooldowns.time();
-        if Deadline::has_passed(request.extensions(), || clock.now()) {
+        let deadline = Deadline::of(request.extensions()).map(|Deadline(at)| at);
+        if deadline.is_some_and(|deadline| clock.now() > deadline) {
             // The readiness of the inner service goes, for nobody uses it.
             self.inner = kit.service();
             return ResponseFuture::failed(Error::DeadlineExceeded);
@@ -82,7 +83,7 @@ where
             }
             return ResponseFuture::calling(self.inner.call(request), upstream, None, None);
         }
-        let mut course = Course::begin(kit, &request);
+        let mut course = Course::begin(kit, &request, deadline);
         match course.set_out(&request) {
             // The instance that is ready makes the first call.
             Move::Ask(upstream) => {

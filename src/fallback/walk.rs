@@ -161,9 +161,14 @@ impl Walk {
         P: FnMut(&Upstream) -> Prospect,
     {
         let (mut best, mut free) = (None::<Rank>, 0_u32);
-        let mut back = None;
+        let mut held_back = Vec::new();
         for (index, upstream) in self.open(&plan.chain) {
-            if (sight.cooling)(upstream).is_some() {
+            if let Some(entry) = (sight.cooling)(upstream) {
+                held_back.push(Passed {
+                    index,
+                    why: WhyNot::CoolingDown(entry.kind),
+                    back: Some(entry.until),
+                });
                 continue;
             }
             free += 1;
@@ -173,8 +178,11 @@ impl Walk {
             let prospect = (sight.prospect)(upstream);
             if let Prospect::Refuse { retry_after } = prospect {
                 free -= 1;
-                let soonest = retry_after.map(|wait| (after(sight.now, wait), index));
-                back = [back, soonest].into_iter().flatten().min();
+                held_back.push(Passed {
+                    index,
+                    why: WhyNot::WouldRefuse,
+                    back: retry_after.map(|wait| after(sight.now, wait)),
+                });
                 continue;
             }
             let class = self.class(upstream, prospect, plan.chain.max_wait);
@@ -192,10 +200,10 @@ impl Walk {
             }
             // The cap ends the walk, not the upstreams: there is no time to wait for.
             Some(_) => Turn::Exhausted { soonest: None },
-            None => self.nobody_free(&plan.chain, back, &mut sight),
+            None => self.nobody_free(&plan.chain, &held_back, &mut sight),
         };
         if let Turn::Exhausted { .. } = turn {
-            self.passed_by = self.look_back(&plan.chain, &mut sight);
+            self.passed_by = self.look_back(&plan.chain, &held_back, sight.cooling);
         }
         turn
     }
@@ -249,11 +257,10 @@ impl Walk {
         }
     }
 
-    /// `back` is who would refuse the request and until when, the soonest.
     fn nobody_free<C, P>(
         &mut self,
         chain: &Chain,
-        back: Option<(Instant, usize)>,
+        held_back: &[Passed],
         sight: &mut Sight<C, P>,
     ) -> Turn
     where
@@ -273,6 +280,8 @@ impl Walk {
         };
         let upstreams = chain.upstreams.iter().enumerate();
         let allowed = upstreams.filter(|(_, upstream)| self.allows(upstream));
+        let held_back = held_back.iter();
+        let back = held_back.filter_map(|passed| Some((passed.back?, passed.index)));
         let soonest = allowed.filter_map(known).chain(back).min();
         match (soonest, self.asked, chain.when_exhausted) {
             (Some((_, index)), None, WhenExhausted::TryAnyway) => self.ask_all_the_same(index),
@@ -287,37 +296,32 @@ impl Walk {
         }
     }
 
-    /// Why each that was not asked was passed by.
-    fn look_back<C, P>(&self, chain: &Chain, sight: &mut Sight<C, P>) -> Vec<Passed>
+    /// Why each that was not asked was passed by. Who was held back is not looked at again: they may be free by now, and why they
+    /// were not asked would be lost.
+    fn look_back<C>(&self, chain: &Chain, held_back: &[Passed], mut cooling: C) -> Vec<Passed>
     where
         C: FnMut(&Upstream) -> Option<Entry>,
-        P: FnMut(&Upstream) -> Prospect,
     {
-        let mut why = |upstream: &Upstream| {
-            if !self.allows(upstream) {
-                return (WhyNot::Excluded, None);
+        let mut passed = |index: usize, upstream: &Upstream| {
+            let known = held_back.iter().find(|passed| passed.index == index);
+            if let Some(passed) = known {
+                return *passed;
             }
-            if let Some(entry) = (sight.cooling)(upstream) {
-                return (WhyNot::CoolingDown(entry.kind), Some(entry.until));
-            }
-            if !self.fits(upstream) {
-                return (WhyNot::ContextTooSmall, None);
-            }
-            match (sight.prospect)(upstream) {
-                Prospect::Refuse { retry_after } => {
-                    let back = retry_after.map(|wait| after(sight.now, wait));
-                    (WhyNot::WouldRefuse, back)
-                }
-                _ => (WhyNot::NoAttemptLeft, None),
-            }
+            let (why, back) = if !self.allows(upstream) {
+                (WhyNot::Excluded, None)
+            } else if let Some(entry) = cooling(upstream) {
+                (WhyNot::CoolingDown(entry.kind), Some(entry.until))
+            } else if !self.fits(upstream) {
+                (WhyNot::ContextTooSmall, None)
+            } else {
+                (WhyNot::NoAttemptLeft, None)
+            };
+            Passed { index, why, back }
         };
         let upstreams = chain.upstreams.iter().enumerate();
         let not_asked = upstreams.filter(|(index, _)| !self.is_asked(*index));
         not_asked
-            .map(|(index, upstream)| {
-                let (why, back) = why(upstream);
-                Passed { index, why, back }
-            })
+            .map(|(index, upstream)| passed(index, upstream))
             .collect()
     }
 

@@ -28,11 +28,17 @@ pub enum Priority {
 pub struct Deadline(pub Instant);
 
 impl Deadline {
+    /// The one that these extensions carry.
+    #[inline]
+    pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
+        let own = || extensions.get().copied();
+        (!extensions.is_empty()).then(own).flatten()
+    }
+
     /// Whether these extensions carry one that has passed. The time is read only where there is one.
     #[inline]
     pub(crate) fn has_passed(extensions: &Extensions, now: impl FnOnce() -> Instant) -> bool {
-        let own = || extensions.get::<Self>();
-        !extensions.is_empty() && own().is_some_and(|Self(deadline)| now() > *deadline)
+        Self::of(extensions).is_some_and(|Self(deadline)| now() > deadline)
     }
 }
 

@@ -381,6 +381,27 @@ fn who_would_refuse_is_passed_by_and_counts_as_back_when_it_says() {
     assert!(matches!(turn, Turn::Wait { .. }));
 }
 
+/// A review's test: who was free again when the reasons were gathered was told as one for whom no attempt was left.
+#[test]
+fn who_was_passed_by_is_told_with_the_reason_of_that_moment() {
+    let mut bench = Bench::new(|chain| chain);
+    let (mut walk, mut asked) = (bench.walk(None, 0), 0);
+    let turn = bench.turn_seen(&mut walk, 0, |_| {
+        asked += 1;
+        match asked {
+            1..=3 => Prospect::Refuse { retry_after: None },
+            _ => Prospect::FREE,
+        }
+    });
+    assert_eq!(turn, Turn::Exhausted { soonest: None });
+    let would_refuse = |index| Passed {
+        index,
+        why: WhyNot::WouldRefuse,
+        back: None,
+    };
+    assert_eq!(walk.passed_by(), [0, 1, 2].map(would_refuse));
+}
+
 #[test]
 fn a_request_that_is_estimated_too_large_for_a_context_or_a_quota_is_tried_there_last() {
     let a = provider("a");
