@@ -40,7 +40,8 @@ pub enum Error {
         /// The timeout.
         after: Duration,
     },
-    /// The request's [`Deadline`](crate::Deadline) had passed when it came, so nothing was sent.
+    /// The request's [`Deadline`](crate::Deadline) had passed when it came, so nothing was sent. The caller alone learns of it: no
+    /// event tells it, and no figure counts it, for it says nothing of a limit or an upstream.
     #[error("the request's deadline had passed before it was sent")]
     DeadlineExceeded,
     /// The body of the request could not be read, so nothing was sent.
