@@ -14,7 +14,7 @@ pub struct RequestHead<'a> {
     pub uri: &'a Uri,
     /// The header fields.
     pub headers: &'a HeaderMap,
-    /// The extensions: [`Upstream`], [`Cost`], [`Priority`] and what the user put in.
+    /// The extensions: [`Upstream`], [`Cost`](crate::Cost), [`Priority`](crate::Priority) and what the user put in.
     pub extensions: &'a Extensions,
     /// The upstream, where it has been looked up, or one that is only considered in place of that in the extensions.
     known: Option<Option<&'a Upstream>>,
