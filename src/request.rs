@@ -1,5 +1,6 @@
 //! What travels in a request's extensions, and how the layers look at a request.
 
+mod attempt_deadline;
 mod attempts;
 mod head;
 mod scope;
@@ -14,6 +15,6 @@ pub use self::{
 pub use crate::cost::{Cost, Price};
 
 pub(crate) use self::{
+    attempt_deadline::AttemptDeadline,
     scope::{Key, is_same},
-    wishes::AttemptDeadline,
 };

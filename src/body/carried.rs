@@ -160,7 +160,7 @@ mod tests {
         let now = crate::clock::Clock::now(&crate::clock::TokioClock);
         let mut extensions = known();
         extensions.insert(Deadline(now));
-        extensions.insert(AttemptDeadline(now));
+        extensions.insert(AttemptDeadline::new(now, None));
         extensions.insert(Preferences::new().no_fallback());
         extensions.insert(Caller("acme".into()));
         extensions.insert(Priority::High);
@@ -170,7 +170,8 @@ mod tests {
         assert!(is_whole(extensions));
         assert_eq!(extensions.len(), 8);
         assert_eq!(extensions.get(), Some(&Deadline(now)));
-        assert_eq!(extensions.get(), Some(&AttemptDeadline(now)));
+        let attempt = extensions.get::<AttemptDeadline>();
+        assert_eq!(attempt.map(|it| it.ends(now)), Some(now));
         let preferences = Preferences::new().no_fallback();
         assert_eq!(extensions.get(), Some(&preferences));
         assert_eq!(extensions.get(), Some(&Caller("acme".into())));

@@ -33,12 +33,12 @@ pub struct Admission {
     is_polled: bool,
 }
 
-/// Of a call, in nanoseconds since the breaker was made, or [`NEVER`].
+/// Of a call.
 pub(super) struct Times {
-    /// When it began, where it matters how long it takes.
+    /// When it began, where it matters how long it takes: in nanoseconds since the breaker was made, or [`NEVER`].
     began: u64,
     /// When the layer outside cuts it off, if it does.
-    end: u64,
+    end: Option<AttemptDeadline>,
 }
 
 /// An admitted call whose response had a good head.
@@ -167,8 +167,11 @@ impl Admission {
     fn is_overdue(&self, circuits: &Circuits) -> bool {
         let most = circuits.policy().dropped_after.filter(|_| self.is_polled);
         let has_taken = |most| self.took().is_some_and(|took| took >= most);
-        (self.times.end != NEVER && circuits.nanos() >= self.times.end)
-            || most.is_some_and(has_taken)
+        let has_ended = |end: &AttemptDeadline| {
+            let now = circuits.now();
+            now >= end.ends(now)
+        };
+        self.times.end.as_ref().is_some_and(has_ended) || most.is_some_and(has_taken)
     }
 
     fn tell(&mut self, verdict: Verdict, hint: Option<Duration>) {
@@ -195,10 +198,7 @@ impl Times {
             true => NEVER,
             false => circuits.began(),
         };
-        let end = match head.extensions.get() {
-            Some(AttemptDeadline(end)) => circuits.nanos_of(*end),
-            None => NEVER,
-        };
+        let end = head.extensions.get().cloned();
         Self { began, end }
     }
 }

@@ -254,7 +254,7 @@ async fn an_attempt_that_is_cut_off_at_its_end_is_a_failure_and_one_that_its_cal
         let mut service = guarded(client.clone(), &breaker);
         for _ in 0..3 {
             let mut request = request();
-            let end = AttemptDeadline(TokioClock.now() + ms(500));
+            let end = AttemptDeadline::new(TokioClock.now() + ms(500), None);
             request.extensions_mut().insert(end);
             let mut call = Box::pin(service.ready().await.unwrap().call(request));
             assert!((&mut call).now_or_never().is_none());
@@ -280,7 +280,7 @@ async fn a_good_answer_that_outlasts_the_attempts_end_is_a_success() {
         let mut request = request();
         request
             .extensions_mut()
-            .insert(AttemptDeadline(TokioClock.now()));
+            .insert(AttemptDeadline::new(TokioClock.now(), None));
         drop(service.clone().oneshot(request).await.unwrap());
     }
     assert_eq!(breaker.state(HOST), CircuitState::Closed);

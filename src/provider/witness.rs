@@ -57,7 +57,7 @@ impl Witness {
             is_stream: false,
             span: AttemptSpan::new(head.upstream(), operation(head.uri.path())),
             began: settings.clock.now(),
-            attempt_ends: extensions.get().copied(),
+            attempt_ends: extensions.get().cloned(),
             status: None,
             head: None,
             content: None,
@@ -119,8 +119,8 @@ impl Witness {
 
     /// Whether whoever drops the call now does so because its attempt has taken too long. Timers may be late, never early.
     fn is_overdue(&self, now: Instant) -> bool {
-        let is_over = |AttemptDeadline(end): AttemptDeadline| now >= end;
-        self.attempt_ends.is_some_and(is_over)
+        let is_over = |end: &AttemptDeadline| now >= end.ends(now);
+        self.attempt_ends.as_ref().is_some_and(is_over)
     }
 }
 

@@ -6,7 +6,7 @@ use super::{decision::Asked, epoch::Nanos, handle::RateLimiter, limiters::Limite
 use crate::{
     cost::Cost,
     money::Money,
-    request::{AttemptDeadline, Deadline, Priority, RequestHead},
+    request::{Deadline, Priority, RequestHead},
     upstream::Upstream,
 };
 
@@ -93,8 +93,6 @@ pub(super) fn longest_wait(
         return longest;
     }
     let deadline = head.extensions.get().map(|Deadline(at)| *at);
-    let attempt_ends = head.extensions.get().map(|AttemptDeadline(at)| *at);
-    let ends = deadline.into_iter().chain(attempt_ends).min();
-    let left = ends.map(|ends| ends.saturating_duration_since(now));
+    let left = deadline.map(|ends| ends.saturating_duration_since(now));
     longest.into_iter().chain(left).min()
 }

@@ -215,7 +215,8 @@ fn hold_back(
     } else if found[limiter].state.queued() >= capacity {
         RefusalReason::QueueFull
     } else {
-        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), longest);
+        let attempt = head.extensions.get().cloned();
+        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), longest, attempt);
         return Decision::Queued {
             limiter,
             wait,

@@ -13,8 +13,8 @@ use crate::{
     upstream::Upstream,
 };
 
-/// A request that would wait for longer than the limiter's longest wait, its own [`Deadline`](crate::Deadline) or the end of its
-/// attempt allows would be refused.
+/// A request that would wait for longer than the limiter's longest wait or its own [`Deadline`](crate::Deadline) allows would be
+/// refused.
 impl Forecast for RateLimiter {
     fn forecast(&self, upstream: &Upstream, head: &RequestHead<'_>) -> Prospect {
         let key = self.key(head);

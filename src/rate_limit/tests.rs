@@ -483,19 +483,31 @@ async fn a_refused_future_that_is_kept_does_not_block_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_would_be_cut_off_in_the_queue_is_refused_at_once() {
-    let (client, mut server) = client();
-    server.allow(9);
-    let limiter = one_a_minute();
-    let service = limited(client, &limiter);
-    let _first = service.clone().oneshot(request()).now_or_never();
+async fn time_in_line_is_no_time_of_the_attempt() {
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let service = RateLimitLayer::new(one_a_minute()).layer(inner);
+    service.clone().oneshot(request()).await.unwrap();
     let start = TokioClock.now();
-    let mut cut = request();
-    cut.extensions_mut()
-        .insert(AttemptDeadline(start + ms(20_000)));
-    let error = service.oneshot(cut).await.unwrap_err();
-    assert_eq!(error.retry_after(), Some(ms(60_000)));
-    assert_eq!(TokioClock.now(), start);
+    let attempt = AttemptDeadline::new(start + ms(20_000), None);
+    let mut waiting = request();
+    waiting.extensions_mut().insert(attempt.clone());
+    let mut call = Box::pin(service.clone().oneshot(waiting));
+    assert!((&mut call).now_or_never().is_none());
+    assert_eq!(attempt.ends(start + ms(59_000)), start + ms(79_000));
+    call.await.unwrap();
+    assert_eq!(attempt.ends(start + ms(70_000)), start + ms(80_000));
+    // One that leaves the line has had no more of it than that.
+    let attempt = AttemptDeadline::new(TokioClock.now() + ms(20_000), None);
+    let mut leaving = request();
+    leaving.extensions_mut().insert(attempt.clone());
+    let mut call = Box::pin(service.oneshot(leaving));
+    assert!((&mut call).now_or_never().is_none());
+    TokioClock.sleep_until(TokioClock.now() + ms(5_000)).await;
+    drop(call);
+    assert_eq!(
+        attempt.ends(TokioClock.now() + ms(60_000)),
+        TokioClock.now() + ms(20_000)
+    );
 }
 
 #[tokio::test(start_paused = true)]

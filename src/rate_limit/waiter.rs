@@ -25,6 +25,7 @@ use crate::{
     instant::after,
     keys::{Locked, Spot},
     observe::Event,
+    request::AttemptDeadline,
 };
 
 /// A request that waits. Dropped, it leaves the queue.
@@ -45,6 +46,8 @@ pub(super) struct Waiter {
     /// What held it back when it came, where somebody wants to know.
     limit: Option<BindingLimit>,
     is_waiting: bool,
+    /// The attempt that it is, where one has a time.
+    attempt: Option<AttemptDeadline>,
 }
 
 /// What a waiting request finds when it is woken.
@@ -80,7 +83,9 @@ impl Waiter {
         line: usize,
         asking: Asking,
         longest_wait: Option<Duration>,
+        attempt: Option<AttemptDeadline>,
     ) -> Self {
+        attempt.iter().for_each(|it| it.begin_wait(asking.asked));
         let events = &limiters.all()[line].settings().events;
         let is_heard = events.are_heard(Level::DEBUG);
         let limit = is_heard.then(|| found[line].state.binding(asking.cost));
@@ -94,6 +99,7 @@ impl Waiter {
             line,
             limit: limit.flatten(),
             is_waiting: true,
+            attempt,
         };
         for (index, found) in found.iter_mut().enumerate() {
             found.begun.begin();
@@ -123,7 +129,7 @@ impl Waiter {
         };
         let until = match turn {
             Turn::Pass => {
-                self.leave(&mut states, &mut foreign);
+                self.leave(&mut states, &mut foreign, now);
                 let found = limiters.all().iter().zip(&mut states);
                 let found = found
                     .map(|(limiter, state)| Found::new(limiter, state, limiter.epoch().nanos(now)));
@@ -141,7 +147,7 @@ impl Waiter {
             }
             Turn::TooLarge { limit } => {
                 let limit = states[self.line].too_small(limit);
-                self.leave(&mut states, &mut foreign);
+                self.leave(&mut states, &mut foreign, now);
                 drop(states);
                 foreign.settle();
                 return Wake::Refused(self.refusal(RefusalReason::TooLarge, None, limit));
@@ -154,7 +160,7 @@ impl Waiter {
         };
         if refused {
             // The future that holds this may live on for long: the place is left now.
-            self.leave(&mut states, &mut foreign);
+            self.leave(&mut states, &mut foreign, now);
         } else {
             let old = states[self.line].set_waker(self.place, waker);
             foreign.to_drop.extend(old);
@@ -242,8 +248,9 @@ impl Waiter {
     }
 
     /// Waits no more.
-    fn leave(&mut self, states: &mut [Locked<'_, State>], foreign: &mut Foreign) {
+    fn leave(&mut self, states: &mut [Locked<'_, State>], foreign: &mut Foreign, now: Instant) {
         self.is_waiting = false;
+        self.attempt.iter().for_each(|it| it.end_wait(now));
         self.leave_line(&mut states[self.line], foreign);
         for state in states {
             state.end_wait();
@@ -303,11 +310,11 @@ impl Drop for Waiter {
             let limiters = self.limiters.clone();
             let mut foreign = Foreign::default();
             let mut states = lock(&limiters, &self.spots);
-            self.leave(&mut states, &mut foreign);
+            let now = self.clock().now();
+            self.leave(&mut states, &mut foreign, now);
             drop(states);
             foreign.settle();
             let settings = self.limiters.all()[self.line].settings();
-            let now = self.clock().now();
             settings.events.tell(&Event::Left {
                 key: &self.keys[self.line],
                 waited: now.saturating_duration_since(self.asking.asked),

@@ -47,11 +47,3 @@ impl Deadline {
 /// It stands in events, errors and states: give no secret, and no name that the caller could make up for himself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller(pub Arc<str>);
-
-/// When the attempt under way is cut off by the layer that made it.
-///
-/// A future that is dropped learns no reason. So the retry layer writes this into each attempt's extensions when it has an
-/// attempt timeout, and never a later one over that of another outside. The circuit breaker reads it, to tell an attempt
-/// that timed out from a caller who went away; the rate limiter too, to begin no wait that would end after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AttemptDeadline(pub(crate) Instant);

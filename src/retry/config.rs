@@ -116,8 +116,9 @@ impl RetryPolicy {
     }
 
     /// Cuts off each attempt, the last one too, that has no response head after so long, longer than zero. It is a failure
-    /// like any other, and the last of them is [`Error::TimedOut`](crate::Error::TimedOut). Default: none, and 10 minutes in
-    /// [`llm`](Self::llm).
+    /// like any other, and the last of them is [`Error::TimedOut`](crate::Error::TimedOut). What an attempt waits in line at a
+    /// [`RateLimiter`](crate::RateLimiter) inside is not counted: that is bounded by
+    /// [`max_wait`](crate::RateLimiter::max_wait). Default: none, and 10 minutes in [`llm`](Self::llm).
     ///
     /// While the request's [`Attempts`](crate::Attempts) tell of other upstreams, the first attempt without an answer is the last
     /// one here: the next upstream is asked at once, or the same again where the fallback layer finds that none is left by then. With a [`schedule`](Self::schedule) of its own for

@@ -2,6 +2,7 @@
 
 use std::{
     sync::{Arc, PoisonError},
+    task::{Context, Poll, ready},
     time::Instant,
 };
 
@@ -37,6 +38,12 @@ pub(super) struct Course<S> {
     counts: bool,
     /// From the first failure on.
     trouble: Option<Box<Trouble>>,
+}
+
+/// The time that an attempt has.
+pub(super) struct Timeout {
+    sleep: Sleep,
+    attempt: AttemptDeadline,
 }
 
 #[derive(Debug)]
@@ -107,7 +114,7 @@ impl<S> Course<S> {
 
     /// The first attempt begins, with this request. Gives back the time that it has.
     #[inline]
-    pub(super) fn send<B>(&mut self, request: &mut Request<B>) -> Option<Sleep> {
+    pub(super) fn send<B>(&mut self, request: &mut Request<B>) -> Option<Timeout> {
         if self.kit.shared.is_plain {
             return None;
         }
@@ -123,7 +130,7 @@ impl<S> Course<S> {
     }
 
     /// The next attempt begins, with this request. Gives back the time that it has.
-    pub(super) fn resend<B>(&mut self, request: &mut Request<B>) -> Option<Sleep> {
+    pub(super) fn resend<B>(&mut self, request: &mut Request<B>) -> Option<Timeout> {
         let now = self.kit.shared.clock.now();
         self.ledger.resend(request, now);
         self.count(request);
@@ -138,13 +145,28 @@ impl<S> Course<S> {
     }
 
     /// Tells the layers inside when this attempt is cut off: all that they see of it is a future that is dropped.
-    fn limit<B>(&self, request: &mut Request<B>, now: Instant) -> Option<Sleep> {
-        let own = after(now, self.kit.shared.policy.attempt_timeout?);
+    fn limit<B>(&self, request: &mut Request<B>, now: Instant) -> Option<Timeout> {
+        let end = after(now, self.kit.shared.policy.attempt_timeout?);
         // A layer outside may cut off this whole call sooner.
-        let outer = request.extensions().get::<AttemptDeadline>();
-        let sooner = outer.map_or(own, |AttemptDeadline(outer)| own.min(*outer));
-        request.extensions_mut().insert(AttemptDeadline(sooner));
-        Some(self.kit.shared.clock.sleep_until(own))
+        let outer = request.extensions().get::<AttemptDeadline>().cloned();
+        let attempt = AttemptDeadline::new(end, outer);
+        request.extensions_mut().insert(attempt.clone());
+        let sleep = self.kit.shared.clock.sleep_until(end);
+        Some(Timeout { sleep, attempt })
+    }
+
+    /// Whether the attempt's time is over. What it has spent in line inside is given to it once more.
+    pub(super) fn poll_timeout(&self, timeout: &mut Timeout, cx: &mut Context<'_>) -> Poll<()> {
+        let clock = &self.kit.shared.clock;
+        loop {
+            ready!(timeout.sleep.as_mut().poll(cx));
+            let now = clock.now();
+            let end = timeout.attempt.ends_by_itself(now);
+            if end <= now {
+                return Poll::Ready(());
+            }
+            timeout.sleep = clock.sleep_until(end);
+        }
     }
 
     /// The first attempt was not answered at once. Where nothing else asked for the time, the ledger will, if it fails; so the

@@ -12,7 +12,10 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{course::Course, drain::Drain};
+use super::{
+    course::{Course, Timeout},
+    drain::Drain,
+};
 use crate::{
     body::{Replay, RequestCopy},
     clock::Sleep,
@@ -39,7 +42,7 @@ pin_project! {
         Calling {
             #[pin]
             call: F,
-            timeout: Option<Sleep>,
+            timeout: Option<Timeout>,
         },
         Waiting {
             sleep: Sleep,
@@ -59,7 +62,7 @@ impl<S, B, F, R> ResponseFuture<S, B, F, R> {
     #[inline(always)]
     pub(super) fn new(
         call: F,
-        timeout: Option<Sleep>,
+        timeout: Option<Timeout>,
         course: Course<S>,
         again: Option<RequestCopy<B>>,
     ) -> Self {
@@ -115,7 +118,7 @@ where
                             return Poll::Pending;
                         }
                         (Poll::Pending, Some(timeout)) => {
-                            ready!(timeout.as_mut().poll(cx));
+                            ready!(this.course.poll_timeout(timeout, cx));
                             Err(this.course.timed_out())
                         }
                     };

@@ -1,12 +1,23 @@
 //! An attempt that takes too long, seen by the layers inside of the one that cuts it off.
 
-use std::{convert::Infallible, future::pending, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use futures::future::join_all;
 use http::{Request, Response};
 use http_body_util::Full;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
-use tower_upstream::{CircuitBreaker, CircuitBreakerLayer, CircuitState, RetryLayer, RetryPolicy};
+use tower_layer::Layer;
+use tower_upstream::{
+    CircuitBreaker, CircuitBreakerLayer, CircuitState, Error, Limit, Provider, Quota,
+    RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy, Stack,
+    clock::{Clock, TokioClock},
+};
 
 type Body = Full<Bytes>;
 
@@ -29,4 +40,63 @@ async fn attempts_that_time_out_open_the_circuit_inside() {
             .unwrap_err();
     }
     assert_eq!(breaker.state("host"), CircuitState::Open);
+}
+
+/// A new user's test: of twenty requests to an upstream that takes ten a minute and answers each in a second, those that waited for
+/// 59.5 s were cut off half a second after they had been sent. Its circuit opened, and ten were lost.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_has_all_of_its_time_after_it_has_waited_in_line() {
+    let quota = Quota::new().limit(Limit::requests(10).per_minute());
+    let provider = Provider::new("p", "http://host/v1").expect("a URL");
+    let upstream = provider.model("m").quota(quota).expect("a quota");
+    let stack = Stack::builder()
+        .upstream(upstream)
+        .retry(RetryPolicy::llm().attempt_timeout(Duration::from_secs(60)));
+    let stack = stack.build().expect("a stack");
+    let sent = AtomicU32::new(0);
+    let client = service_fn(|_: Request<Body>| async {
+        sent.fetch_add(1, Ordering::Relaxed);
+        TokioClock
+            .sleep_until(TokioClock.now() + Duration::from_secs(1))
+            .await;
+        Ok::<_, Infallible>(Response::new(Body::default()))
+    });
+    let service = stack.layer().layer(client);
+    let start = TokioClock.now();
+    let calls = (0..20_u64).map(|number| {
+        let service = service.clone();
+        async move {
+            let late = Duration::from_millis(number / 10 * 500);
+            TokioClock.sleep_until(start + late).await;
+            let request = Request::post("/v1/chat/completions").body(Body::from("{}"));
+            service.oneshot(request.expect("a request")).await
+        }
+    });
+    let answers = join_all(calls).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(sent.load(Ordering::Relaxed), 20);
+    assert_eq!(TokioClock.now() - start, Duration::from_secs(61));
+}
+
+/// Its clock goes on where it is sent, and a silent upstream is cut off all the same.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_has_waited_in_line_is_cut_off_after_its_own_time() {
+    let quota = Quota::new().limit(Limit::requests(1).per_minute());
+    let limiter = RateLimiter::new(quota).expect("a limiter");
+    let policy = RetryPolicy::default().max_attempts(1);
+    let policy = policy.attempt_timeout(Duration::from_secs(5));
+    let silent = service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>());
+    let service = ServiceBuilder::new()
+        .layer(RetryLayer::new(policy).expect("a policy"))
+        .layer(RateLimitLayer::new(limiter))
+        .service(silent);
+    for seconds in [5, 65] {
+        let request = Request::get("http://host/").body(Body::default());
+        let start = TokioClock.now();
+        let call = service.clone().oneshot(request.expect("a request"));
+        let error = call.await.unwrap_err();
+        assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+        let took = TokioClock.now() - start;
+        assert_eq!(took, Duration::from_secs(seconds.min(60)));
+    }
 }

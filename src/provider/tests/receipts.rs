@@ -196,7 +196,7 @@ fn an_attempt_that_was_cut_off_for_its_time_is_told_as_a_timeout() {
     let service = receipts.layer(&clock).layer(never);
     for waited in [Duration::from_millis(4_999), Duration::from_secs(5)] {
         let mut request = request();
-        let end = AttemptDeadline(clock.now() + Duration::from_secs(5));
+        let end = AttemptDeadline::new(clock.now() + Duration::from_secs(5), None);
         request.extensions_mut().insert(end);
         let mut call = Box::pin(service.clone().oneshot(request));
         assert!((&mut call).now_or_never().is_none());

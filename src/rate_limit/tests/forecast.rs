@@ -124,11 +124,13 @@ async fn the_money_of_a_guess_is_that_of_the_tokens_that_are_expected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_an_attempt_bounds_the_wait_that_is_foretold() {
+async fn the_deadline_bounds_the_wait_that_is_foretold_and_the_end_of_an_attempt_does_not() {
     let of = |seconds: u64| {
         let mut request = request();
         let end = TokioClock.now() + ms(seconds * 1_000);
-        request.extensions_mut().insert(AttemptDeadline(end));
+        request.extensions_mut().insert(Deadline(end));
+        let attempt = AttemptDeadline::new(TokioClock.now(), None);
+        request.extensions_mut().insert(attempt);
         request
     };
     let limiter = one_a_minute();

@@ -521,7 +521,8 @@ async fn an_attempt_that_takes_too_long_is_cut_off_and_the_last_one_too() {
 async fn an_attempt_carries_the_time_at_which_it_is_cut_off() {
     let ends = |request: &Request<Bytes>| {
         let end = request.extensions().get();
-        end.map(|AttemptDeadline(at)| *at - TokioClock.now())
+        let now = TokioClock.now();
+        end.map(|end: &AttemptDeadline| end.ends(now) - now)
     };
     let second = Duration::from_secs(1);
     // Without a timeout; with one; and with one below that of a layer outside, which this layer does not stretch.
@@ -547,7 +548,7 @@ async fn an_attempt_carries_the_time_at_which_it_is_cut_off() {
         let (mut service, mut handle) = pair(&layer(policy));
         let mut request = get();
         if let Some(outside) = outside {
-            let end = AttemptDeadline(TokioClock.now() + outside);
+            let end = AttemptDeadline::new(TokioClock.now() + outside, None);
             request.extensions_mut().insert(end);
         }
         let upstream = async {
