@@ -51,6 +51,17 @@ impl Gateway {
         let (retry, half) = (stack.retry().policy(), settings.answer_time / 2);
         let attempt = retry.longest_attempt().map_or(half, |set| set.min(half));
         stack.retry().set_policy(retry.attempt_timeout(attempt))?;
+        if let Some(path) = &settings.state {
+            // What an earlier process saved, if there was one. That it cannot be saved is to be known now, and not at the end.
+            match stack.load(path) {
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                _ => stack.save(path)?,
+            }
+        }
+        // Half of it for an upstream, so that there is time to ask another where one is silent.
+        let (retry, half) = (stack.retry().policy(), settings.answer_time / 2);
+        let attempt = retry.longest_attempt().map_or(half, |set| set.min(half));
+        stack.retry().set_policy(retry.attempt_timeout(attempt))?;
         // What an earlier process saved, if there was one.
         let loaded = settings.state.as_ref().map(|path| stack.load(path));
         if let Some(Err(error)) =

@@ -41,11 +41,23 @@ pub(crate) mod server;
 pub(crate) mod settings;
 pub(crate) mod upstreams;
 
+use std::process::ExitCode;
+
 use tokio::net::TcpListener;
 use tower::BoxError;
 
 #[tokio::main]
-pub(crate) async fn main() -> Result<(), BoxError> {
+pub(crate) async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), BoxError> {
     let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     let settings = settings::Settings::read(variable)?;
     let address = settings.address;

@@ -250,7 +250,7 @@ async fn an_upstream_that_fails_stalls_or_is_gone_has_a_status_each() {
     };
     rig.groq
         .script([Reply::Stall, Reply::Status(500), Reply::Overloaded]);
-    assert_eq!(ask().await, (504, "timeout".to_owned()));
+    assert_eq!(ask().await, (503, "unavailable".to_owned()));
     assert_eq!(ask().await, (503, "unavailable".to_owned()));
     assert_eq!(ask().await, (503, "unavailable".to_owned()));
     rig.gateway.stack.breaker().force_open(GROQ);
