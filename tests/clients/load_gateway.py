@@ -131,7 +131,7 @@ QUOTA = 1_000_000
 def used(server):
     request = urllib.request.Request(f"{server.url}/admin/state", headers={"authorization": f"Bearer {gateway.ADMIN}"})
     with urllib.request.urlopen(request, timeout=10) as answer:
-        return round(json.load(answer)["upstreams"][0]["limits"][0]["used"] * QUOTA)
+        return json.load(answer)["upstreams"][0]["limits"][0]["used"]
 
 
 async def restarts(binary, upstream, variables):
