@@ -58,17 +58,6 @@ impl Gateway {
                 _ => stack.save(path)?,
             }
         }
-        // Half of it for an upstream, so that there is time to ask another where one is silent.
-        let (retry, half) = (stack.retry().policy(), settings.answer_time / 2);
-        let attempt = retry.longest_attempt().map_or(half, |set| set.min(half));
-        stack.retry().set_policy(retry.attempt_timeout(attempt))?;
-        // What an earlier process saved, if there was one.
-        let loaded = settings.state.as_ref().map(|path| stack.load(path));
-        if let Some(Err(error)) =
-            loaded.filter(|it| !matches!(it, Err(error) if error.is_not_found()))
-        {
-            return Err(error.into());
-        }
         observers.push(Arc::new(stack.stats().clone()));
         // Nobody is kept waiting in line, and what one tenant is answered is no news to the others.
         let quota = Limit::requests(settings.tenant_requests_per_minute).per_minute();
