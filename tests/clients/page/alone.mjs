@@ -133,7 +133,7 @@ check("what was counted is drawn over time, and a gap is no flood", async ({ gat
   const { totals } = gateway.state;
   const plot = (name) => page.getByRole("img", { name: new RegExp(`^${name} of the last five minutes`) });
   assert.match(await plot("Tokens").getAttribute("aria-label"), /: 0 in the last one/);
-  Object.assign(totals, { answered: 3, failed: 1, tokens: 1200, cost: "$0.0007", cost_nanos: 700_000 });
+  Object.assign(totals, { answered: 3, failed: 1, tokens: 1200, cost: "0.0007", cost_nanos: 700_000 });
   for (const [name, words] of [["Tokens", "1,200"], ["Cost", "$0.0007"], ["Requests", "4"]]) {
     await until(name, async () => (await plot(name).getAttribute("aria-label")).includes(`: ${words} in the last one, at most ${words} in 5 s`));
   }

@@ -48,7 +48,7 @@ export function fill(gateway) {
   gateway.upstream("ollama/llama3.2", { circuit: "half_open", in_flight: 1, answered: 17, ...limits(["2 at a time", 0.5]) });
   gateway.upstream("anthropic/claude-sonnet-with-a-name-that-does-not-fit-into-any-line", { circuit: "forced_open" });
   gateway.upstream("vllm/qwen", { circuit: "disabled", answered: 22, ...limits(["1 request per 2s", 0.2]) });
-  Object.assign(gateway.state.totals, { answered: 2034, failed: 46, tokens: 1_204_551, cost: "$0.7227306", cost_nanos: 722_730_600 });
+  Object.assign(gateway.state.totals, { answered: 2034, failed: 46, tokens: 1_204_551, cost: "0.7227306", cost_nanos: 722_730_600 });
 }
 
 /** Lets a page see five minutes go by, for its plots. They end at `totals`; the numbers are always the same. */

@@ -16,7 +16,7 @@ const policy = (nonce) => [
 ].join("; ");
 
 export class ScriptedGateway {
-  state = { upstreams: [], totals: { answered: 0, failed: 0, tokens: 0, cost: "$0", cost_nanos: 0 } };
+  state = { upstreams: [], totals: { answered: 0, failed: 0, tokens: 0, cost: "0", cost_nanos: 0 } };
   /** What was asked of `/admin`, as `[action, key]`. */
   asked = [];
   /** Whether states are sent; without them the page has to help itself. */
