@@ -54,6 +54,11 @@ impl AttemptDeadline {
         )
     }
 
+    /// Whether it waits in line.
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.line().since.is_some()
+    }
+
     /// It waits in line from now on.
     pub(crate) fn begin_wait(&self, now: Instant) {
         self.line().since = Some(now);

@@ -1,10 +1,6 @@
 //! The course of one call: the clock, the ledger, the budget and the events.
 
-use std::{
-    sync::{Arc, PoisonError},
-    task::{Context, Poll, ready},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use http::{HeaderValue, Request, Response};
 
@@ -14,12 +10,14 @@ use super::{
     ledger::Ledger,
     shared::Shared,
     state::{Decision, Failed, Reason, State, may_cure},
+    timeout::Timeout,
+    trouble::Trouble,
     verdict::{Ended, ResponseHead, Verdict},
 };
 use crate::{
     body::{Replay, RequestCopy},
     classify,
-    clock::Sleep,
+    clock::{Clock, Sleep},
     current::Kit,
     error::Error,
     instant::after,
@@ -38,19 +36,6 @@ pub(super) struct Course<S> {
     counts: bool,
     /// From the first failure on.
     trouble: Option<Box<Trouble>>,
-}
-
-/// The time that an attempt has.
-pub(super) struct Timeout {
-    sleep: Sleep,
-    attempt: AttemptDeadline,
-}
-
-#[derive(Debug)]
-struct Trouble {
-    state: State,
-    /// What the retry that is waited for, or under way, has taken from the budget.
-    withdrawal: Option<Withdrawal>,
 }
 
 impl<S> Course<S> {
@@ -151,22 +136,7 @@ impl<S> Course<S> {
         let outer = request.extensions().get::<AttemptDeadline>().cloned();
         let attempt = AttemptDeadline::new(end, outer);
         request.extensions_mut().insert(attempt.clone());
-        let sleep = self.kit.shared.clock.sleep_until(end);
-        Some(Timeout { sleep, attempt })
-    }
-
-    /// Whether the attempt's time is over. What it has spent in line inside is given to it once more.
-    pub(super) fn poll_timeout(&self, timeout: &mut Timeout, cx: &mut Context<'_>) -> Poll<()> {
-        let clock = &self.kit.shared.clock;
-        loop {
-            ready!(timeout.sleep.as_mut().poll(cx));
-            let now = clock.now();
-            let end = timeout.attempt.ends_by_itself(now);
-            if end <= now {
-                return Poll::Ready(());
-            }
-            timeout.sleep = clock.sleep_until(end);
-        }
+        Some(Timeout::new(attempt, end, self.clock()))
     }
 
     /// The first attempt was not answered at once. Where nothing else asked for the time, the ledger will, if it fails; so the
@@ -176,6 +146,10 @@ impl<S> Course<S> {
         if self.began.is_none() {
             self.began = Some(self.ledger.note_start(|| self.kit.shared.clock.now()));
         }
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.kit.shared.clock
     }
 
     /// The error of an attempt that has taken too long.
@@ -202,7 +176,7 @@ impl<S> Course<S> {
         result: &mut Result<Response<R>, Error>,
         mut again: Option<&mut RequestCopy<B>>,
     ) -> Option<Sleep> {
-        let mut failure = classify::failure(result, &*self.kit.shared.clock);
+        let mut failure = classify::failure(result, self.clock());
         let verdict = self.verdict(result, failure.as_ref(), again.as_deref_mut());
         if failure.is_none() && verdict == Verdict::Retry {
             let wanted = Failure::new(FailureKind::ServerError);
@@ -291,15 +265,15 @@ impl<S> Course<S> {
         let now = self.kit.shared.clock.now();
         let head = again.as_deref_mut().map(RequestCopy::head);
         let began = *self.began.get_or_insert(now);
-        self.trouble.get_or_insert_with(|| {
-            let state = State::new(&self.kit.shared.policy, head.as_ref(), began);
-            let withdrawal = None;
-            Box::new(Trouble { state, withdrawal })
+        let shared = &self.kit.shared;
+        let trouble = self.trouble.get_or_insert_with(|| {
+            let state = State::new(&shared.policy, head.as_ref(), began);
+            Box::new(Trouble::new(state))
         });
         let has_alternatives = self.ledger.has_alternatives();
         let refused_for = || {
             let upstream = self.ledger.chosen()?;
-            let prospect = self.kit.shared.consulted.prospect(upstream, &head?);
+            let prospect = shared.consulted.prospect(upstream, &head?);
             prospect.refused_for()
         };
         let failed = Failed {
@@ -313,7 +287,7 @@ impl<S> Course<S> {
             ledger_allows: self.ledger.allows(),
             has_alternatives,
         };
-        let decision = self.decide(&failed, now);
+        let decision = trouble.decide(shared, &failed, now);
         self.tell(&decision, &failure);
         if decision == Decision::GiveUp(Reason::OthersCanBeAsked) {
             self.ledger.leave_to_others();
@@ -328,26 +302,6 @@ impl<S> Course<S> {
                 None
             }
         }
-    }
-
-    /// What the state decides, if the budget can pay for it.
-    fn decide(&mut self, failed: &Failed<'_>, now: Instant) -> Decision {
-        let policy = &self.kit.shared.policy;
-        let Some(trouble) = &mut self.trouble else {
-            return Decision::Return;
-        };
-        let decision = {
-            let random = self.kit.shared.random.lock();
-            let mut random = random.unwrap_or_else(PoisonError::into_inner);
-            trouble.state.decide(policy, failed, &mut random, now)
-        };
-        if let (Decision::RetryAt { .. }, Some(budget)) = (decision, &policy.budget) {
-            trouble.withdrawal = budget.withdraw(failed.failure.kind);
-            if trouble.withdrawal.is_none() {
-                return Decision::GiveUp(Reason::BudgetEmpty);
-            }
-        }
-        decision
     }
 
     fn tell(&self, decision: &Decision, failure: &Failure) {

@@ -12,10 +12,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{
-    course::{Course, Timeout},
-    drain::Drain,
-};
+use super::{course::Course, drain::Drain, timeout::Timeout};
 use crate::{
     body::{Replay, RequestCopy},
     clock::Sleep,
@@ -118,7 +115,7 @@ where
                             return Poll::Pending;
                         }
                         (Poll::Pending, Some(timeout)) => {
-                            ready!(this.course.poll_timeout(timeout, cx));
+                            ready!(timeout.poll(this.course.clock(), cx));
                             Err(this.course.timed_out())
                         }
                     };

@@ -98,6 +98,8 @@ mod ledger;
 mod service;
 mod shared;
 mod state;
+mod timeout;
+mod trouble;
 mod verdict;
 mod words;
 

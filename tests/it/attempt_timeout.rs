@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::pending,
+    future::{Future, pending, poll_fn},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -99,4 +99,32 @@ async fn an_attempt_that_has_waited_in_line_is_cut_off_after_its_own_time() {
         let took = TokioClock.now() - start;
         assert_eq!(took, Duration::from_secs(seconds.min(60)));
     }
+}
+
+/// Who waits for a minute with 10 ms an attempt was woken each 10 ms of it, to see that its time had not begun.
+#[tokio::test(start_paused = true)]
+async fn a_short_attempt_that_waits_in_line_is_seldom_woken() {
+    let quota = Quota::new().limit(Limit::requests(1).per_minute());
+    let limiter = RateLimiter::new(quota).expect("a limiter");
+    let policy = RetryPolicy::default().attempt_timeout(Duration::from_millis(10));
+    let inner = service_fn(|_: Request<Body>| async {
+        TokioClock
+            .sleep_until(TokioClock.now() + Duration::from_millis(9))
+            .await;
+        Ok::<_, Infallible>(Response::new(Body::default()))
+    });
+    let service = ServiceBuilder::new()
+        .layer(RetryLayer::new(policy).expect("a policy"))
+        .layer(RateLimitLayer::new(limiter))
+        .service(inner);
+    let request = || Request::get("http://host/").body(Body::default());
+    let call = || service.clone().oneshot(request().expect("a request"));
+    call().await.expect("an answer");
+    let (mut call, mut polls) = (Box::pin(call()), 0);
+    let answer = poll_fn(|cx| {
+        polls += 1;
+        call.as_mut().poll(cx)
+    });
+    answer.await.expect("an answer");
+    assert!(polls < 100, "{polls}");
 }

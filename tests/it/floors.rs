@@ -46,7 +46,7 @@ fn floor(file: &str) -> Option<u8> {
             "config" | "state" | "status" | "words" => 0,
             "backoff" | "budget" | "key" | "order" | "verdict" | "window" => 0,
             // One request's way along a chain.
-            "performance" | "plan" | "preferences" | "walk" | "wheel" => 0,
+            "nobody" | "performance" | "plan" | "preferences" | "walk" | "wheel" => 0,
             // What a limiter's state is made of.
             "bucket" | "calendar" | "calendar_count" | "counts" | "decision" | "epoch" => 0,
             "granted" | "learned" | "limit" | "line" | "kept" | "mark" | "pace" | "queue"
@@ -60,7 +60,7 @@ fn floor(file: &str) -> Option<u8> {
             // What a layer is set to where the clock is a part of it.
             "cause" | "collect" | "judge" | "settings" => 1,
             "admission" | "circuits" | "course" | "forecast" | "handle" | "ledger" | "passes"
-            | "router" | "shared" => 2,
+            | "router" | "shared" | "timeout" | "trouble" => 2,
             "asking" | "entrance" | "limiters" | "news" | "outlook" | "permit" | "storage"
             | "takings" | "uses" | "waiter" | "witness" => 2,
             "future" | "body" | "drain" | "peek" => 3,
