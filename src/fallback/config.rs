@@ -113,7 +113,8 @@ impl Chain {
     }
 
     /// How long an upstream is left alone after a failure that does not itself say how long. Zero: not at all, only hints
-    /// count. Default: 5 min. After silence (a timeout; an answered 504 is none) it ends at once where a call that was under way at the same time is answered.
+    /// count. Default: 5 min. After silence (a timeout; an answered 504 is none) it ends at once where a call that was under way
+    /// at the same time is answered.
     #[must_use]
     pub fn cooldown(mut self, time: Duration) -> Self {
         self.cooldown = time;

@@ -12,8 +12,8 @@
 //!    ([`Chain::fall_back_on`] adds kinds): the caller gets what the upstream said, unchanged.
 //! 3. A failure that the next request would meet as well makes the upstream cool down: for as long as it asked, else for
 //!    [`Chain::cooldown`]. One that speaks for the account cools all models of the provider. Cooldowns only ever get
-//!    longer, end to the instant, and end by themselves; one after silence alone (a timeout; an answered 504 is none) also with an answer to a call that was
-//!    under way. Own refusals, too-large requests and what does not exist (404, which may be the path of one request as well
+//!    longer, end to the instant, and end by themselves; one after silence alone (a timeout; an answered 504 is none) also with
+//!    an answer to a call that was under way. Own refusals, too-large requests and what does not exist (404, which may be the path of one request as well
 //!    as a model) cool nobody.
 //! 4. Who is cooling down is passed by, and asked later where it is back before the others have failed. When all are
 //!    cooling down, [`WhenExhausted`] says whether the request is sent to one that named no time, fails at once, waits for the

@@ -122,15 +122,16 @@ impl RateLimiter {
         write(path, &json).map_err(|problem| SnapshotError::from(problem).at(path))
     }
 
-    /// [Restores](Self::restore) what another limiter has [saved](Self::save): once, before the first request. Each limiter of a layer has a file of its own; what another's holds of limits that this one
-    /// does not have is passed over.
+    /// [Restores](Self::restore) what another limiter has [saved](Self::save): once, before the first request. Each limiter of
+    /// a layer has a file of its own; what another's holds of limits that this one does not have is passed over.
     ///
     /// This blocks on the disk; in async code, use `tokio::task::spawn_blocking`.
     ///
     /// # Errors
     ///
     /// When there is no such file, when it is larger than 4 GiB, damaged, no snapshot, or one of a newer version of this crate
-    /// or of another scope, or when it was loaded already. The error names the file and what is wrong in it. Then nothing has changed.
+    /// or of another scope, or when it was loaded already. The error names the file and what is wrong in it. Then nothing has
+    /// changed.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<(), SnapshotError> {
         let path = path.as_ref();
         let read = || self.restore(&Snapshot::from_json(&read(path)?)?);

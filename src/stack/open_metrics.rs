@@ -20,8 +20,8 @@ impl Stack {
     /// [`OPEN_METRICS`].
     ///
     /// Names are those of the feature `metrics`, as exporters for Prometheus write them, where [`Stats`](crate::observe::Stats)
-    /// tell the same; what are histograms there are summaries here, and a limit in shadow mode has a label. Circuits and limits are those
-    /// of the upstreams that the stack was built with. The rows are those of `Stats`, which are bounded; keys of
+    /// tell the same; what are histograms there are summaries here, and a limit in shadow mode has a label. Circuits and limits are
+    /// those of the upstreams that the stack was built with. The rows are those of `Stats`, which are bounded; keys of
     /// limiters are labels, so that keys of yours that nobody may see are no keys to limit by. For a recorder of your own, see
     /// [the guide](crate::guide::observe).
     pub fn open_metrics(&self) -> String {

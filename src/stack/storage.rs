@@ -63,7 +63,8 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// When there is no such file, when it is damaged, of a newer version, or of a stack with other limiters, or when it was loaded already.
+    /// When there is no such file, when it is damaged, of a newer version, or of a stack with other limiters, or when it was loaded
+    /// already.
     /// The error names the file and what is wrong in it. Then nothing has changed.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<(), SnapshotError> {
         let path = path.as_ref();

@@ -29,17 +29,29 @@ fn upstream(name: &str) -> Upstream {
     provider.model("m")
 }
 
+/// A stack of the first upstream and the other.
+fn of_two(stack: StackBuilder) -> Stack {
+    let stack = stack.upstream(upstream("first"));
+    stack.upstream(upstream("other")).build().expect("a stack")
+}
+
+/// An attempt has so long.
+fn half_a_minute() -> RetryPolicy {
+    RetryPolicy::llm().attempt_timeout(Duration::from_secs(30))
+}
+
+fn is_of_first(request: &Request<Body>) -> bool {
+    let upstream = request.extensions().get::<Upstream>();
+    upstream.is_some_and(|upstream| upstream.provider().name() == "first")
+}
+
 /// Who answers, how often the first was asked, and after how long, where the first is down in this way.
 async fn ask(stack: StackBuilder, is_silent: bool) -> (String, u32, Duration) {
-    let stack = stack
-        .upstream(upstream("first"))
-        .upstream(upstream("other"));
-    let stack = stack.build().expect("a stack");
+    let stack = of_two(stack);
     let asked = Arc::new(AtomicU32::new(0));
     let count = asked.clone();
     let client = service_fn(move |request: Request<Body>| {
-        let upstream = request.extensions().get::<Upstream>();
-        let is_first = upstream.is_some_and(|upstream| upstream.provider().name() == "first");
+        let is_first = is_of_first(&request);
         count.fetch_add(is_first.into(), Ordering::Relaxed);
         async move {
             if is_first && is_silent {
@@ -85,16 +97,11 @@ async fn a_failure_that_opens_the_circuit_is_not_followed_by_a_wait() {
 /// One slow answer among many: the first upstream lives, and those who asked it at the same time can tell.
 #[tokio::test(start_paused = true)]
 async fn an_upstream_that_was_silent_once_and_answers_others_is_asked_again() {
-    let stack = Stack::builder()
-        .retry(RetryPolicy::llm().attempt_timeout(Duration::from_secs(30)))
-        .upstream(upstream("first"))
-        .upstream(upstream("other"));
-    let stack = stack.build().expect("a stack");
+    let stack = of_two(Stack::builder().retry(half_a_minute()));
     let client = service_fn(|request: Request<Body>| async move {
         let wait = request.headers().get("wait");
         let wait = wait.and_then(|wait| wait.to_str().ok()?.parse().ok());
-        let is_first = request.extensions().get::<Upstream>();
-        if is_first.is_some_and(|upstream| upstream.provider().name() == "first") {
+        if is_of_first(&request) {
             let wait = Duration::from_secs(wait.unwrap_or_default());
             TokioClock.sleep_until(TokioClock.now() + wait).await;
         }
@@ -131,8 +138,7 @@ async fn an_answered_504_is_no_silence_that_another_answer_ends() {
     let layer = FallbackLayer::new(chain).expect("a chain");
     let client = service_fn(|request: Request<Body>| async move {
         let mut response = Response::new(Body::default());
-        let upstream = request.extensions().get::<Upstream>();
-        if upstream.is_some_and(|upstream| upstream.provider().name() == "first") {
+        if is_of_first(&request) {
             let script = request.extensions().get::<(u64, StatusCode)>();
             let (takes, status) = *script.expect("each request says");
             TokioClock
@@ -164,16 +170,11 @@ async fn ask_the_silent(
     most: u32,
     meanwhile: impl FnOnce(&Stack),
 ) -> (Result<(), Error>, u32, Duration) {
-    let stack = Stack::builder()
-        .retry(RetryPolicy::llm().attempt_timeout(Duration::from_secs(30)))
-        .upstream(upstream("first"))
-        .upstream(upstream("other"));
-    let stack = stack.build().expect("a stack");
+    let stack = of_two(Stack::builder().retry(half_a_minute()));
     let asked = Arc::new(AtomicU32::new(0));
     let count = asked.clone();
     let client = service_fn(move |request: Request<Body>| {
-        let upstream = request.extensions().get::<Upstream>();
-        let is_first = upstream.is_some_and(|upstream| upstream.provider().name() == "first");
+        let is_first = is_of_first(&request);
         assert!(is_first, "nobody else is free");
         let is_silent = count.fetch_add(1, Ordering::Relaxed) < silent;
         async move {

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     clock::{Clock, TokioClock},
     cost::Price,
-    fallback::state::State,
+    fallback::state::{Grounds, State},
     money::Money,
     outcome::{Failure, FailureKind},
     upstream::Provider,
