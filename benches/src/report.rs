@@ -173,7 +173,7 @@ const SECTIONS: &[Section] = &[
         title: "The layers together: refusals",
         words: &["stack", "refused"],
         notes: "A refusal of ours says who refused, which limit, and when to come back; with a chain, both upstreams refuse, and the error \
-            tells of both attempts. tower-resilience's fallback answers with its value.",
+            tells of both attempts, which is why it takes longer. tower-resilience's fallback answers with its value.",
         is_short: true,
     },
     Section {
@@ -200,7 +200,10 @@ const SECTIONS: &[Section] = &[
         notes: "Real requests over the loopback; the answer of 1 KiB is read to its end. The server is a process of its own, and client and \
             server have one thread each, so `CPU` is the client's alone: user and system time of its process. Without TLS, which would make \
             all layers look cheaper. tower-resilience's four stand over our adapter of reqwest, for requests of reqwest cannot be copied; its \
-            fallback is to a service, for answers that stream cannot be copied either. On two processors, both are busy with 64 connections.",
+            fallback is to a service, for answers that stream cannot be copied either. On two processors, both are busy with 64 connections. \
+            `our retry in the chain` takes more than reqwest-retry because it is a layer of tower there: the chain lends its rest for one \
+            request, so the services are made for each, and request and answer become those of `http` and reqwest's again, with the \
+            URL read once more.",
         is_short: true,
     },
     Section {
@@ -226,7 +229,8 @@ const SECTIONS: &[Section] = &[
     Section {
         title: "Rate limit",
         words: &["rate_limit", "calls"],
-        notes: "governor alone neither queues nor settles, nor does it know that a call has ended; it is asked as a layer would ask it. tower's \
+        notes: "governor alone neither queues nor settles, nor does it know that a call has ended, and it reads a clock of its own, below \
+            `Instant::now()`; it is asked as a layer would ask it. tower's \
             RateLimit cannot be shared. A request made and dropped is what a refused call takes in any case.",
         is_short: true,
     },
