@@ -7,7 +7,7 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use crate::{
     client_error::{in_full, is_timeout, is_unconnected},
-    outcome::{Failure, FailureKind, Message},
+    outcome::{Failure, FailureKind, Message, RefusedBy},
     period::whole_millis,
     plain_words::{TOO_LARGE, again},
 };
@@ -111,11 +111,11 @@ impl Error {
             Self::RateLimited(_) => format!("The service is rate limited. {again}"),
             Self::CircuitOpen(_) => format!("The service is not available at the moment. {again}"),
             Self::Exhausted(exhausted) if exhausted.is_too_large() => TOO_LARGE.to_owned(),
-            Self::Exhausted(exhausted) if exhausted.is_refused() => {
-                format!("No provider is available at the moment. {again}")
-            }
             Self::Exhausted(exhausted) if exhausted.is_rate_limited() => {
                 format!("All alternative providers are rate limited. {again}")
+            }
+            Self::Exhausted(exhausted) if exhausted.is_refused() => {
+                format!("No provider is available at the moment. {again}")
             }
             Self::Exhausted(_) => format!("No provider could answer. {again}"),
             Self::TimedOut { .. } => format!("The service did not answer in time. {again}"),
@@ -134,15 +134,15 @@ impl Error {
                 reason: RefusalReason::TooLarge,
                 ..
             }) => Failure::new(FailureKind::RequestTooLarge),
-            Self::RateLimited(_) | Self::CircuitOpen(_) => {
-                Failure::new(FailureKind::Refused).with_retry_after(self.retry_after())
-            }
+            Self::RateLimited(_) => refused(Some(RefusedBy::Limit), self.retry_after()),
+            Self::CircuitOpen(_) => refused(Some(RefusedBy::Circuit), self.retry_after()),
             Self::Exhausted(exhausted) if exhausted.is_too_large() => {
                 Failure::new(FailureKind::RequestTooLarge)
             }
             // A chain inside has already turned to everybody it knows.
-            Self::Exhausted(_) => {
-                Failure::new(FailureKind::Refused).with_retry_after(self.retry_after())
+            Self::Exhausted(exhausted) => {
+                let by_limits = exhausted.is_rate_limited().then_some(RefusedBy::Limit);
+                refused(by_limits, self.retry_after())
             }
             Self::TimedOut { .. } => Failure::new(FailureKind::Timeout),
             // Whoever else were asked would be asked too late as well.
@@ -172,6 +172,13 @@ impl Error {
             Self::TimedOut { .. } => false,
             Self::Service(error) => is_unconnected(&**error),
         }
+    }
+}
+
+fn refused(by: Option<RefusedBy>, retry_after: Option<Duration>) -> Failure {
+    Failure {
+        refused_by: by,
+        ..Failure::new(FailureKind::Refused).with_retry_after(retry_after)
     }
 }
 
@@ -333,6 +340,14 @@ mod tests {
         assert_eq!(
             message,
             "No provider is available at the moment. Please try again in 5 seconds."
+        );
+        let full = Error::RateLimited(RateLimited::new(RefusalReason::QueueFull));
+        let mut attempt = Attempt::example("groq/llama", FailureKind::Refused);
+        attempt.failure = full.failure();
+        let message = Error::Exhausted(Exhausted::example(vec![attempt])).user_message();
+        assert_eq!(
+            message,
+            "All alternative providers are rate limited. Please try again later."
         );
     }
 

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    outcome::{Failure, FailureKind},
+    outcome::{Failure, FailureKind, RefusedBy},
     period::whole_millis,
     request::Attempt,
 };
@@ -39,8 +39,8 @@ pub struct PassedBy {
 pub enum WhyNot {
     /// It is cooling down after such a failure, of this request or another.
     CoolingDown(FailureKind),
-    /// Its limiter or its circuit breaker, which the chain [consults](crate::Chain::consult), would have refused the request.
-    WouldRefuse,
+    /// Its limiter or its circuit breaker, which the chain [consults](crate::Chain::consult), would have refused the request: this one.
+    WouldRefuse(RefusedBy),
     /// The request was too large for a context that is no smaller.
     ContextTooSmall,
     /// The request's own [`Preferences`](crate::Preferences) exclude it.
@@ -62,24 +62,23 @@ impl PassedBy {
 }
 
 impl Exhausted {
-    /// Whether rate limits alone are the reason, refusals of our own among them.
+    /// Whether limits alone are the reason, those of the upstreams or our own. A refusal by an open circuit is none.
     pub fn is_rate_limited(&self) -> bool {
-        self.is_all(|kind| {
-            matches!(
-                kind,
-                FailureKind::RateLimited | FailureKind::QuotaExhausted | FailureKind::Refused
-            )
+        self.is_all(|kind, refused_by| match kind {
+            FailureKind::RateLimited | FailureKind::QuotaExhausted => true,
+            FailureKind::Refused => refused_by == Some(RefusedBy::Limit),
+            _ => false,
         })
     }
 
-    /// Whether only our own limiters and breakers spoke. Which of the two, the ledger does not tell.
+    /// Whether only our own limiters and breakers spoke.
     pub(crate) fn is_refused(&self) -> bool {
-        self.is_all(|kind| kind == FailureKind::Refused)
+        self.is_all(|kind, _| kind == FailureKind::Refused)
     }
 
     /// Whether the request was too large for everybody: no time makes it smaller.
     pub(crate) fn is_too_large(&self) -> bool {
-        self.is_all(|kind| kind == FailureKind::RequestTooLarge)
+        self.is_all(|kind, _| kind == FailureKind::RequestTooLarge)
     }
 
     /// Whether every attempt was refused before it was sent, by our own limiters and breakers.
@@ -88,20 +87,21 @@ impl Exhausted {
         kinds.all(|kind| kind == FailureKind::Refused)
     }
 
-    fn is_all(&self, is: impl Fn(FailureKind) -> bool) -> bool {
-        let attempts = self.attempts.iter().map(|attempt| attempt.failure.kind);
-        let passed_by = self.passed_by.iter().filter_map(|it| it.why.kind());
-        let mut kinds = attempts.chain(passed_by).peekable();
-        kinds.peek().is_some() && kinds.all(is)
+    fn is_all(&self, is: impl Fn(FailureKind, Option<RefusedBy>) -> bool) -> bool {
+        let attempts = self.attempts.iter().map(|attempt| &attempt.failure);
+        let attempts = attempts.map(|failure| (failure.kind, failure.refused_by));
+        let passed_by = self.passed_by.iter().filter_map(|it| it.why.reason());
+        let mut reasons = attempts.chain(passed_by).peekable();
+        reasons.peek().is_some() && reasons.all(|(kind, refused_by)| is(kind, refused_by))
     }
 }
 
 impl WhyNot {
     /// What it would have been as a failure, where it speaks of upstreams and not of the request.
-    fn kind(self) -> Option<FailureKind> {
+    fn reason(self) -> Option<(FailureKind, Option<RefusedBy>)> {
         match self {
-            Self::CoolingDown(kind) => Some(kind),
-            Self::WouldRefuse => Some(FailureKind::Refused),
+            Self::CoolingDown(kind) => Some((kind, None)),
+            Self::WouldRefuse(by) => Some((FailureKind::Refused, Some(by))),
             Self::ContextTooSmall | Self::Excluded | Self::NoAttemptLeft | Self::NotInChain => None,
         }
     }
@@ -111,7 +111,8 @@ impl fmt::Display for WhyNot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CoolingDown(kind) => write!(f, "cooling down ({kind})"),
-            Self::WouldRefuse => f.write_str("its limit or open circuit would refuse"),
+            Self::WouldRefuse(RefusedBy::Limit) => f.write_str("its limit is used up"),
+            Self::WouldRefuse(RefusedBy::Circuit) => f.write_str("its circuit is open"),
             Self::ContextTooSmall => f.write_str("its context is too small"),
             Self::Excluded => f.write_str("excluded by the request's preferences"),
             Self::NoAttemptLeft => f.write_str("no attempt was left for it"),
@@ -209,6 +210,7 @@ mod tests {
     use FailureKind::{
         Overloaded, QuotaExhausted, RateLimited, Refused, ServerError, Timeout, Transport,
     };
+    use WhyNot::WouldRefuse;
 
     fn secs(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -237,8 +239,9 @@ mod tests {
                     WhyNot::CoolingDown(QuotaExhausted),
                     Some(secs(3_600)),
                 ),
-                passed_by("a/2", WhyNot::WouldRefuse, Some(secs(5))),
-                passed_by("a/3", WhyNot::Excluded, None),
+                passed_by("a/2", WouldRefuse(RefusedBy::Limit), Some(secs(5))),
+                passed_by("a/3", WouldRefuse(RefusedBy::Circuit), Some(secs(30))),
+                passed_by("a/4", WhyNot::Excluded, None),
             ],
             retry_after: Some(secs(5)),
             ..Exhausted::example(vec![
@@ -253,8 +256,9 @@ mod tests {
             "the circuit of openai/gpt is open (failures in a row): come back in 30s",
             "b/1: connection failed (client error (Connect): Connection refused (os error 111))",
             "a/1: cooling down (quota exhausted), again in 3600s",
-            "a/2: its limit or open circuit would refuse, again in 5s",
-            "a/3: excluded by the request's preferences",
+            "a/2: its limit is used up, again in 5s",
+            "a/3: its circuit is open, again in 30s",
+            "a/4: excluded by the request's preferences",
             "the soonest is back in 5s",
         ];
         let wanted = rows
@@ -279,12 +283,16 @@ mod tests {
                 ..Exhausted::example(Vec::new())
             }
         };
-        use WhyNot::{CoolingDown, Excluded, WouldRefuse};
+        use WhyNot::{CoolingDown, Excluded};
+        let [limit, circuit] = [RefusedBy::Limit, RefusedBy::Circuit].map(WouldRefuse);
         for (why, is_rate_limited, is_refused) in [
             (&[][..], false, false),
             (&[Excluded], false, false),
-            (&[Excluded, WouldRefuse], true, true),
-            (&[CoolingDown(RateLimited), WouldRefuse], true, false),
+            (&[Excluded, limit], true, true),
+            (&[circuit], false, true),
+            (&[limit, circuit], false, true),
+            (&[CoolingDown(RateLimited), limit], true, false),
+            (&[CoolingDown(RateLimited), circuit], false, false),
             (
                 &[CoolingDown(RateLimited), CoolingDown(Overloaded)],
                 false,

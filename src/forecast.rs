@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{request::RequestHead, upstream::Upstream};
+use crate::{outcome::RefusedBy, request::RequestHead, upstream::Upstream};
 
 /// Says what would become of a request that were sent to an upstream now, for who has to choose among several.
 ///
@@ -39,6 +39,8 @@ pub enum Prospect {
     },
     /// It would be refused.
     Refuse {
+        /// By whom.
+        by: RefusedBy,
         /// How long until one like it would not, where that is known.
         retry_after: Option<Duration>,
     },
@@ -54,10 +56,20 @@ impl Prospect {
     pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::TooLarge, _) | (_, Self::TooLarge) => Self::TooLarge,
-            (Self::Refuse { retry_after: a }, Self::Refuse { retry_after: b }) => Self::Refuse {
-                // Who does not know when says nothing against the other's time.
-                retry_after: a.max(b),
-            },
+            (
+                Self::Refuse {
+                    by: a,
+                    retry_after: until_a,
+                },
+                Self::Refuse {
+                    by: b,
+                    retry_after: until_b,
+                },
+            ) => {
+                // Who does not know when says nothing against the other's time; whoever refuses for longer has the say.
+                let (retry_after, by) = (until_a, a).max((until_b, b));
+                Self::Refuse { by, retry_after }
+            }
             (refuse @ Self::Refuse { .. }, _) | (_, refuse @ Self::Refuse { .. }) => refuse,
             (Self::Queue { wait: a }, Self::Queue { wait: b }) => Self::Queue { wait: a.max(b) },
             (queue @ Self::Queue { .. }, _) | (_, queue @ Self::Queue { .. }) => queue,
@@ -68,7 +80,7 @@ impl Prospect {
     /// For how long the request would be refused, [`Duration::MAX`] where that is not known; none where it would not.
     pub(crate) fn refused_for(self) -> Option<Duration> {
         match self {
-            Self::Refuse { retry_after } => Some(retry_after.unwrap_or(Duration::MAX)),
+            Self::Refuse { retry_after, .. } => Some(retry_after.unwrap_or(Duration::MAX)),
             Self::TooLarge => Some(Duration::MAX),
             Self::Pass { .. } | Self::Queue { .. } => None,
         }
@@ -110,15 +122,17 @@ mod tests {
     #[test]
     fn of_two_prospects_the_worse_holds() {
         let ms = Duration::from_millis;
+        let refuse = |by, retry_after| Prospect::Refuse { by, retry_after };
         let worse_and_worse = [
             Prospect::FREE,
             Prospect::Pass { taken: 0.5 },
             Prospect::Queue { wait: ms(1) },
             Prospect::Queue { wait: ms(2) },
-            Prospect::Refuse { retry_after: None },
-            Prospect::Refuse {
-                retry_after: Some(ms(1)),
-            },
+            refuse(RefusedBy::Limit, None),
+            refuse(RefusedBy::Circuit, None),
+            refuse(RefusedBy::Limit, Some(ms(1))),
+            refuse(RefusedBy::Circuit, Some(ms(1))),
+            refuse(RefusedBy::Limit, Some(ms(2))),
             Prospect::TooLarge,
         ];
         for (index, better) in worse_and_worse.into_iter().enumerate() {

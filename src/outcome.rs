@@ -64,6 +64,8 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// Whether the failure speaks for the whole account at the provider, not for this one model.
     pub account_wide: bool,
+    /// Which of our own layers refused, where the kind is [`Refused`](FailureKind::Refused) and it was one of these two.
+    pub refused_by: Option<RefusedBy>,
     /// The limit that was hit, where the answer tells.
     pub limit: Option<Box<LimitHit>>,
     /// The upstream's own words, shortened, or those of the layer that refused.
@@ -79,6 +81,7 @@ impl Failure {
             fall_back: kind.fall_back(),
             retry_after: None,
             account_wide: kind == FailureKind::QuotaExhausted,
+            refused_by: None,
             limit: None,
             message: None,
         }
@@ -235,6 +238,16 @@ impl fmt::Display for FailureKind {
             Self::Refused => "refused locally",
         })
     }
+}
+
+/// Who refuses a request before it is sent, or would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RefusedBy {
+    /// A limit, which frees itself with time: the request is one too many for now.
+    Limit,
+    /// An open circuit, or whoever else says that the upstream is not to be asked because it is not well.
+    Circuit,
 }
 
 /// The limit that a refusal names. Only what the answer itself says is filled in.

@@ -3,6 +3,7 @@
 use super::{handle::CircuitBreaker, state::State};
 use crate::{
     forecast::{Forecast, Prospect},
+    outcome::RefusedBy,
     request::RequestHead,
     upstream::Upstream,
 };
@@ -12,6 +13,7 @@ impl Forecast for CircuitBreaker {
     fn forecast(&self, _: &Upstream, head: &RequestHead<'_>) -> Prospect {
         match self.outlook(&self.key(head), State::outlook) {
             Some(Some(retry_after)) => Prospect::Refuse {
+                by: RefusedBy::Circuit,
                 retry_after: Some(retry_after),
             },
             Some(None) | None => Prospect::FREE,
@@ -42,6 +44,7 @@ mod tests {
         let key = upstream.id();
         breaker.force_open(key);
         let refused = Prospect::Refuse {
+            by: RefusedBy::Circuit,
             retry_after: Some(ms(1_000)),
         };
         assert_eq!(forecast(), refused);

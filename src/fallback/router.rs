@@ -156,7 +156,7 @@ impl Router {
             let wait = match plan.chain.consulted.prospect(upstream, &head) {
                 Prospect::Pass { .. } => Duration::ZERO,
                 Prospect::Queue { wait } => wait,
-                Prospect::Refuse { retry_after } => retry_after?,
+                Prospect::Refuse { retry_after, .. } => retry_after?,
                 Prospect::TooLarge => return None,
             };
             Some(wait.max(cooling))

@@ -178,11 +178,11 @@ impl Walk {
                 continue;
             }
             let prospect = (sight.prospect)(upstream);
-            if let Prospect::Refuse { retry_after } = prospect {
+            if let Prospect::Refuse { by, retry_after } = prospect {
                 free -= 1;
                 held_back.push(Passed {
                     index,
-                    why: WhyNot::WouldRefuse,
+                    why: WhyNot::WouldRefuse(by),
                     back: retry_after.map(|wait| after(sight.now, wait)),
                 });
                 continue;

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     forecast::{Forecast, Prospect},
+    outcome::RefusedBy,
     request::{Cost, RequestHead},
     upstream::Upstream,
 };
@@ -45,6 +46,7 @@ impl RateLimiter {
         let now = self.settings().clock.now();
         match longest_wait(head, slice::from_ref(self), now) {
             Some(longest) if wait > longest => Prospect::Refuse {
+                by: RefusedBy::Limit,
                 retry_after: Some(wait),
             },
             _ => Prospect::Queue { wait },

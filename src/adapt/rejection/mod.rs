@@ -10,7 +10,7 @@
 //!    | refused by a limit | 429 |
 //!    | larger than a limit ever allows, than all upstreams take, or than the body may be | 413 |
 //!    | the circuit is open | 503 |
-//!    | nobody left in the chain | 429 where rate limits alone are the reason, else 503 |
+//!    | nobody left in the chain | 429 where limits alone are the reason, ours or theirs; else 503 |
 //!    | the request's body could not be read | 400 |
 //!    | no answer in time | 504 |
 //!    | the client inside failed | 502 |

@@ -85,8 +85,7 @@ fn meaning(error: &Error) -> (StatusCode, Reason) {
         Error::Exhausted(exhausted) if exhausted.is_too_large() => {
             (StatusCode::PAYLOAD_TOO_LARGE, Reason::Status)
         }
-        // Refusals of our own alone may be open circuits.
-        Error::Exhausted(exhausted) if exhausted.is_rate_limited() && !exhausted.is_refused() => {
+        Error::Exhausted(exhausted) if exhausted.is_rate_limited() => {
             (StatusCode::TOO_MANY_REQUESTS, Reason::Quota)
         }
         Error::Exhausted(_) => (StatusCode::SERVICE_UNAVAILABLE, Reason::Reduced),

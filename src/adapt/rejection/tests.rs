@@ -9,7 +9,8 @@ use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 use super::*;
 use crate::{
-    Limit, Quota, RateLimitLayer, RateLimiter, Scope,
+    Chain, CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, FallbackLayer, Limit, Quota,
+    RateLimitLayer, RateLimiter, Scope,
     error::{CircuitOpen, Error, Exhausted, RateLimited, RefusalReason},
     outcome::{Failure, FailureKind, Outcome},
     request::Attempt,
@@ -412,5 +413,56 @@ fn a_name_that_cannot_stand_in_a_field_is_no_name() {
             .advertise(name, RateLimiter::default())
             .unwrap_err();
         assert_eq!(error.setting(), "advertise");
+    }
+}
+
+/// Limits of our own that were used up everywhere were answered with 503, as open circuits are.
+#[tokio::test(start_paused = true)]
+async fn own_limits_that_are_used_up_everywhere_are_429_and_open_circuits_503() {
+    for consults in [true, false] {
+        for (limited, status, after) in [(true, 429, "60"), (false, 503, "30")] {
+            let quota =
+                Quota::new().limit(Limit::requests(if limited { 1 } else { 9 }).per_minute());
+            let limiter = RateLimiter::new(quota).unwrap().max_wait(Duration::ZERO);
+            let breaker = CircuitBreaker::new(
+                CircuitBreakerPolicy::default().open_for(Duration::from_secs(30)),
+            );
+            let breaker = breaker.unwrap();
+            let provider = Provider::new("a", "http://example.com").unwrap();
+            let chain = Chain::new([provider.model("1"), provider.model("2")]);
+            let chain = match consults {
+                true => chain.consult(limiter.clone()).consult(breaker.clone()),
+                false => chain,
+            };
+            let service = ServiceBuilder::new()
+                .layer(RejectionLayer::new())
+                .layer(FallbackLayer::new(chain).unwrap())
+                .layer(CircuitBreakerLayer::new(breaker.clone()))
+                .layer(RateLimitLayer::new(limiter.clone()))
+                .service(service_fn(async |_: Request<String>| {
+                    Ok::<_, io::Error>(Response::new(Full::<Bytes>::from("served")))
+                }));
+            for _ in 0..2 {
+                let Ok(served) = service.clone().oneshot(Request::new(String::new())).await;
+                assert_eq!(served.status(), 200);
+            }
+            if !limited {
+                breaker.force_open("a/1");
+                breaker.force_open("a/2");
+            }
+            let Ok(refused) = service.clone().oneshot(Request::new(String::new())).await;
+            let (told, told_after, _) = told(refused).await;
+            assert_eq!(
+                (told, told_after.as_deref()),
+                (status, Some(after)),
+                "{consults}"
+            );
+            // One circuit among them, and limits are not all that is the reason.
+            if limited {
+                breaker.force_open("a/2");
+                let Ok(refused) = service.oneshot(Request::new(String::new())).await;
+                assert_eq!(refused.status(), if consults { 429 } else { 503 });
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     cost::Price,
     fallback::state::{Grounds, State},
     money::Money,
-    outcome::{Failure, FailureKind},
+    outcome::{Failure, FailureKind, RefusedBy},
     upstream::Provider,
 };
 
@@ -355,9 +355,13 @@ fn of_long_queues_the_shortest_is_joined() {
 #[test]
 fn who_would_refuse_is_passed_by_and_counts_as_back_when_it_says() {
     let refuse = |seconds| Prospect::Refuse {
+        by: RefusedBy::Limit,
         retry_after: Some(secs(seconds)),
     };
-    let unknown = Prospect::Refuse { retry_after: None };
+    let unknown = Prospect::Refuse {
+        by: RefusedBy::Limit,
+        retry_after: None,
+    };
     let mut bench = Bench::new(|chain| chain);
     let one = [refuse(9), Prospect::FREE, Prospect::FREE];
     let turn = bench.turn_seen(&mut bench.walk(None, 0), 0, seen(one));
@@ -368,7 +372,7 @@ fn who_would_refuse_is_passed_by_and_counts_as_back_when_it_says() {
     assert_eq!(turn, Turn::Exhausted { soonest });
     let passed = |(index, back): (usize, Option<u64>)| Passed {
         index,
-        why: WhyNot::WouldRefuse,
+        why: WhyNot::WouldRefuse(RefusedBy::Limit),
         back: back.map(|millis| bench.at(millis)),
     };
     let all_refuse = [(0, Some(9_000)), (1, None), (2, Some(4_000))];
@@ -389,14 +393,17 @@ fn who_was_passed_by_is_told_with_the_reason_of_that_moment() {
     let turn = bench.turn_seen(&mut walk, 0, |_| {
         asked += 1;
         match asked {
-            1..=3 => Prospect::Refuse { retry_after: None },
+            1..=3 => Prospect::Refuse {
+                by: RefusedBy::Limit,
+                retry_after: None,
+            },
             _ => Prospect::FREE,
         }
     });
     assert_eq!(turn, Turn::Exhausted { soonest: None });
     let would_refuse = |index| Passed {
         index,
-        why: WhyNot::WouldRefuse,
+        why: WhyNot::WouldRefuse(RefusedBy::Limit),
         back: None,
     };
     assert_eq!(walk.passed_by(), [0, 1, 2].map(would_refuse));

@@ -5,6 +5,7 @@ use crate::{
     fallback::{Chain, FallbackLayer},
     forecast::{Forecast, Prospect},
     money::Money,
+    outcome::RefusedBy,
     request::{Price, RequestHead},
     upstream::{ServedBy, Upstream},
 };
@@ -49,11 +50,13 @@ async fn it_foretells_whether_a_request_passes_queues_is_refused_or_never_fits()
     let soon = TokioClock.now() + ms(59_999);
     hurried.extensions_mut().insert(Deadline(soon));
     let refused = Prospect::Refuse {
+        by: RefusedBy::Limit,
         retry_after: Some(ms(60_000)),
     };
     assert_eq!(foretell(&limiter, &upstream, &hurried), refused);
     limiter.pause(upstream.id(), ms(60_001));
     let paused = Prospect::Refuse {
+        by: RefusedBy::Limit,
         retry_after: Some(ms(60_001)),
     };
     assert_eq!(of(1), paused);
@@ -148,6 +151,9 @@ async fn the_deadline_bounds_the_wait_that_is_foretold_and_the_end_of_an_attempt
     let retry_after = Some(wait);
     assert_eq!(
         foretell(&limiter, &upstream, &of(59)),
-        Prospect::Refuse { retry_after }
+        Prospect::Refuse {
+            by: RefusedBy::Limit,
+            retry_after,
+        }
     );
 }
