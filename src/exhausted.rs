@@ -17,7 +17,9 @@ pub struct Exhausted {
     /// The upstreams that were not asked: those of the chain, in its order, and those that are only in the request's
     /// [`Preferences`](crate::Preferences).
     pub passed_by: Vec<PassedBy>,
-    /// How long until the soonest upstream may be asked again.
+    /// How long until the next request would be let through to an upstream. `None` where that is at once, as it is after failures
+    /// without a time ([`WhenExhausted::Probe`](crate::WhenExhausted::Probe)), and where nobody knows. What upstreams asked for is told also
+    /// where the chain holds nobody to it ([`WhenExhausted::TryAnyway`](crate::WhenExhausted::TryAnyway)) or waits for it.
     pub retry_after: Option<Duration>,
 }
 
@@ -29,7 +31,7 @@ pub struct PassedBy {
     pub upstream: Arc<str>,
     /// Why.
     pub why: WhyNot,
-    /// How long until it may be asked, where that is known.
+    /// How long until it is not passed by for that reason, where that is known. A cooldown that is only a guess may end sooner.
     pub wait: Option<Duration>,
 }
 

@@ -196,8 +196,7 @@ impl<S> Course<S> {
             asked.into_iter().for_each(|index| plan.failed(index, now));
         }
         let chain = &plan.chain;
-        let cooldown = chain.cooldown_after(&failure);
-        if let Some(time) = cooldown {
+        if let Some(time) = chain.cooldown_after(&failure) {
             let grounds = match failure.kind {
                 _ if failure.hint().is_some() => Grounds::Asked,
                 FailureKind::Timeout if result.is_err() => Grounds::Silence,
@@ -206,7 +205,11 @@ impl<S> Course<S> {
             };
             cooldowns.cool_for(upstream, &failure, time, grounds, now);
         }
-        self.walk.failed(cooldown.or_else(|| failure.hint()), now);
+        let back_in = match speaks_of_the_next_request(failure.kind) {
+            true => Some(Duration::ZERO),
+            false => failure.hint(),
+        };
+        self.walk.failed(back_in, now);
         let is_late = self.deadline.is_some_and(|deadline| now > deadline);
         let cannot_go_on = is_late || self.cannot_repeat || self.walk.is_final();
         let is_over = cannot_go_on || !chain.falls_back(&failure);

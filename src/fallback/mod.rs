@@ -37,8 +37,8 @@
 //!     it, or have failed, the silent one is asked once more at once, and the retries there go as for a lone upstream.
 //!
 //! A refused caller sees [`Error::Exhausted`](crate::Error::Exhausted): every attempt with its upstream, what it meant and
-//! how long it took, and [`retry_after`](crate::Error::retry_after), the time until the soonest is back. A response that
-//! the caller has is never switched: where a stream breaks in the middle, it breaks. Nor does the layer protect against
+//! how long it took, and [`retry_after`](crate::Error::retry_after), the time until the next request would be let
+//! through to somebody; none where that is at once, or nobody knows. A response that the caller has is never switched: where a stream breaks in the middle, it breaks. Nor does the layer protect against
 //! an upstream that answers slowly; put a timeout inside of it. Another service, or a response of your own, as the end of
 //! the chain is a layer outside of this one: see [`last_resort`].
 //!

@@ -57,7 +57,7 @@ pub(super) enum Turn {
     Try { index: usize, alternatives: u32 },
     /// Nobody can be asked now: ask again when the soonest is back.
     Wait { until: Instant },
-    /// Nobody is left. `soonest` is when the first may be asked again, where that is known.
+    /// Nobody is left. `soonest` is when the next request would be let through to somebody, where that is known.
     Exhausted { soonest: Option<Instant> },
 }
 
@@ -226,7 +226,8 @@ impl Walk {
         preferences.is_some_and(Preferences::is_without_fallback)
     }
 
-    /// Remembers that the one asked last has failed, and in how long it may be asked again where that is known.
+    /// Remembers that the one asked last has failed, and in how long it may be asked again, its cooldown aside; `None` where
+    /// nobody knows, or no time makes it take this request.
     pub(super) fn failed(&mut self, back_in: Option<Duration>, now: Instant) {
         if let Some(index) = self.asked {
             self.failed

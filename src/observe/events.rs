@@ -167,7 +167,7 @@ pub enum Event<'a> {
     Exhausted {
         /// How many attempts of this request failed.
         attempts: u32,
-        /// How long until the soonest upstream may be asked again.
+        /// How long until the next request would be let through to an upstream; `None` where that is at once, or nobody knows.
         retry_after: Option<Duration>,
         /// Whether rate limits alone are the reason, refusals of our own among them.
         is_rate_limited: bool,

@@ -50,6 +50,8 @@ async fn each_attempt_is_told_with_the_time_that_it_took() {
 
 #[path = "tests/anchors.rs"]
 mod anchors;
+#[path = "tests/back.rs"]
+mod back;
 
 type Answer = Result<Response<String>, BoxError>;
 

@@ -1,5 +1,7 @@
 //! What becomes of a request for which nobody is free.
 
+use std::time::Instant;
+
 use super::{Passed, Sight, Turn, Walk};
 use crate::{
     exhausted::WhyNot,
@@ -8,8 +10,18 @@ use crate::{
         state::{Entry, Grounds},
     },
     forecast::Prospect,
+    instant::after,
     upstream::Upstream,
 };
+
+/// When an upstream is back.
+struct Back {
+    index: usize,
+    /// From when on it does not cool down, and nobody would refuse.
+    cooled: Instant,
+    /// From when on a request is let through to it, be it to find out whether it still has to cool down.
+    open: Instant,
+}
 
 impl Walk {
     /// What to do where nobody is free.
@@ -28,28 +40,80 @@ impl Walk {
         {
             return self.ask_all_the_same(index);
         }
-        let mut cooling = |upstream: &Upstream| (sight.cooling)(upstream).map(|entry| entry.until);
-        let known = |(index, upstream): (usize, &Upstream)| {
-            // One that has failed and is back already counts from then.
-            let known = || self.failed.iter().rfind(|(failed, _)| *failed == index)?.1;
-            Some((cooling(upstream).or_else(known)?, index))
-        };
+        let is_probing = self.next_is_probe(chain, sight);
         let upstreams = chain.upstreams.iter().enumerate();
-        let allowed = upstreams.filter(|(_, upstream)| self.allows(upstream));
-        let held_back = held_back.iter();
-        let back = held_back.filter_map(|passed| Some((passed.back?, passed.index)));
-        let soonest = allowed.filter_map(known).chain(back).min();
-        match (soonest, self.asked, chain.when_exhausted) {
-            (Some((_, index)), None, WhenExhausted::TryAnyway) => self.ask_all_the_same(index),
-            (Some((until, _)), None, WhenExhausted::Wait { .. })
-                if self.patience.is_some_and(|end| until <= end) =>
+        let backs: Vec<Back> = upstreams
+            .filter(|(_, upstream)| self.allows(upstream) && self.fits(upstream))
+            .filter_map(|it| self.back(it, is_probing, held_back, sight))
+            .collect();
+        let first_cooled = backs.iter().map(|back| (back.cooled, back.index)).min();
+        let soonest = backs.iter().map(|back| back.open).min();
+        match (soonest, first_cooled, chain.when_exhausted) {
+            (_, Some((_, index)), WhenExhausted::TryAnyway) if self.asked.is_none() => {
+                self.ask_all_the_same(index)
+            }
+            (Some(until), _, WhenExhausted::Wait { .. })
+                if self.asked.is_none() && self.patience.is_some_and(|end| until <= end) =>
             {
                 Turn::Wait { until }
             }
-            (soonest, ..) => Turn::Exhausted {
-                soonest: soonest.map(|(back, _)| back),
-            },
+            _ => Turn::Exhausted { soonest },
         }
+    }
+
+    /// Whether the next request is sent to one that named no time, to find out: not where there is one that has failed this request
+    /// without cooling down, and that nobody says will refuse. It is asked in place of a probe.
+    fn next_is_probe<C, P>(&self, chain: &Chain, sight: &mut Sight<C, P>) -> bool
+    where
+        C: FnMut(&Upstream) -> Option<Entry>,
+        P: FnMut(&Upstream) -> Prospect,
+    {
+        let mut is_free = |(index, _): &(usize, Option<Instant>)| {
+            let upstream = &chain.upstreams[*index];
+            (sight.cooling)(upstream).is_none()
+                && !matches!((sight.prospect)(upstream), Prospect::Refuse { .. })
+        };
+        let probes = [WhenExhausted::Probe, WhenExhausted::TryAnyway];
+        probes.contains(&chain.when_exhausted) && !self.failed.iter().any(&mut is_free)
+    }
+
+    /// When this upstream is back for the next request like this one; `None` where nobody knows, or no time helps.
+    fn back<C, P>(
+        &self,
+        (index, upstream): (usize, &Upstream),
+        is_probing: bool,
+        held_back: &[Passed],
+        sight: &mut Sight<C, P>,
+    ) -> Option<Back>
+    where
+        C: FnMut(&Upstream) -> Option<Entry>,
+        P: FnMut(&Upstream) -> Prospect,
+    {
+        let (now, entry) = (sight.now, (sight.cooling)(upstream));
+        let failed = self.failed.iter().rfind(|(failed, _)| *failed == index);
+        let failed = match failed {
+            Some((_, back)) => back.or(entry.map(|_| now))?,
+            None => now,
+        };
+        let would_refuse = |passed: &&Passed| {
+            passed.index == index && matches!(passed.why, WhyNot::WouldRefuse(_))
+        };
+        // Whoever was consulted is not asked anew: the upstream may be free by now, and this walk has passed it by.
+        let refused = match held_back.iter().find(would_refuse) {
+            Some(passed) => passed.back?,
+            None => match (sight.prospect)(upstream) {
+                Prospect::Refuse { retry_after, .. } => after(now, retry_after?),
+                Prospect::Pass { .. } | Prospect::Queue { .. } | Prospect::TooLarge => now,
+            },
+        };
+        let free = now.max(failed).max(refused);
+        let cooled = entry.map_or(free, |entry| entry.until.max(free));
+        let is_guess = entry.is_none_or(|entry| entry.grounds < Grounds::Asked);
+        Some(Back {
+            index,
+            cooled,
+            open: if is_probing && is_guess { free } else { cooled },
+        })
     }
 
     /// Why each that was not asked was passed by. Who was held back is not looked at again: they may be free by now, and why they

@@ -291,7 +291,7 @@ fn who_is_back_before_the_walk_ends_may_be_asked_again_from_then_on() {
         bench.cool(index, &limited(), time, at);
         walk.failed(Some(ms(time)), bench.at(at));
     }
-    let soonest = Some(bench.at(1_000));
+    let soonest = Some(bench.at(5_000));
     assert_eq!(bench.turn(&mut walk, 5_000), Turn::Exhausted { soonest });
 }
 
