@@ -9,7 +9,7 @@ use crate::{
     client_error::{in_full, is_timeout, is_unconnected},
     outcome::{Failure, FailureKind, Message, RefusedBy},
     period::whole_millis,
-    plain_words::{TOO_LARGE, again},
+    plain_words::{DEADLINE_EXCEEDED, TOO_LARGE, again},
 };
 
 pub use crate::{
@@ -40,8 +40,8 @@ pub enum Error {
         /// The timeout.
         after: Duration,
     },
-    /// The request's [`Deadline`](crate::Deadline) had passed when it came, so nothing was sent. The caller alone learns of it: no
-    /// event tells it, and no figure counts it, for it says nothing of a limit or an upstream.
+    /// The request's [`Deadline`](crate::Deadline) had passed when it came, so nothing was sent. Observers are told by
+    /// [`Event::DeadlineExceeded`](crate::observe::Event::DeadlineExceeded) where it was; it says nothing of a limit or an upstream.
     #[error("the request's deadline had passed before it was sent")]
     DeadlineExceeded,
     /// The body of the request could not be read, so nothing was sent.
@@ -119,9 +119,7 @@ impl Error {
             }
             Self::Exhausted(_) => format!("No provider could answer. {again}"),
             Self::TimedOut { .. } => format!("The service did not answer in time. {again}"),
-            Self::DeadlineExceeded => {
-                "The time for the request was over before it could be sent.".to_owned()
-            }
+            Self::DeadlineExceeded => DEADLINE_EXCEEDED.to_owned(),
             Self::Body(_) => "The request could not be read.".to_owned(),
             Self::Service(_) => format!("The service could not be reached. {again}"),
         }

@@ -49,6 +49,9 @@ impl Failure {
 pub(crate) const TOO_LARGE: &str =
     "The request is larger than the service accepts. Please shorten it.";
 
+pub(crate) const DEADLINE_EXCEEDED: &str =
+    "The time for the request was over before it could be sent.";
+
 /// When to try again, as a sentence.
 pub(crate) fn again(wait: Option<Duration>) -> String {
     match wait {

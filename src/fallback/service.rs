@@ -16,6 +16,7 @@ use crate::{
     body::{Replay, RequestCopy},
     current::Held,
     error::{BoxError, Error},
+    observe::Event,
     request::Deadline,
     upstream::Upstream,
 };
@@ -63,7 +64,13 @@ where
         let kit = self.held.latest();
         let clock = kit.shared.cooldowns.time();
         let deadline = Deadline::of(request.extensions()).map(|Deadline(at)| at);
-        if deadline.is_some_and(|deadline| clock.now() > deadline) {
+        let late = deadline.map(|deadline| clock.now().saturating_duration_since(deadline));
+        if let Some(late) = late.filter(|late| !late.is_zero()) {
+            kit.shared.cooldowns.tell(&Event::DeadlineExceeded {
+                layer: "fallback",
+                upstream: "",
+                late,
+            });
             // The readiness of the inner service goes, for nobody uses it.
             self.inner = kit.service();
             return ResponseFuture::failed(Error::DeadlineExceeded);

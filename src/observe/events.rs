@@ -53,6 +53,16 @@ pub enum Event<'a> {
         /// How long until it would have been admitted.
         wait: Option<Duration>,
     },
+    /// A request came after its [`Deadline`](crate::Deadline) and was not sent: its caller gets
+    /// [`Error::DeadlineExceeded`](crate::Error::DeadlineExceeded).
+    DeadlineExceeded {
+        /// The layer that it came to: `rate_limit`, `retry` or `fallback`.
+        layer: &'static str,
+        /// Where it was to be sent.
+        upstream: &'a str,
+        /// How long its deadline had passed.
+        late: Duration,
+    },
     /// A limit in shadow mode would have held back a request that was let through.
     Shadowed {
         /// The limiter's key.
@@ -184,6 +194,7 @@ impl Event<'_> {
             Self::Queued { .. } => "queued",
             Self::Left { .. } => "left",
             Self::Refused { .. } => "refused",
+            Self::DeadlineExceeded { .. } => "deadline_exceeded",
             Self::Shadowed { .. } => "shadowed",
             Self::Settled { .. } => "settled",
             Self::Learned { .. } => "learned",

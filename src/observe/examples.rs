@@ -70,6 +70,11 @@ pub(super) fn with_events(mut show: impl FnMut(&Event<'_>)) {
             limit: "12000 tokens per 60s",
             wait: None,
         },
+        Event::DeadlineExceeded {
+            layer: "retry",
+            upstream: "groq/m",
+            late: wait,
+        },
         Event::Shadowed {
             key: "groq/m",
             limit: "12000 tokens per 60s",
@@ -179,6 +184,10 @@ pub(super) fn examples() -> Vec<(&'static str, &'static str)> {
         (
             "refused",
             r#"{"key":"groq/m","reason":"too_large","limit":"12000 tokens per 60s"}"#,
+        ),
+        (
+            "deadline_exceeded",
+            r#"{"layer":"retry","upstream":"groq/m","late_s":3.25}"#,
         ),
         (
             "shadowed",

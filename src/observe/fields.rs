@@ -75,6 +75,15 @@ impl Event<'_> {
                 visit("limit", text(limit));
                 optional(visit, "wait_s", wait.map(Field::Time));
             }
+            Self::DeadlineExceeded {
+                layer,
+                upstream,
+                late,
+            } => {
+                visit("layer", text(layer));
+                visit("upstream", text(upstream));
+                visit("late_s", Field::Time(late));
+            }
             Self::Settled {
                 key,
                 reserved,

@@ -217,6 +217,10 @@ impl Observer for Metrics {
                 counter!("tower_upstream.switches", labels).increment(1);
             }
             Event::Exhausted { .. } => counter!("tower_upstream.exhausted").increment(1),
+            Event::DeadlineExceeded { layer, .. } => {
+                let layer = Label::from_static_parts("layer", layer);
+                counter!("tower_upstream.deadlines.exceeded", vec![layer]).increment(1);
+            }
         }
     }
 

@@ -61,6 +61,7 @@
 //! | `queued` | debug | `key`, `limit`, `wait_s` |
 //! | `left` | debug | `key`, `waited_s` |
 //! | `refused` | info | `key`, `reason` (`wait_too_long`, `queue_full`, `too_large`), `limit`, (`wait_s`) |
+//! | `deadline_exceeded` | info | `layer` (`rate_limit`, `retry`, `fallback`), `upstream`, `late_s` |
 //! | `shadowed` | info | `key`, `limit`, `wait_s` |
 //! | `settled` | debug | `key`, `reserved_input_tokens`, `reserved_output_tokens`, `reserved_money`, `input_tokens`, `output_tokens`, `money` |
 //! | `learned` | debug | `key`, `dimension`, (`per_s`), (`amount`), `remaining`, `is_new` |
@@ -122,6 +123,7 @@
 //! | `tower_upstream.cooldowns` | counter | cooldowns | `upstream`, `error.type` |
 //! | `tower_upstream.switches` | counter | requests | `from`, `to`, `error.type` |
 //! | `tower_upstream.exhausted` | counter | requests | |
+//! | `tower_upstream.deadlines.exceeded` | counter | requests | `layer` |
 
 mod audit;
 mod channel;

@@ -5,6 +5,7 @@ mod count;
 mod figures;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -57,6 +58,7 @@ struct All {
     upstreams: Rows<count::Upstream>,
     keys: Rows<count::Key>,
     exhausted: u64,
+    deadlines_exceeded: BTreeMap<&'static str, u64>,
 }
 
 /// Rows by name, and one for all names beyond the bound.
@@ -96,6 +98,7 @@ impl Stats {
                 .map(|(key, row)| (key.clone(), row.figures()))
                 .collect(),
             exhausted: all.exhausted,
+            deadlines_exceeded: all.deadlines_exceeded.clone(),
         }
     }
 
@@ -146,6 +149,7 @@ impl All {
             upstreams: Rows::new(most_upstreams),
             keys: Rows::new(most_keys),
             exhausted: 0,
+            deadlines_exceeded: BTreeMap::new(),
         }
     }
 
@@ -172,6 +176,9 @@ impl All {
                 self.upstreams.of(to).switched_to();
             }
             Event::Exhausted { .. } => self.exhausted += 1,
+            Event::DeadlineExceeded { layer, .. } => {
+                *self.deadlines_exceeded.entry(layer).or_default() += 1;
+            }
         }
     }
 }

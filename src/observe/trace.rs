@@ -95,6 +95,13 @@ impl Event<'_> {
                 let (reason, wait_s) = (reason_of(reason), wait.map(seconds));
                 info!(target: TARGET, key, reason, limit, wait_s, "refused");
             }
+            Self::DeadlineExceeded {
+                layer,
+                upstream,
+                late,
+            } => {
+                info!(target: TARGET, layer, upstream, late_s = seconds(late), "deadline_exceeded");
+            }
             Self::Shadowed { key, limit, wait } => {
                 info!(target: TARGET, key, limit, wait_s = seconds(wait), "shadowed");
             }

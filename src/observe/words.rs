@@ -6,7 +6,7 @@ use super::{events::Event, receipt::End};
 use crate::{
     error::RefusalReason,
     outcome::FailureKind,
-    plain_words::{TOO_LARGE, again, in_words},
+    plain_words::{DEADLINE_EXCEEDED, TOO_LARGE, again, in_words},
 };
 
 impl Event<'_> {
@@ -36,6 +36,7 @@ impl Event<'_> {
                 ..
             } => TOO_LARGE.to_owned(),
             Self::Refused { wait, .. } => format!("The service is rate limited. {}", again(wait)),
+            Self::DeadlineExceeded { .. } => DEADLINE_EXCEEDED.to_owned(),
             Self::Retrying { wait, failure, .. } => {
                 let what = what_failed(failure.kind);
                 format!("{what} Trying again in {}.", told(wait)?)
@@ -124,6 +125,14 @@ mod tests {
                 Some("The service is rate limited. Please try again in 20 seconds."),
             ),
             (refused(RefusalReason::TooLarge), Some(TOO_LARGE)),
+            (
+                Event::DeadlineExceeded {
+                    layer: "retry",
+                    upstream: "groq/m",
+                    late: wait,
+                },
+                Some(DEADLINE_EXCEEDED),
+            ),
             (
                 exhausted(true),
                 Some("All alternative providers are rate limited. Please try again in 22 minutes."),

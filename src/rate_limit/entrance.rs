@@ -18,6 +18,7 @@ use crate::{
     error::{BindingLimit, Error, RefusalReason},
     observe::Event,
     request::{Deadline, Key, RequestHead},
+    upstream::Upstream,
 };
 
 /// What becomes of a request that asked.
@@ -67,8 +68,8 @@ pub(super) fn enter(
     permit: &mut Option<Permit>,
 ) -> Entry {
     let now = limiters.clock().now();
-    if Deadline::has_passed(head.extensions, || now) {
-        return Entry::Refused(Error::DeadlineExceeded);
+    if let Some(late) = Deadline::missed(head.extensions, || now) {
+        return too_late(limiters, head, late);
     }
     let mut asking = Asking::read(head, limiters, now);
     // Nearly always there is one, and no list is made of it.
@@ -92,6 +93,17 @@ pub(super) fn enter(
     *permit = Some(Permit::of(limiters, takings, asking.cost, true));
     news.tell(Duration::ZERO);
     Entry::Admitted
+}
+
+/// That it came too late says nothing of a limit: it is told where the time is read.
+#[cold]
+fn too_late(limiters: &Limiters, head: &RequestHead<'_>, late: Duration) -> Entry {
+    limiters.events().tell(&Event::DeadlineExceeded {
+        layer: "rate_limit",
+        upstream: head.upstream().map_or("", Upstream::id),
+        late,
+    });
+    Entry::Refused(Error::DeadlineExceeded)
 }
 
 /// Several limiters are locked in their order, and say together.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::handle::RateLimiter;
-use crate::{clock::Clock, cost::Price, request::Scope, upstream::Upstream};
+use crate::{clock::Clock, cost::Price, observe::Events, request::Scope, upstream::Upstream};
 
 /// The limiters that a request must pass all at once, in the order in which they are locked. A small handle, for every permit
 /// holds a clone.
@@ -83,6 +83,11 @@ impl Limiters {
     /// They all go by the first one's clock.
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.shared.clock
+    }
+
+    /// Those of the one that was named first: where is told what is no single one's business.
+    pub(super) fn events(&self) -> &Events {
+        &self.shared.named[0].settings().events
     }
 
     /// What tokens cost at this upstream, as far as that is known.

@@ -1,6 +1,9 @@
 //! What a caller asks for one request.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::Extensions;
 
@@ -35,10 +38,15 @@ impl Deadline {
         (!extensions.is_empty()).then(own).flatten()
     }
 
-    /// Whether these extensions carry one that has passed. The time is read only where there is one.
+    /// For how long the one that these extensions carry has passed, if it has. The time is read only where there is one.
     #[inline]
-    pub(crate) fn has_passed(extensions: &Extensions, now: impl FnOnce() -> Instant) -> bool {
-        Self::of(extensions).is_some_and(|Self(deadline)| now() > deadline)
+    pub(crate) fn missed(
+        extensions: &Extensions,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<Duration> {
+        let Self(deadline) = Self::of(extensions)?;
+        let late = now().saturating_duration_since(deadline);
+        (!late.is_zero()).then_some(late)
     }
 }
 

@@ -14,7 +14,9 @@ use crate::{
     body::{Replay, RequestCopy},
     current::{Current, Held},
     error::{BoxError, Error},
+    observe::Event,
     request::Deadline,
+    upstream::Upstream,
 };
 
 /// Sends a request again when that can help. See the [module docs](super).
@@ -57,7 +59,12 @@ where
     #[inline(always)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let kit = self.held.latest();
-        if Deadline::has_passed(request.extensions(), || kit.shared.clock.now()) {
+        if let Some(late) = Deadline::missed(request.extensions(), || kit.shared.clock.now()) {
+            kit.shared.events.tell(&Event::DeadlineExceeded {
+                layer: "retry",
+                upstream: request.extensions().get().map_or("", Upstream::id),
+                late,
+            });
             // The readiness of the inner service goes, for nobody uses it.
             self.inner = kit.service();
             return ResponseFuture::refused(Error::DeadlineExceeded, Course::idle(kit));

@@ -121,6 +121,14 @@ fn text(stack: &Stack) -> String {
     }
     text.family("exhausted", "counter", "requests for which nobody was left");
     text.sample("_total", &[], all.exhausted);
+    text.family(
+        "deadlines_exceeded",
+        "counter",
+        "requests that came after their deadline, by layer",
+    );
+    for (layer, count) in &all.deadlines_exceeded {
+        text.sample("_total", &[("layer", layer)], count);
+    }
     text.written + "# EOF\n"
 }
 

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -15,9 +15,10 @@ use http_body_util::Full;
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_layer::Layer;
 use tower_upstream::{
-    Attempts, Chain, Deadline, Error, FailureKind, FallbackLayer, Provider, Quota, RateLimitLayer,
-    RateLimiter, RetryLayer, Stack, Upstream,
+    Attempts, Chain, Cooldowns, Deadline, Error, FailureKind, FallbackLayer, Provider, Quota,
+    RateLimitLayer, RateLimiter, RetryLayer, Stack, Upstream,
     clock::{Clock, TokioClock},
+    observe::{Event, Stats},
 };
 
 type Body = Full<Bytes>;
@@ -135,4 +136,40 @@ async fn nobody_else_is_asked_once_the_deadline_has_passed() {
     let ledger = response.extensions().get::<Attempts>();
     assert_eq!(ledger.expect("a ledger").count(), 1);
     assert_eq!(sent.count(), 1);
+}
+
+/// No event told it, so that whoever lost requests to deadlines could not see it.
+#[tokio::test(start_paused = true)]
+async fn observers_are_told_where_a_request_came_too_late_and_by_how_much() {
+    let (stats, sent) = (Stats::new(), Sent::default());
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let heard = lines.clone();
+    let listen = move |event: &Event<'_>| heard.lock().expect("no panic").push(event.to_string());
+    let observer = (stats.clone(), listen);
+    let limiter = RateLimiter::default().observe(observer.clone());
+    let retry = RetryLayer::default().observe(observer.clone());
+    let chain = FallbackLayer::new(Chain::new(upstreams())).expect("a chain");
+    let cooldowns = Cooldowns::new().observe(observer);
+    let services: [Boxed; 3] = [
+        boxed(RateLimitLayer::new(limiter).layer(sent.service(200))),
+        boxed(retry.layer(sent.service(200))),
+        boxed(chain.cooldowns(cooldowns).layer(sent.service(200))),
+    ];
+    for service in services {
+        let mut late = request(TokioClock.now() - Duration::from_millis(20));
+        late.extensions_mut().insert(upstreams()[0].clone());
+        service.oneshot(late).await.expect_err("too late");
+    }
+    let wanted = [
+        ("rate_limit", "one/m"),
+        ("retry", "one/m"),
+        ("fallback", ""),
+    ];
+    let wanted = wanted.map(|(layer, upstream)| {
+        format!("deadline_exceeded layer={layer:?} upstream={upstream:?} late_s=0.02")
+    });
+    assert_eq!(*lines.lock().expect("no panic"), wanted);
+    let counted = stats.snapshot().deadlines_exceeded;
+    let layers = ["fallback", "rate_limit", "retry"].map(|layer| (layer, 1));
+    assert_eq!(counted, layers.into());
 }

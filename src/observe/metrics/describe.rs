@@ -42,7 +42,7 @@ pub(super) fn describe() {
     );
 }
 
-const COUNTERS: [(&str, Unit, &str); 17] = [
+const COUNTERS: [(&str, Unit, &str); 18] = [
     (
         "tower_upstream.requests",
         Unit::Count,
@@ -127,5 +127,10 @@ const COUNTERS: [(&str, Unit, &str); 17] = [
         "tower_upstream.exhausted",
         Unit::Count,
         "Requests for which no upstream was left",
+    ),
+    (
+        "tower_upstream.deadlines.exceeded",
+        Unit::Count,
+        "Requests that came after their deadline, by the layer that they came to",
     ),
 ];

@@ -88,6 +88,7 @@ fn every_event_is_counted_under_the_names_of_the_table() {
             "tower_upstream.cooldowns upstream=groq/m error.type=quota_exhausted",
             "1",
         ),
+        ("tower_upstream.deadlines.exceeded layer=retry", "1"),
         ("tower_upstream.exhausted", "2"),
         ("tower_upstream.limiter.admitted key=groq/m", "1"),
         ("tower_upstream.limiter.learned key=groq/m", "2"),

@@ -18,6 +18,9 @@ pub struct Snapshot {
     pub keys: BTreeMap<Arc<str>, KeyStats>,
     /// Requests for which nobody was left to turn to.
     pub exhausted: u64,
+    /// Requests that came after their [`Deadline`](crate::Deadline), by the layer that they came to: `rate_limit`, `retry` or
+    /// `fallback`.
+    pub deadlines_exceeded: BTreeMap<&'static str, u64>,
 }
 
 /// What one upstream was asked and answered.
