@@ -1,4 +1,4 @@
-//! What holds a request back.
+//! What holds a request back, and for how long it may.
 
 use std::{fmt, time::Duration};
 
@@ -40,6 +40,33 @@ pub enum BindingLimit {
     Pause,
     /// The rate that was cut because the upstream, of whose limits nothing is known, refused.
     AdaptedRate,
+}
+
+/// Whose patience bounds a wait, and how long it is, from when the request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Patience {
+    /// The [`max_wait`](crate::RateLimiter::max_wait) of a limiter.
+    MaxWait(Duration),
+    /// What was left until the request's own [`Deadline`](crate::Deadline).
+    Deadline(Duration),
+}
+
+impl Patience {
+    /// How long it is.
+    pub fn time(self) -> Duration {
+        match self {
+            Self::MaxWait(time) | Self::Deadline(time) => time,
+        }
+    }
+
+    /// Whose it is, in snake case, as events carry it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxWait(_) => "max_wait",
+            Self::Deadline(_) => "deadline",
+        }
+    }
 }
 
 /// What helps those whom such a limit makes wait, by its [words](BindingLimit#impl-Display-for-BindingLimit): events carry no more.

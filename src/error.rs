@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub use crate::{
-    binding::BindingLimit,
+    binding::{BindingLimit, Patience},
     config_error::ConfigError,
     exhausted::{Exhausted, PassedBy, WhyNot},
 };

@@ -54,9 +54,10 @@ pub enum WhyNot {
 }
 
 impl PassedBy {
-    pub(crate) fn new(upstream: Arc<str>, why: WhyNot, wait: Option<Duration>) -> Self {
+    /// One that was not asked, for an observer of your own, and for tests.
+    pub fn new(upstream: impl Into<Arc<str>>, why: WhyNot, wait: Option<Duration>) -> Self {
         Self {
-            upstream,
+            upstream: upstream.into(),
             why,
             wait,
         }
@@ -123,6 +124,14 @@ impl fmt::Display for WhyNot {
     }
 }
 
+/// Its name, the reason and the time, such as `groq/llama: its limit is used up, again in 12s`.
+impl fmt::Display for PassedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.upstream, self.why)?;
+        again(f, self.wait)
+    }
+}
+
 impl fmt::Display for Exhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no upstream could answer")?;
@@ -146,15 +155,9 @@ impl fmt::Display for Exhausted {
                 several => write!(f, ", the last of {several} attempts")?,
             }
         }
-        for PassedBy {
-            upstream,
-            why,
-            wait,
-        } in &self.passed_by
-        {
+        for passed_by in &self.passed_by {
             separate(f)?;
-            write!(f, "{upstream}: {why}")?;
-            again(f, *wait)?;
+            passed_by.fmt(f)?;
         }
         match self.retry_after {
             Some(wait) => write!(f, "; the soonest is back in {:?}", whole_millis(wait)),
@@ -225,7 +228,7 @@ mod tests {
     }
 
     fn passed_by(upstream: &str, why: WhyNot, wait: Option<Duration>) -> PassedBy {
-        PassedBy::new(upstream.into(), why, wait)
+        PassedBy::new(upstream, why, wait)
     }
 
     // Kinds were repeated attempt by attempt, without a cause, and those who were passed by had no names.

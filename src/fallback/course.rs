@@ -330,7 +330,7 @@ impl<S> Course<S> {
             PassedBy::new(upstream, passed.why, wait)
         });
         let unknown = self.walk.unknown(&plan.chain);
-        let unknown = unknown.map(|name| PassedBy::new(name.into(), WhyNot::NotInChain, None));
+        let unknown = unknown.map(|name| PassedBy::new(name, WhyNot::NotInChain, None));
         let exhausted = Exhausted {
             attempts: self.ledger.failed(),
             passed_by: passed_by.chain(unknown).collect(),
@@ -340,6 +340,7 @@ impl<S> Course<S> {
             attempts: self.ledger.count(),
             is_rate_limited: exhausted.is_rate_limited(),
             retry_after,
+            passed_by: &exhausted.passed_by,
         });
         Error::Exhausted(exhausted)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{limit_use::LimitUse, receipt::Receipt};
 use crate::{
-    error::RefusalReason,
+    error::{PassedBy, Patience, RefusalReason},
     outcome::{Dimension, Failure, FailureKind},
     request::Cost,
 };
@@ -52,6 +52,8 @@ pub enum Event<'a> {
         limit: &'a str,
         /// How long until it would have been admitted.
         wait: Option<Duration>,
+        /// For whom that is too long, where it is the reason.
+        patience: Option<Patience>,
     },
     /// A request came after its [`Deadline`](crate::Deadline) and was not sent: its caller gets
     /// [`Error::DeadlineExceeded`](crate::Error::DeadlineExceeded).
@@ -179,8 +181,10 @@ pub enum Event<'a> {
         attempts: u32,
         /// How long until the next request would be let through to an upstream; `None` where that is at once, or nobody knows.
         retry_after: Option<Duration>,
-        /// Whether rate limits alone are the reason, refusals of our own among them.
+        /// Whether limits alone are the reason, those of the upstreams or our own.
         is_rate_limited: bool,
+        /// Who was not asked, and why.
+        passed_by: &'a [PassedBy],
     },
     /// A request that was sent has ended, with its answer or without: one for each that went through the provider layer.
     Ended(&'a Receipt<'a>),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{End, Event, LimitUse, Receipt};
 use crate::{
     Cost, Money,
-    error::RefusalReason,
-    outcome::{Dimension, Failure, FailureKind, Usage},
+    error::{PassedBy, Patience, RefusalReason, WhyNot},
+    outcome::{Dimension, Failure, FailureKind, RefusedBy, Usage},
 };
 
 /// Shows every example to the observer.
@@ -43,6 +43,12 @@ pub(super) fn with_events(mut show: impl FnMut(&Event<'_>)) {
         End::Cancelled,
     ];
     let ends = ends.map(|end| Receipt::new("groq/m", end));
+    let cooling = WhyNot::CoolingDown(FailureKind::RateLimited);
+    let open = WhyNot::WouldRefuse(RefusedBy::Circuit);
+    let passed_by = [
+        PassedBy::new("groq/m", cooling, Some(wait)),
+        PassedBy::new("openai/n", open, None),
+    ];
     for event in [
         Event::Admitted {
             key: "groq/m",
@@ -63,12 +69,14 @@ pub(super) fn with_events(mut show: impl FnMut(&Event<'_>)) {
             reason: RefusalReason::WaitTooLong,
             limit: "",
             wait: Some(wait),
+            patience: Some(Patience::Deadline(Duration::from_secs(2))),
         },
         Event::Refused {
             key: "groq/m",
             reason: RefusalReason::TooLarge,
             limit: "12000 tokens per 60s",
             wait: None,
+            patience: None,
         },
         Event::DeadlineExceeded {
             layer: "retry",
@@ -150,11 +158,13 @@ pub(super) fn with_events(mut show: impl FnMut(&Event<'_>)) {
             attempts: 3,
             is_rate_limited: true,
             retry_after: Some(wait),
+            passed_by: &passed_by,
         },
         Event::Exhausted {
             attempts: 0,
             is_rate_limited: false,
             retry_after: None,
+            passed_by: &[],
         },
         Event::Ended(&receipt),
         Event::Ended(&ends[0]),
@@ -179,7 +189,7 @@ pub(super) fn examples() -> Vec<(&'static str, &'static str)> {
         ("left", r#"{"key":"groq/m","waited_s":3.25}"#),
         (
             "refused",
-            r#"{"key":"groq/m","reason":"wait_too_long","limit":"","wait_s":3.25}"#,
+            r#"{"key":"groq/m","reason":"wait_too_long","limit":"","wait_s":3.25,"patience":"deadline","patience_s":2}"#,
         ),
         (
             "refused",
@@ -235,7 +245,7 @@ pub(super) fn examples() -> Vec<(&'static str, &'static str)> {
         ),
         (
             "exhausted",
-            r#"{"attempts":3,"is_rate_limited":true,"retry_after_s":3.25}"#,
+            r#"{"attempts":3,"is_rate_limited":true,"retry_after_s":3.25,"passed_by":"groq/m: cooling down (rate limited), again in 3.25s; openai/n: its circuit is open"}"#,
         ),
         ("exhausted", r#"{"attempts":0,"is_rate_limited":false}"#),
         (

@@ -4,7 +4,12 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{events::Event, limit_use::LimitUse, receipt::Receipt};
-use crate::{cost::Cost, error::RefusalReason, money::Money, outcome::Failure};
+use crate::{
+    cost::Cost,
+    error::{PassedBy, RefusalReason},
+    money::Money,
+    outcome::Failure,
+};
 
 /// What a field of an event holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,11 +74,16 @@ impl Event<'_> {
                 reason,
                 limit,
                 wait,
+                patience,
             } => {
                 visit("key", text(key));
                 visit("reason", text(reason_of(reason)));
                 visit("limit", text(limit));
                 optional(visit, "wait_s", wait.map(Field::Time));
+                if let Some(patience) = patience {
+                    visit("patience", text(patience.as_str()));
+                    visit("patience_s", Field::Time(patience.time()));
+                }
             }
             Self::DeadlineExceeded {
                 layer,
@@ -162,10 +172,17 @@ impl Event<'_> {
                 attempts,
                 is_rate_limited,
                 retry_after,
+                passed_by,
             } => {
                 visit("attempts", Field::Count(attempts.into()));
                 visit("is_rate_limited", Field::Flag(is_rate_limited));
                 optional(visit, "retry_after_s", retry_after.map(Field::Time));
+                let passed_by = in_words(passed_by);
+                optional(
+                    visit,
+                    "passed_by",
+                    passed_by.map(|it| Field::Text(it.into())),
+                );
             }
             Self::Ended(receipt) => visit_receipt(visit, receipt),
         }
@@ -218,6 +235,12 @@ fn optional(visit: &mut Visit<'_>, name: &'static str, field: Option<Field<'_>>)
     if let Some(field) = field {
         visit(name, field);
     }
+}
+
+/// Who was passed by and why, where anybody was: `groq/m: cooling down (rate limited), again in 12s; openai/n: its limit is used up`.
+pub(super) fn in_words(passed_by: &[PassedBy]) -> Option<String> {
+    let words: Vec<_> = passed_by.iter().map(PassedBy::to_string).collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 /// Why a limiter refused, in snake case.

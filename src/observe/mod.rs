@@ -60,7 +60,7 @@
 //! | `admitted` | debug | `key`, `waited_s`, `limits` (each with `limit`, `capacity`, `used`) |
 //! | `queued` | debug | `key`, `limit`, `wait_s` |
 //! | `left` | debug | `key`, `waited_s` |
-//! | `refused` | info | `key`, `reason` (`wait_too_long`, `queue_full`, `too_large`), `limit`, (`wait_s`) |
+//! | `refused` | info | `key`, `reason` (`wait_too_long`, `queue_full`, `too_large`), `limit`, (`wait_s`), (`patience` (`max_wait`, `deadline`), `patience_s`: too long for whom) |
 //! | `deadline_exceeded` | info | `layer` (`rate_limit`, `retry`, `fallback`), `upstream`, `late_s` |
 //! | `shadowed` | info | `key`, `limit`, `wait_s` |
 //! | `settled` | debug | `key`, `reserved_input_tokens`, `reserved_output_tokens`, `reserved_money`, `input_tokens`, `output_tokens`, `money` |
@@ -74,7 +74,7 @@
 //! | `disabled` | info | `key` |
 //! | `cooling_down` | info | `upstream`, `wait_s`, `failure` |
 //! | `switched` | info | `from`, `to`, `failure`, (`retry_after_s`) |
-//! | `exhausted` | warn | `attempts`, `is_rate_limited`, (`retry_after_s`) |
+//! | `exhausted` | warn | `attempts`, `is_rate_limited`, (`retry_after_s`), (`passed_by`: who was not asked and why, in words) |
 //! | `ended` | debug; failed or cancelled: info; broken: warn | `upstream`, `provider`, `model`, `operation`, `is_stream`, `end` (`answered`, `failed`, `broken`, `cancelled`), (`failure`), (`status`), (`head_s`), (`content_s`), `took_s`, (`input_tokens`), (`cached_tokens`), (`output_tokens`), (`total_tokens`), (`money`), `is_truncated` |
 //!
 //! `failure` is a [`FailureKind`](crate::FailureKind) in snake case, `dimension` a [`Dimension`](crate::outcome::Dimension).

@@ -6,9 +6,10 @@ use tracing::{Level, debug, info, warn};
 
 use super::{
     events::Event,
-    fields::reason_of,
+    fields::{in_words, reason_of},
     receipt::{End, Receipt},
 };
+use crate::error::Patience;
 
 /// The target of every event and span.
 pub(crate) const TARGET: &str = "tower_upstream";
@@ -91,9 +92,12 @@ impl Event<'_> {
                 reason,
                 limit,
                 wait,
+                patience,
             } => {
                 let (reason, wait_s) = (reason_of(reason), wait.map(seconds));
-                info!(target: TARGET, key, reason, limit, wait_s, "refused");
+                let patience_s = patience.map(|patience| seconds(patience.time()));
+                let patience = patience.map(Patience::as_str);
+                info!(target: TARGET, key, reason, limit, wait_s, patience, patience_s, "refused");
             }
             Self::DeadlineExceeded {
                 layer,
@@ -177,9 +181,10 @@ impl Event<'_> {
                 attempts,
                 is_rate_limited,
                 retry_after,
+                passed_by,
             } => {
-                let retry_after_s = retry_after.map(seconds);
-                warn!(target: TARGET, attempts, is_rate_limited, retry_after_s, "exhausted");
+                let (retry_after_s, passed_by) = (retry_after.map(seconds), in_words(passed_by));
+                warn!(target: TARGET, attempts, is_rate_limited, retry_after_s, passed_by, "exhausted");
             }
             Self::Ended(receipt) => match self.level() {
                 Level::WARN => ended!(warn, receipt),

@@ -103,11 +103,13 @@ mod tests {
             reason,
             limit: "",
             wait: Some(wait),
+            patience: None,
         };
         let exhausted = |is_rate_limited| Event::Exhausted {
             attempts: 3,
             is_rate_limited,
             retry_after: Some(Duration::from_secs(1_316)),
+            passed_by: &[],
         };
         for (event, message) in [
             (

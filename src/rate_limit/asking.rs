@@ -1,10 +1,11 @@
 //! A request as the limiters see it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{decision::Asked, epoch::Nanos, handle::RateLimiter, limiters::Limiters};
 use crate::{
     cost::Cost,
+    error::Patience,
     money::Money,
     request::{Deadline, Priority, RequestHead},
     upstream::Upstream,
@@ -79,20 +80,21 @@ impl Asking {
     }
 }
 
-/// How long being admitted is still of use to a request that asks now.
-pub(super) fn longest_wait(
+/// How long being admitted is still of use to a request that asks now, and who says so.
+pub(super) fn patience(
     head: &RequestHead<'_>,
     limiters: &[RateLimiter],
     now: Instant,
-) -> Option<Duration> {
+) -> Option<Patience> {
     let of_limiters = limiters
         .iter()
         .filter_map(|limiter| limiter.settings().max_wait);
-    let longest = of_limiters.min();
+    let longest = of_limiters.min().map(Patience::MaxWait);
     if head.extensions.is_empty() {
         return longest;
     }
     let deadline = head.extensions.get().map(|Deadline(at)| *at);
-    let left = deadline.map(|ends| ends.saturating_duration_since(now));
-    longest.into_iter().chain(left).min()
+    let left = deadline.map(|ends| Patience::Deadline(ends.saturating_duration_since(now)));
+    let both = longest.into_iter().chain(left);
+    both.min_by_key(|patience| patience.time())
 }

@@ -3,7 +3,7 @@
 use std::{slice, time::Duration};
 
 use super::{
-    asking::{Asking, longest_wait},
+    asking::{Asking, patience},
     decision::Look,
     epoch::Nanos,
     handle::Found,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     cost::Cost,
-    error::{BindingLimit, Error, RefusalReason},
+    error::{BindingLimit, Error, Patience, RefusalReason},
     observe::Event,
     request::{Deadline, Key, RequestHead},
     upstream::Upstream,
@@ -44,6 +44,8 @@ enum Decision {
         wait: Option<Duration>,
         reason: RefusalReason,
         limit: Option<BindingLimit>,
+        /// Where the wait is too long for it.
+        patience: Option<Patience>,
     },
 }
 
@@ -217,18 +219,19 @@ fn hold_back(
                 wait: None,
                 reason: RefusalReason::TooLarge,
                 limit: found[limiter].state.too_small(limit),
+                patience: None,
             };
         }
     };
     let capacity = limiters.all()[limiter].settings().queue_capacity;
-    let longest = longest_wait(head, limiters.all(), asking.asked);
-    let reason = if longest.is_some_and(|longest| wait > longest) {
+    let patience = patience(head, limiters.all(), asking.asked);
+    let reason = if patience.is_some_and(|longest| wait > longest.time()) {
         RefusalReason::WaitTooLong
     } else if found[limiter].state.queued() >= capacity {
         RefusalReason::QueueFull
     } else {
         let attempt = head.extensions.get().cloned();
-        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), longest, attempt);
+        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), patience, attempt);
         return Decision::Queued {
             limiter,
             wait,
@@ -240,6 +243,7 @@ fn hold_back(
         wait: Some(wait),
         reason,
         limit: found[limiter].state.binding(asking.cost),
+        patience: patience.filter(|_| reason == RefusalReason::WaitTooLong),
     }
 }
 
@@ -275,10 +279,12 @@ impl Decision {
                 wait,
                 reason,
                 limit,
+                patience,
             } => {
                 news.tell(Duration::ZERO);
                 let settings = limiters.all()[limiter].settings();
-                Entry::Refused(settings.refuse(keys[limiter].named(), reason, wait, limit))
+                let key = keys[limiter].named();
+                Entry::Refused(settings.refuse(key, reason, wait, limit, patience))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::{slice, time::Duration};
 
 use super::{
-    asking::longest_wait,
+    asking::patience,
     decision::{Asked, Look},
     handle::RateLimiter,
 };
@@ -44,8 +44,8 @@ impl Forecast for RateLimiter {
 impl RateLimiter {
     fn waiting(&self, wait: Duration, head: &RequestHead<'_>) -> Prospect {
         let now = self.settings().clock.now();
-        match longest_wait(head, slice::from_ref(self), now) {
-            Some(longest) if wait > longest => Prospect::Refuse {
+        match patience(head, slice::from_ref(self), now) {
+            Some(longest) if wait > longest.time() => Prospect::Refuse {
                 by: RefusedBy::Limit,
                 retry_after: Some(wait),
             },

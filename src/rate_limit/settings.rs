@@ -8,7 +8,7 @@ use super::config::Quota;
 use crate::{
     clock::{Clock, TokioClock},
     cost::Price,
-    error::{BindingLimit, Error, RateLimited, RefusalReason},
+    error::{BindingLimit, Error, Patience, RateLimited, RefusalReason},
     observe::{Event, Events},
     request::Scope,
 };
@@ -49,6 +49,7 @@ impl Settings {
         reason: RefusalReason,
         wait: Option<Duration>,
         limit: Option<BindingLimit>,
+        patience: Option<Patience>,
     ) -> Error {
         if self.events.are_heard(Level::INFO) {
             let key = key.as_deref().unwrap_or_default();
@@ -58,6 +59,7 @@ impl Settings {
                 reason,
                 limit: &limit,
                 wait,
+                patience,
             });
         }
         Error::RateLimited(RateLimited {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    error::{BindingLimit, Error, RefusalReason},
+    error::{BindingLimit, Error, Patience, RefusalReason},
     instant::after,
     keys::{Locked, Spot},
     observe::Event,
@@ -36,8 +36,8 @@ pub(super) struct Waiter {
     limiters: Limiters,
     spots: Vec<Spot>,
     asking: Asking,
-    /// The latest time at which being admitted is still of use.
-    patience_ends: Option<Instant>,
+    /// How long after it came being admitted is still of use.
+    patience: Option<Patience>,
     /// In whose queue it stands, and where.
     line: usize,
     place: Place,
@@ -82,7 +82,7 @@ impl Waiter {
         found: &mut [Found<'_>],
         line: usize,
         asking: Asking,
-        longest_wait: Option<Duration>,
+        patience: Option<Patience>,
         attempt: Option<AttemptDeadline>,
     ) -> Self {
         attempt.iter().for_each(|it| it.begin_wait(asking.asked));
@@ -94,7 +94,7 @@ impl Waiter {
             spots: Vec::new(),
             keys: Vec::new(),
             place: Place::default(),
-            patience_ends: longest_wait.map(|longest| after(asking.asked, longest)),
+            patience,
             asking,
             line,
             limit: limit.flatten(),
@@ -172,7 +172,7 @@ impl Waiter {
                 let wait = until.map(|until| until.saturating_duration_since(now));
                 Wake::Refused(self.refusal(RefusalReason::WaitTooLong, wait, binding))
             }
-            false => Wake::Sleep(until.into_iter().chain(self.patience_ends).min()),
+            false => Wake::Sleep(until.into_iter().chain(self.patience_ends()).min()),
         }
     }
 
@@ -260,8 +260,13 @@ impl Waiter {
 
     /// Whether patience is over, or will be before the time at which the request could be admitted.
     fn is_out_of_patience(&self, until: Option<Instant>, now: Instant) -> bool {
-        let latest = self.patience_ends;
+        let latest = self.patience_ends();
         latest.is_some_and(|latest| now >= latest || until.is_some_and(|until| until > latest))
+    }
+
+    fn patience_ends(&self) -> Option<Instant> {
+        let longest = self.patience?.time();
+        Some(after(self.asking.asked, longest))
     }
 
     fn refusal(
@@ -272,7 +277,10 @@ impl Waiter {
     ) -> Error {
         let settings = self.limiters.all()[self.line].settings();
         let key = Some(&self.keys[self.line]).filter(|key| !key.is_empty());
-        settings.refuse(key.cloned(), reason, wait, limit)
+        let patience = self
+            .patience
+            .filter(|_| reason == RefusalReason::WaitTooLong);
+        settings.refuse(key.cloned(), reason, wait, limit, patience)
     }
 
     /// What held it back when it came, in words; empty where nobody wants to know.

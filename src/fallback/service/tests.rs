@@ -713,6 +713,36 @@ async fn every_decision_is_told_once() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_event_of_an_exhausted_chain_tells_who_was_passed_by_and_why() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let told = lines.clone();
+    let cooldowns = Cooldowns::new().observe(move |event: &Event<'_>| {
+        if let Event::Exhausted { .. } = event {
+            told.lock().unwrap().push(event.to_string());
+        }
+    });
+    let bench = Bench::new(|chain| chain);
+    let layer = bench.layer.clone().cooldowns(cooldowns.clone());
+    let bench = Bench {
+        layer,
+        cooldowns,
+        ..bench
+    };
+    exhausted(bench.call(|_| limited(5)).await);
+    exhausted(bench.call(|_| ok()).await);
+    let cooling =
+        ["a/1", "a/2", "b/1"].map(|id| format!("{id}: cooling down (rate limited), again in 5s"));
+    let wanted = [
+        "exhausted attempts=3 is_rate_limited=true retry_after_s=5".to_owned(),
+        format!(
+            "exhausted attempts=0 is_rate_limited=true retry_after_s=5 passed_by={:?}",
+            cooling.join("; ")
+        ),
+    ];
+    assert_eq!(*lines.lock().unwrap(), wanted);
+}
+
 type Client = Mock<Request<()>, Response<String>>;
 
 fn mocked(

@@ -35,6 +35,7 @@ fn refused(stats: &Stats, reason: RefusalReason, times: u64) {
         reason,
         limit: "",
         wait: None,
+        patience: None,
     };
     (0..times).for_each(|_| stats.event(&event));
 }
@@ -120,6 +121,7 @@ fn retries_cooldowns_and_turns_to_others_count_where_they_belong() {
         attempts: 2,
         is_rate_limited: false,
         retry_after: None,
+        passed_by: &[],
     });
     let row = upstream(&stats);
     assert_eq!((row.retries, row.gave_up, row.cooldowns), (2, 1, 1));

@@ -104,3 +104,45 @@ async fn a_limit_that_an_answer_tells_is_told_when_it_is_new_and_when_less_is_le
         ]
     );
 }
+
+/// It was not told whether the limiter's longest wait or the request's own deadline had cut the wait, nor how long that was.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_for_the_wait_tells_whose_patience_it_was_and_how_long() {
+    let (max_wait, deadline) = (ms(30_000), ms(20_000));
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let lines = told.clone();
+    let observer = move |event: &Event<'_>| {
+        if let Event::Refused { .. } = event {
+            lines.lock().unwrap().push(event.to_string());
+        }
+    };
+    // The end of the wait is known in a window, and behind a cap it is not.
+    for quota in [
+        Quota::new().limit(Limit::requests(1).per_minute()),
+        Quota::new().max_concurrent(1),
+    ] {
+        let (client, mut server) = client();
+        server.allow(9);
+        let limiter = limiter(quota).max_wait(max_wait).observe(observer.clone());
+        let service = limited(client, &limiter);
+        let mut first = Box::pin(service.clone().oneshot(request()));
+        assert!((&mut first).now_or_never().is_none());
+        for is_hurried in [false, true] {
+            let mut request = request();
+            let ends = TokioClock.now() + deadline;
+            if is_hurried {
+                request.extensions_mut().insert(Deadline(ends));
+            }
+            service.clone().oneshot(request).await.unwrap_err();
+        }
+    }
+    let of_window = r#"refused key="" reason="wait_too_long" limit="1 request per 60s" wait_s=60"#;
+    let of_cap = r#"refused key="" reason="wait_too_long" limit="1 at a time""#;
+    let wanted = [
+        format!(r#"{of_window} patience="max_wait" patience_s=30"#),
+        format!(r#"{of_window} patience="deadline" patience_s=20"#),
+        format!(r#"{of_cap} patience="max_wait" patience_s=30"#),
+        format!(r#"{of_cap} patience="deadline" patience_s=20"#),
+    ];
+    assert_eq!(*told.lock().unwrap(), wanted);
+}
