@@ -160,4 +160,6 @@ pub use receipt::{End, Receipt};
 pub use record::EventRecord;
 pub(crate) use span::AttemptSpan;
 pub use span::{SpanLayer, Spanned, SpannedFuture};
-pub use stats::{Insight, InsightKind, KeyStats, Latency, PeakUse, Snapshot, Stats, UpstreamStats};
+pub use stats::{
+    Insight, InsightKind, KeyStats, LastFailure, Latency, PeakUse, Snapshot, Stats, UpstreamStats,
+};

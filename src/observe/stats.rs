@@ -14,9 +14,15 @@ use hashbrown::HashMap;
 
 pub use self::{
     advice::{Insight, InsightKind},
-    figures::{KeyStats, Latency, PeakUse, Snapshot, UpstreamStats},
+    figures::{KeyStats, LastFailure, Latency, PeakUse, Snapshot, UpstreamStats},
 };
-use super::{events::Event, names::OTHERS, observer::Observer, receipt::Receipt};
+use super::{
+    events::Event,
+    names::OTHERS,
+    observer::Observer,
+    receipt::{End, Receipt},
+};
+use crate::clock::{Clock, TokioClock};
 
 /// An observer that keeps count of what happens, by upstream and by key.
 ///
@@ -50,6 +56,7 @@ pub struct Stats {
 struct Shared {
     most_upstreams: usize,
     most_keys: usize,
+    clock: Arc<dyn Clock>,
     all: Mutex<All>,
 }
 
@@ -70,29 +77,41 @@ struct Rows<T> {
 impl Stats {
     /// Nothing counted yet.
     pub fn new() -> Self {
-        Self::of(MOST_UPSTREAMS, MOST_KEYS)
+        Self::of(MOST_UPSTREAMS, MOST_KEYS, Arc::new(TokioClock))
     }
 
     /// Nothing counted yet, and figures for at most so many upstreams, at least 1. Default: 1,000.
     #[must_use]
     pub fn most_upstreams(self, upstreams: usize) -> Self {
-        Self::of(upstreams, self.shared.most_keys)
+        Self::of(upstreams, self.shared.most_keys, self.shared.clock.clone())
     }
 
     /// Nothing counted yet, and figures for at most so many keys of limiters and breakers, at least 1. Default: 1,000.
     #[must_use]
     pub fn most_keys(self, keys: usize) -> Self {
-        Self::of(self.shared.most_upstreams, keys)
+        Self::of(self.shared.most_upstreams, keys, self.shared.clock.clone())
+    }
+
+    /// Nothing counted yet, and this clock, which tells how long ago the last failure was. Default: [`TokioClock`].
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        let Shared {
+            most_upstreams,
+            most_keys,
+            ..
+        } = *self.shared;
+        Self::of(most_upstreams, most_keys, Arc::new(clock))
     }
 
     /// The figures as they stand.
     pub fn snapshot(&self) -> Snapshot {
+        let now = self.shared.clock.now();
         let all = self.lock();
         let upstreams = all.upstreams.rows.iter();
         let keys = all.keys.rows.iter();
         Snapshot {
             upstreams: upstreams
-                .map(|(id, row)| (id.clone(), row.figures()))
+                .map(|(id, row)| (id.clone(), row.figures(now)))
                 .collect(),
             keys: keys
                 .map(|(key, row)| (key.clone(), row.figures()))
@@ -113,10 +132,11 @@ impl Stats {
         advice::insights(&self.snapshot())
     }
 
-    fn of(most_upstreams: usize, most_keys: usize) -> Self {
+    fn of(most_upstreams: usize, most_keys: usize, clock: Arc<dyn Clock>) -> Self {
         let shared = Shared {
             most_upstreams,
             most_keys,
+            clock,
             all: Mutex::new(All::new(most_upstreams, most_keys)),
         };
         Self {
@@ -132,8 +152,16 @@ impl Stats {
 
 impl Observer for Stats {
     fn event(&self, event: &Event<'_>) {
-        if !matches!(event, Event::Settled { .. }) {
-            self.lock().count(event);
+        match *event {
+            Event::Settled { .. } => {}
+            Event::Ended(receipt) if matches!(receipt.end, End::Failed(_) | End::Broken) => {
+                let now = self.shared.clock.now();
+                let mut all = self.lock();
+                all.count(event);
+                let row = all.upstreams.of(receipt.upstream);
+                row.failed_at(receipt.end, now);
+            }
+            _ => self.lock().count(event),
         }
     }
 

@@ -205,7 +205,7 @@ impl StackBuilder {
             keeps_stats,
             keys,
         } = self;
-        let stats = Stats::new();
+        let stats = Stats::new().clock(clock.clone());
         let observer: Option<Arc<dyn Observer>> = match (observer, keeps_stats) {
             (Some(observer), true) => Some(Arc::new((stats.clone(), observer))),
             (None, true) => Some(Arc::new(stats.clone())),

@@ -9,7 +9,8 @@ use crate::{
     circuit_breaker::CircuitState,
     fallback::Cooldown,
     money::Money,
-    observe::{LimitUse, Snapshot, UpstreamStats},
+    observe::{End, LastFailure, LimitUse, Snapshot, UpstreamStats},
+    outcome::FailureKind,
     period, plain_words,
     rate_limit::{LimitStatus, Quota, Status},
     upstream::Upstream,
@@ -52,6 +53,8 @@ pub struct UpstreamStatus {
     pub cooldown: Option<Cooldown>,
     /// Its limits, its queue, and what is under way, by [`Stack::limiter`].
     pub limiter: Status,
+    /// Its last failure; `None` where there was none, and where the stack keeps no [`Stats`](crate::observe::Stats).
+    pub last_failure: Option<LastFailure>,
 }
 
 impl Stack {
@@ -59,14 +62,20 @@ impl Stack {
     /// after the other, so that ask it a few times a second at most.
     pub fn status(&self) -> StackStatus {
         let cooldowns = self.cooldowns().list();
-        let upstreams = self.upstreams().iter();
+        let (upstreams, stats) = (self.upstreams().iter(), self.stats().snapshot());
+        let status = |it: &Upstream| self.status_of(it, &cooldowns, &stats);
         StackStatus {
-            upstreams: upstreams.map(|it| self.status_of(it, &cooldowns)).collect(),
-            stats: self.stats().snapshot(),
+            upstreams: upstreams.map(status).collect(),
+            stats,
         }
     }
 
-    fn status_of(&self, upstream: &Upstream, cooldowns: &[Cooldown]) -> UpstreamStatus {
+    fn status_of(
+        &self,
+        upstream: &Upstream,
+        cooldowns: &[Cooldown],
+        stats: &Snapshot,
+    ) -> UpstreamStatus {
         let id = upstream.id();
         let circuit = self.breaker().metrics(id);
         let is_its = |it: &&Cooldown| {
@@ -91,6 +100,7 @@ impl Stack {
             // They are sorted by the time that is left.
             cooldown: cooldowns.iter().rev().find(is_its).cloned(),
             limiter,
+            last_failure: stats.upstreams.get(id).and_then(|row| row.last_failure),
         }
     }
 }
@@ -100,7 +110,8 @@ impl StackStatus {
     ///
     /// - `upstreams`, for each `id`, `circuit` (`closed`, `open`, `half_open`, `forced_open`, `forced_closed`, `disabled`),
     ///   `probe_after_ms`, `cooling_ms`, `cooling_reason`, `paused_ms` (`null` where there is none), `queued`, `in_flight`,
-    ///   `answered`, `failed`, and `limits`. Each of those is told in words, as `name` (`requests per 60s`) and `limit`
+    ///   `answered`, `failed`, `last_failure` (a [`FailureKind`](crate::FailureKind) in snake case, or `broken`) and
+    ///   `last_failure_ms`, how long ago that was (`null` where there was none), and `limits`. Each of those is told in words, as `name` (`requests per 60s`) and `limit`
     ///   (`10 requests per 60s`), and in figures: `dimension`, `per_s`, `amount`, `used`, the share `taken`, from 0 to 1, and
     ///   `is_shadow`.
     /// - `totals` of all upstreams, with `answered`, `failed`, `tokens`, `cost` (such as `0.25`, of what prices are in) and
@@ -143,9 +154,15 @@ impl UpstreamStatus {
             "in_flight": self.limiter.in_flight,
             "answered": figures.answered,
             "failed": failed(figures),
+            "last_failure": self.last_failure.map(|it| kind(it.end)),
+            "last_failure_ms": millis(self.last_failure.map(|it| it.ago)),
             "limits": self.limiter.limits.iter().map(limit).collect::<Value>(),
         })
     }
+}
+
+fn kind(end: End) -> &'static str {
+    end.failure().map_or(end.as_str(), FailureKind::as_str)
 }
 
 fn limit(limit: &LimitStatus) -> Value {
@@ -173,7 +190,8 @@ impl fmt::Display for StackStatus {
     }
 }
 
-/// What there is to tell, and no more, such as `groq/llama: circuit open for 12 seconds, 20 of 20 requests per minute, 3 waiting`.
+/// What there is to tell, and no more, such as `groq/llama: circuit open for 12 seconds, 20 of 20 requests per minute,
+/// 3 waiting, last failure 5 seconds ago (rate limited)`.
 impl fmt::Display for UpstreamStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Status {
@@ -203,6 +221,9 @@ impl fmt::Display for UpstreamStatus {
         }
         if *queued > 0 {
             write!(f, ", {queued} waiting")?;
+        }
+        if let Some(failure) = self.last_failure {
+            write!(f, ", last failure {failure}")?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! How a stack stands, in words, as JSON and as metrics.
 
-use std::{collections::BTreeSet, convert::Infallible};
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_upstream::{
     Limit, Money, Price, Provider, Quota, RateLimitLayer, RateLimiter, Scope, Stack,
+    clock::{Clock, TokioClock},
     stack::{Caller, OPEN_METRICS},
 };
 
@@ -83,11 +84,18 @@ async fn a_line_for_each_upstream_says_why_it_is_not_asked_and_what_is_left() {
     stack.breaker().force_open("openai/large");
     let told = stack.status().to_string();
     let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(
+        lines[0],
+        "groq/small: circuit closed, cooling down for 5 minutes (quota exhausted), last failure 1 second ago (quota exhausted)"
+    );
+    let clock = TokioClock;
+    clock
+        .sleep_until(clock.now() + Duration::from_secs(12))
+        .await;
+    let later = stack.status().to_string();
     assert!(
-        lines[0].starts_with(
-            "groq/small: circuit closed, cooling down for 5 minutes (quota exhausted)"
-        ),
-        "{told}"
+        later.contains("last failure 12 seconds ago (quota exhausted)\n"),
+        "{later}"
     );
     assert_eq!(
         lines[1],
@@ -124,7 +132,7 @@ async fn the_same_as_json_is_for_pages() {
         json!({
             "id": "openai/large", "circuit": "closed", "probe_after_ms": null,
             "cooling_ms": null, "cooling_reason": null, "paused_ms": null,
-            "queued": 0, "in_flight": 0, "answered": 1, "failed": 0,
+            "queued": 0, "in_flight": 0, "answered": 1, "failed": 0, "last_failure": null, "last_failure_ms": null,
             "limits": [
                 { "name": "requests per 60s", "limit": "10 requests per 60s", "dimension": "requests", "per_s": 60.0, "amount": 10, "used": 1, "taken": 0.1, "is_shadow": false },
                 { "name": "tokens per 86400s", "limit": "1000 tokens per 86400s", "dimension": "tokens", "per_s": 86400.0, "amount": 1000, "used": 40, "taken": 0.04, "is_shadow": false },
@@ -133,6 +141,8 @@ async fn the_same_as_json_is_for_pages() {
     );
     assert_eq!(told["upstreams"][0]["cooling_reason"], "quota_exhausted");
     assert_eq!(told["upstreams"][0]["failed"], 1);
+    assert_eq!(told["upstreams"][0]["last_failure"], "quota_exhausted");
+    assert_eq!(told["upstreams"][0]["last_failure_ms"], 0);
     let totals = json!({ "answered": 1, "failed": 1, "tokens": 40, "cost": "0.00005", "cost_nanos": 50_000 });
     assert_eq!(told["totals"], totals);
 }

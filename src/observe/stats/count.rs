@@ -1,8 +1,11 @@
 //! Counting: what each event adds to the figures of its upstream or key.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::figures::{KeyStats, Latency, PeakUse, UpstreamStats};
+use super::figures::{KeyStats, LastFailure, Latency, PeakUse, UpstreamStats};
 use crate::{
     error::RefusalReason,
     money::Money,
@@ -23,11 +26,17 @@ pub(super) struct Upstream {
     head: Histogram,
     content: Histogram,
     took: Histogram,
+    last_failure: Option<(End, Instant)>,
 }
 
 impl Upstream {
-    pub(super) fn figures(&self) -> UpstreamStats {
+    pub(super) fn figures(&self, now: Instant) -> UpstreamStats {
+        let last_failure = self.last_failure.map(|(end, at)| LastFailure {
+            end,
+            ago: now.saturating_duration_since(at),
+        });
         UpstreamStats {
+            last_failure,
             head: Latency::of(&self.head),
             content: Latency::of(&self.content),
             took: Latency::of(&self.took),
@@ -49,6 +58,11 @@ impl Upstream {
             Event::Ended(receipt) => self.ended(receipt),
             _ => {}
         }
+    }
+
+    /// The failure that was just counted was at this moment.
+    pub(super) fn failed_at(&mut self, end: End, at: Instant) {
+        self.last_failure = Some((end, at));
     }
 
     pub(super) fn switched_to(&mut self) {

@@ -1,11 +1,12 @@
 //! The figures that [`Stats`](super::Stats) tells.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use crate::{
     money::Money,
-    observe::{histogram::Histogram, limit_use::LimitUse},
+    observe::{histogram::Histogram, limit_use::LimitUse, receipt::End},
     outcome::FailureKind,
+    plain_words::in_words,
 };
 
 /// All figures at one moment, since the beginning or the last [`reset`](super::Stats::reset).
@@ -38,6 +39,8 @@ pub struct UpstreamStats {
     pub cancelled: u64,
     /// Those that failed, by kind.
     pub failed: BTreeMap<FailureKind, u64>,
+    /// The last that failed or broke off.
+    pub last_failure: Option<LastFailure>,
     /// Answers that stopped because they had reached their maximum of tokens.
     pub truncated: u64,
     /// Tokens of prompts, as far as answers told.
@@ -76,6 +79,26 @@ impl UpstreamStats {
     /// All that failed, whatever the kind.
     pub fn failures(&self) -> u64 {
         self.failed.values().sum()
+    }
+}
+
+/// The last request to an upstream that failed, or whose answer broke off. Written out, `12 seconds ago (rate limited)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LastFailure {
+    /// How it ended.
+    pub end: End,
+    /// How long ago.
+    pub ago: Duration,
+}
+
+impl fmt::Display for LastFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ago ", in_words(self.ago))?;
+        match self.end.failure() {
+            Some(kind) => write!(f, "({kind})"),
+            None => f.write_str("(the answer broke off)"),
+        }
     }
 }
 

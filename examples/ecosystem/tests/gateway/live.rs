@@ -66,6 +66,8 @@ async fn the_state_comes_at_once_and_has_what_the_page_shows() {
         "failed",
         "id",
         "in_flight",
+        "last_failure",
+        "last_failure_ms",
         "limits",
         "paused_ms",
         "probe_after_ms",
