@@ -68,6 +68,9 @@ pub struct Failure {
     pub refused_by: Option<RefusedBy>,
     /// The limit that was hit, where the answer tells.
     pub limit: Option<Box<LimitHit>>,
+    /// The field of the request that is at fault, such as `messages[0].content`, where the request is and the answer names it by a
+    /// plain name: up to 64 ASCII letters, digits, `_`, `.`, `[` and `]`.
+    pub param: Option<Box<str>>,
     /// The upstream's own words, shortened, or those of the layer that refused.
     pub message: Option<Message>,
 }
@@ -83,6 +86,7 @@ impl Failure {
             account_wide: kind == FailureKind::QuotaExhausted,
             refused_by: None,
             limit: None,
+            param: None,
             message: None,
         }
     }

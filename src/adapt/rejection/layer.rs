@@ -50,7 +50,8 @@ impl RejectionLayer {
 
     /// Makes a rejection also of an answer that failed, by its [`Outcome`](crate::Outcome): an upstream's words may name its
     /// account, its keys and its quotas, and its status blames the caller for what is yours (a 401 is about your key). Only
-    /// words about the request itself go on, without what looks like a secret. The failed body is dropped.
+    /// words about the request itself go on, without what looks like a secret, and in OpenAI's form the name of the field that is at
+    /// fault (`param`). The failed body is dropped.
     ///
     /// | the failure | status |
     /// |---|---|

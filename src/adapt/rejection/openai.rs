@@ -48,7 +48,12 @@ pub(super) fn body_of(refusal: &Refusal) -> Value {
         status if status.is_client_error() => "invalid_request",
         _ => "upstream_error",
     };
-    body(refusal.status, code, None, &refusal.message)
+    body(
+        refusal.status,
+        code,
+        refusal.param.as_deref(),
+        &refusal.message,
+    )
 }
 
 /// By [OpenAI's reference](https://platform.openai.com/docs/guides/error-codes): clients choose by status, and show the rest.

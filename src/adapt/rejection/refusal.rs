@@ -19,6 +19,8 @@ pub(super) struct Refusal {
     /// For a person.
     pub(super) message: String,
     pub(super) wait: Option<Duration>,
+    /// The field of the request that is at fault.
+    pub(super) param: Option<Box<str>>,
     pub(super) outcome: Outcome,
 }
 
@@ -42,6 +44,7 @@ impl Refusal {
             reason,
             message: error.user_message(),
             wait: error.retry_after(),
+            param: None,
             outcome: Outcome::from(error.failure()),
         }
     }
@@ -69,6 +72,7 @@ impl Refusal {
             reason,
             message: said.map_or_else(|| failure.user_message(), str::to_owned),
             wait: failure.hint(),
+            param: failure.param.clone(),
             outcome: Outcome::from(failure.clone()),
         }
     }

@@ -314,6 +314,34 @@ async fn words_about_the_request_itself_go_on_though_failures_are_hidden() {
     }
 }
 
+/// `param` was dropped, and with it which field a client has to mend.
+#[tokio::test]
+async fn the_field_at_fault_is_named_though_failures_are_hidden() {
+    for (kind, status, param, told_as) in [
+        (
+            "invalid_request_error",
+            400,
+            "messages[0].content",
+            Some("messages[0].content"),
+        ),
+        ("invalid_request_error", 400, "sk-proj-abc", None),
+        ("invalid_request_error", 400, "the field of org 7", None),
+        ("authentication_error", 401, "model", None),
+        ("server_error", 500, "model", None),
+    ] {
+        let error = json!({"message": "Wrong.", "type": kind, "param": param, "code": null});
+        let body = json!({ "error": error }).to_string();
+        let status = StatusCode::from_u16(status).unwrap();
+        let headers = http::HeaderMap::new();
+        let now = std::time::SystemTime::UNIX_EPOCH;
+        let answer = crate::signal::Answer::new(status, &headers, body.as_bytes(), now);
+        let outcome = crate::signal::outcome_of(&answer, None);
+        let layer = RejectionLayer::new().openai().hide_failures();
+        let (_, _, body) = told(passed_on(layer, status.as_u16(), Some(outcome))).await;
+        assert_eq!(body["error"]["param"].as_str(), told_as, "{body}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_failure_passes_though_failures_are_hidden() {
     for (status, outcome) in [(200, Some(Outcome::Success)), (404, None)] {

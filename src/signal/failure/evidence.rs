@@ -24,6 +24,8 @@ pub(super) struct Evidence {
     pub(super) codes: String,
     /// Messages, as sent, a line each.
     pub(super) text: String,
+    /// The field of the request that is at fault, by a plain name.
+    pub(super) param: Option<Box<str>>,
     /// The longest wait that a field asks for.
     pub(super) wait: Option<Duration>,
     /// What fields say of the limit.
@@ -169,6 +171,9 @@ impl Evidence {
                     self.limit.model = Some(model.into());
                 }
             }
+            Field::Param if self.param.is_none() && is_plain_name(value.0) => {
+                self.param = Some(value.0.into());
+            }
             Field::QuotaId => self.merge_quota(QuotaId::parse(value.0)),
             Field::QuotaValue => self.limit.limit = self.limit.limit.or(number(value.0)),
             Field::Wait(unit) => self.merge_wait(unit.read(value.0, server_time)),
@@ -227,6 +232,13 @@ impl Evidence {
 
 fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// Whether it can be nothing but the name of a field: no sentence, and no key or token, which are longer or have hyphens.
+fn is_plain_name(value: &str) -> bool {
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'[' | b']');
+    (1..=MAX_CODE).contains(&value.len()) && value.bytes().all(is_plain)
 }
 
 /// The text cut to so many bytes at most, at a character's end.

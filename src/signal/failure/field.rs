@@ -9,6 +9,7 @@ pub(super) enum Field {
     Code,
     Message,
     Model,
+    Param,
     QuotaId,
     QuotaValue,
     Limit,
@@ -41,6 +42,7 @@ impl Field {
             | b"errormessage" | b"errormsg" | b"errordescription" | b"description"
             | b"statusmsg" | b"raw" | b"messages" | b"remedyhint" => Self::Message,
             b"model" | b"modelid" | b"modelname" => Self::Model,
+            b"param" => Self::Param,
             b"quotaid" | b"quotametric" | b"quotalimit" => Self::QuotaId,
             b"quotavalue" | b"quotalimitvalue" => Self::QuotaValue,
             b"limit" | b"nctx" | b"maxtokens" => Self::Limit,

@@ -119,6 +119,9 @@ impl<'a> Reading<'a> {
             Some(true) if !is_final(kind) => failure.retry_same = true,
             _ => {}
         }
+        if is_about_request(kind) {
+            failure.param = self.evidence.param.take();
+        }
         let message = message::shorten(&self.evidence.text, &self.words);
         failure.message = message.map(Into::into);
         let model = self.evidence.limit.model.take();
@@ -274,6 +277,14 @@ fn code_in_brackets(text: &str) -> Option<&str> {
     let (_, code) = text.trim_end().strip_suffix(')')?.rsplit_once('(')?;
     let is_number = code.len() == 4 && code.bytes().all(|digit| digit.is_ascii_digit());
     is_number.then_some(code)
+}
+
+/// Whether the request itself is at fault.
+fn is_about_request(kind: FailureKind) -> bool {
+    matches!(
+        kind,
+        FailureKind::InvalidRequest | FailureKind::ContentFiltered | FailureKind::RequestTooLarge
+    )
 }
 
 /// Whether asking again changes nothing.
