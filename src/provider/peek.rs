@@ -46,6 +46,13 @@ pub(super) fn judge<B: Body>(
 ) -> Result<Response<ProviderBody<B>>, Box<Peek<B>>> {
     let (mut parts, body) = response.into_parts();
     let form = Form::of(&parts.headers);
+    if dialect.is_some() && parts.status.is_success() && form.is_page() {
+        let outcome = Outcome::from(page());
+        let witness = witness.and_then(|witness| witness.judged(&outcome));
+        parts.extensions.insert(outcome);
+        let body = ProviderBody::passing(body, None, witness);
+        return Ok(Response::from_parts(parts, body));
+    }
     let ahead = ahead(parts.status, &form);
     let meter = meter(parts.status, &form, dialect);
     if let Some(meter) = &meter {
@@ -83,6 +90,8 @@ pub(super) fn judge<B: Body>(
     }))
 }
 
+const HTML: &str = "text/html";
+
 /// How a body is written.
 struct Form<'a> {
     is_encoded: bool,
@@ -98,7 +107,23 @@ impl<'a> Form<'a> {
             content_type: content_type.and_then(|kind| kind.to_str().ok()),
         }
     }
+
+    fn is_page(&self) -> bool {
+        let begins = self.content_type.and_then(|kind| kind.get(..HTML.len()));
+        begins.is_some_and(|begins| begins.eq_ignore_ascii_case(HTML))
+    }
 }
+
+/// No provider answers with a page: a proxy on the way does, or a network that wants a login first. To ask the same again would meet
+/// it again, and somebody else may stand on another way.
+fn page() -> Failure {
+    Failure {
+        retry_same: false,
+        ..Failure::new(FailureKind::ServerError).with_message(PAGE)
+    }
+}
+
+const PAGE: &str = "a page of HTML in place of an answer, as a proxy or a login page sends it";
 
 fn ahead(status: StatusCode, form: &Form<'_>) -> Ahead {
     let is_stream = |kind: &str| kind.starts_with("text/event-stream");

@@ -74,6 +74,36 @@ fn kind<B>(response: &Response<B>) -> FailureKind {
     outcome(response).failure().expect("a failure").kind
 }
 
+/// A login page with the status 200 counted as an answer.
+#[tokio::test(start_paused = true)]
+async fn a_page_in_place_of_an_answer_is_a_failure_that_others_may_serve() {
+    for (status, form, is_failure) in [
+        (200, "text/html", true),
+        (203, "Text/HTML; charset=utf-8", true),
+        (200, "application/json", false),
+        (200, "text/plain", false),
+    ] {
+        let page = "<html>Please log in</html>";
+        let response = through(status, form, stream::iter([data(page)])).await;
+        let outcome = outcome(&response);
+        assert_eq!(outcome.failure().is_some(), is_failure, "{form}");
+        if let Some(failure) = outcome.failure() {
+            assert_eq!(failure.kind, FailureKind::ServerError);
+            assert!(failure.fall_back && !failure.retry_same);
+        }
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, page, "it is given back whole");
+    }
+    // Where no provider was chosen, a page may well be what was asked for.
+    let client = service_fn(async |_: Request<Full<Bytes>>| {
+        let page = Response::builder().header(CONTENT_TYPE, "text/html");
+        Ok::<_, BoxError>(page.body(Full::<Bytes>::from("<html>")).unwrap())
+    });
+    let service = ProviderLayer::new().layer(client);
+    let plain = service.oneshot(Request::new(Full::default())).await;
+    assert!(outcome(&plain.unwrap()).is_success());
+}
+
 fn chunk(content: &str) -> String {
     format!(
         "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{content}\"}},\"finish_reason\":null}}]}}\n\n"
