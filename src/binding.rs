@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{outcome::Dimension, plain_words};
+use crate::{outcome::Dimension, period, plain_words};
 
 /// What of a quota holds a request back, or can never be kept by it.
 ///
@@ -41,6 +41,34 @@ pub enum BindingLimit {
     /// The rate that was cut because the upstream, of whose limits nothing is known, refused.
     AdaptedRate,
 }
+
+impl BindingLimit {
+    /// What is used up, as a sentence for whom the limit was made: it names no upstream, and no budget.
+    pub(crate) fn used_up(&self) -> String {
+        match *self {
+            Self::Rate {
+                dimension,
+                amount,
+                per,
+            } if dimension != Dimension::Money => {
+                let amount = plain_words::amount(amount, dimension);
+                let per = per.map_or_else(|| "per month".into(), period::per);
+                format!("The rate limit of {amount} {per} is used up.")
+            }
+            Self::MaxConcurrent(1) => "Only one request may be under way at a time.".into(),
+            Self::MaxConcurrent(most) => {
+                format!("Only {most} requests may be under way at a time.")
+            }
+            Self::MinInterval(interval) => {
+                let interval = period::in_words(interval);
+                format!("One request may follow another after {interval}.")
+            }
+            _ => USED_UP.into(),
+        }
+    }
+}
+
+pub(crate) const USED_UP: &str = "The rate limit is used up.";
 
 /// Whose patience bounds a wait, and how long it is, from when the request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +144,39 @@ impl fmt::Display for BindingLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_refused_by_a_limit_of_his_own_is_told_which() {
+        let per_minute = |dimension| BindingLimit::Rate {
+            dimension,
+            amount: 12_000,
+            per: Some(Duration::from_secs(60)),
+        };
+        let a_month = BindingLimit::Rate {
+            dimension: Dimension::Requests,
+            amount: 1,
+            per: None,
+        };
+        for (limit, words) in [
+            (
+                per_minute(Dimension::InputTokens),
+                "The rate limit of 12000 input tokens per minute is used up.",
+            ),
+            (a_month, "The rate limit of 1 request per month is used up."),
+            (per_minute(Dimension::Money), USED_UP),
+            (BindingLimit::Pause, USED_UP),
+            (
+                BindingLimit::MaxConcurrent(3),
+                "Only 3 requests may be under way at a time.",
+            ),
+            (
+                BindingLimit::MinInterval(Duration::from_millis(250)),
+                "One request may follow another after 250ms.",
+            ),
+        ] {
+            assert_eq!(limit.used_up(), words);
+        }
+    }
 
     // Whoever had set `max_concurrent(2)` himself was advised to ask for a higher quota.
     #[test]

@@ -6,6 +6,7 @@
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use crate::{
+    binding::USED_UP,
     client_error::{in_full, is_timeout, is_unconnected},
     outcome::{Failure, FailureKind, Message, RefusedBy},
     period::whole_millis,
@@ -93,7 +94,8 @@ impl Error {
         .filter(|key: &&str| !key.is_empty())
     }
 
-    /// One or two sentences for a person who knows nothing of the inside, without secrets or internals.
+    /// One or two sentences for a person who knows nothing of the inside, without secrets or internals. A limit by keys of your own
+    /// ([`Scope::by`](crate::Scope::by)), such as a tenant's, is named with its amount; no other is.
     ///
     /// ```
     /// # use tower_upstream::Error;
@@ -108,6 +110,12 @@ impl Error {
                 reason: RefusalReason::TooLarge,
                 ..
             }) => TOO_LARGE.to_owned(),
+            // A key of one's own is a caller's; what upstreams and the whole service may do is not told.
+            Self::RateLimited(refusal) if refusal.scope == "by" => {
+                let limit = refusal.limit.as_ref();
+                let used_up = limit.map_or_else(|| USED_UP.into(), BindingLimit::used_up);
+                format!("{used_up} {again}")
+            }
             Self::RateLimited(_) => format!("The service is rate limited. {again}"),
             Self::CircuitOpen(_) => format!("The service is not available at the moment. {again}"),
             Self::Exhausted(exhausted) if exhausted.is_too_large() => TOO_LARGE.to_owned(),

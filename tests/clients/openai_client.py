@@ -78,7 +78,7 @@ def errors(binary):
         ben = client_of(server, "k-b")
         for _ in range(8):
             chat(ben, model="llama3.2", max_tokens=1)
-        words = "The service is rate limited. Please try again in "
+        words = "The rate limit of 8 requests per minute is used up. Please try again in "
         error = told(openai.RateLimitError, 429, "rate_limit_exceeded", words, lambda: chat(ben))
         assert 1 <= int(error.response.headers["retry-after"]) <= 60
         assert "k-a" not in server.stderr() and "k-b" not in server.stderr()

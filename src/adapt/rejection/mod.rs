@@ -17,7 +17,8 @@
 //!
 //! 3. `Retry-After` is the wait in whole seconds, rounded up: who comes back then is not early.
 //! 4. The body is a problem of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457), `application/problem+json`, whose detail
-//!    is the error's [`user_message`](crate::Error::user_message): no keys, no upstreams, no causes. Nobody may store it
+//!    is the error's [`user_message`](crate::Error::user_message): no keys, no upstreams, no causes; a limit by
+//!    [keys of your own](crate::Scope::by) is named: "The rate limit of 100 requests per minute is used up." Nobody may store it
 //!    (`Cache-Control: no-store`). [`openai`](RejectionLayer::openai) gives it the form that OpenAI's clients read,
 //!    [`rewrite`](RejectionLayer::rewrite) any other. Its extensions hold the
 //!    [`Outcome`](crate::Outcome), so that layers outside, in the same process, know a refusal of ours from an upstream's.

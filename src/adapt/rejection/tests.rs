@@ -200,6 +200,10 @@ async fn limits_are_told_with_every_answer_and_violated_policies_are_named() {
     let (status, after, problem) = told(refused).await;
     assert_eq!((status, after.as_deref()), (429, Some("60")));
     assert_eq!(problem["violated-policies"], json!(["tenant-requests-60s"]));
+    assert_eq!(
+        problem["detail"],
+        "The rate limit of 2 requests per minute is used up. Please try again in 60 seconds."
+    );
     assert_eq!(ask("b").await.status(), 200, "a tenant has his own");
 }
 
@@ -405,6 +409,44 @@ async fn a_rejection_can_have_the_form_that_openais_clients_read() {
     let error =
         json!({ "message": message, "type": "authentication_error", "param": "p", "code": "c" });
     assert_eq!((status, body), (401, json!({ "error": error })));
+}
+
+/// It was told that the service is rate limited, also where the limit was the tenant's own.
+#[tokio::test(start_paused = true)]
+async fn a_tenant_is_told_which_limit_of_his_is_used_up_in_openais_form_too() {
+    let quota = Quota::new().limit(Limit::tokens(9_000).per_day());
+    let limiter = RateLimiter::new(quota).unwrap();
+    let whole = limiter.max_wait(Duration::ZERO).heed_answers(false);
+    for (limiter, words) in [
+        (
+            whole.clone().scope(Scope::by(|_| "tenant-7".into())),
+            "The rate limit of 9000 tokens per day is used up. Please try again in 24 hours.",
+        ),
+        (
+            whole,
+            "The service is rate limited. Please try again in 24 hours.",
+        ),
+    ] {
+        let service = ServiceBuilder::new()
+            .layer(RejectionLayer::new().openai())
+            .layer(RateLimitLayer::new(limiter))
+            .service(service_fn(async |_: Request<()>| {
+                Ok::<_, io::Error>(Response::new(Full::<Bytes>::from("served")))
+            }));
+        let ask = async || {
+            let mut request = Request::new(());
+            request
+                .extensions_mut()
+                .insert(crate::Cost::tokens(9_000, 0));
+            let Ok(response) = service.clone().oneshot(request).await;
+            response
+        };
+        assert_eq!(ask().await.status(), 200);
+        let (status, after, body) = told(ask().await).await;
+        assert_eq!((status, after.as_deref()), (429, Some("86400")));
+        assert_eq!(body["error"]["message"], words);
+        assert!(!body.to_string().contains("tenant-7"));
+    }
 }
 
 #[tokio::test]

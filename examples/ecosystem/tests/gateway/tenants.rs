@@ -69,7 +69,9 @@ async fn a_refused_tenant_is_told_when_to_come_back() {
     let body: Value = response.json().await.unwrap();
     let message = body["error"]["message"].as_str().unwrap();
     assert!(
-        message.starts_with("The service is rate limited. Please try again in "),
+        message.starts_with(
+            "The rate limit of 2 requests per minute is used up. Please try again in "
+        ),
         "{message}"
     );
     assert_eq!(body["error"]["type"], "rate_limit_error");
