@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use crate::{instant::after, request::Deadline};
+
 /// A sleep of a [`Clock`]: ready at its deadline, and not before.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -42,6 +44,22 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 
     fn sleep_until(&self, deadline: Instant) -> Sleep {
         (**self).sleep_until(deadline)
+    }
+}
+
+impl Deadline {
+    /// So long after now, by the clock that the layers go by: [`TokioClock`] where you have set none. More than a
+    /// century is a century.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_upstream::{Deadline, clock::TokioClock};
+    ///
+    /// let mut request = http::Request::new("a body");
+    /// request.extensions_mut().insert(Deadline::after(Duration::from_secs(30), &TokioClock));
+    /// ```
+    pub fn after(time: Duration, clock: &dyn Clock) -> Self {
+        Self(after(clock.now(), time))
     }
 }
 
@@ -261,6 +279,20 @@ mod tests {
         );
         drop(sleep);
         assert_eq!(clock.sleepers(), 0);
+    }
+
+    #[test]
+    fn a_deadline_from_a_duration_is_by_the_clock_that_it_was_given_and_never_panics() {
+        let clock = ManualClock::new();
+        clock.advance(Duration::from_secs(3_600));
+        let thirty = Duration::from_secs(30);
+        assert_eq!(
+            Deadline::after(thirty, &clock),
+            Deadline(clock.now() + thirty)
+        );
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        let Deadline(far) = Deadline::after(Duration::MAX, &shared);
+        assert!(far > clock.now() + thirty);
     }
 
     #[test]

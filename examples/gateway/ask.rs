@@ -15,10 +15,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use serde_json::{Value, json, value::RawValue};
 use tower::ServiceExt;
 use tower_upstream::{
-    Deadline, ServedBy, Upstream,
-    adapt::rejection,
-    clock::{Clock, TokioClock},
-    fallback::Preferences,
+    Deadline, ServedBy, Upstream, adapt::rejection, clock::TokioClock, fallback::Preferences,
     stack::Caller,
 };
 
@@ -60,8 +57,7 @@ pub(crate) async fn ask(
         .remove::<Caller>()
         .map(|it| extensions.insert(it));
     // Whose turn would come too late is told so at once, and when to come back.
-    let deadline = TokioClock.now() + gateway.settings.answer_time;
-    extensions.insert(Deadline(deadline));
+    extensions.insert(Deadline::after(gateway.settings.answer_time, &TokioClock));
     let Ok(response) = gateway.upstreams.clone().oneshot(request).await;
 
     // A response of its own: in the extensions of the other are words for the status, which the server would repeat.

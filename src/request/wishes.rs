@@ -20,7 +20,7 @@ pub enum Priority {
     High,
 }
 
-/// When the caller stops waiting. Put it into the request's extensions.
+/// When the caller stops waiting, such as [30 s from now](Self::after). Put it into the request's extensions.
 ///
 /// A layer whose wait would pass it does not begin that wait, and a request that comes after it is not sent: the rate limit,
 /// retry and fallback layers fail it at once with [`Error::DeadlineExceeded`](crate::Error::DeadlineExceeded). Nor does a fallback

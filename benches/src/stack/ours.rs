@@ -10,7 +10,7 @@ use tower_upstream::{
     Chain, CircuitBreaker, CircuitBreakerLayer, Cooldowns, Deadline, FallbackLayer, Limit,
     Provider, Quota, RateLimitLayer, RateLimiter, RetryLayer, Scope, Stack, Upstream,
     circuit_breaker::CircuitBreak,
-    clock::{Clock, TokioClock},
+    clock::TokioClock,
     fallback::{Fallback, Preferences},
     observe::Stats,
     rate_limit::RateLimit,
@@ -135,7 +135,7 @@ pub fn asked(mut request: Request<Body>) -> Request<Body> {
     let extensions = request.extensions_mut();
     extensions.insert(Preferences::new().only(["groq"]));
     extensions.insert(Caller("a tenant".into()));
-    extensions.insert(Deadline(TokioClock.now() + Duration::from_secs(60)));
+    extensions.insert(Deadline::after(Duration::from_secs(60), &TokioClock));
     request
 }
 

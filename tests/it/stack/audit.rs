@@ -8,7 +8,7 @@ use provider_simulator::{Counts, Limits, Reply, Simulator};
 use serde_json::Value;
 use tower_upstream::{
     CircuitBreakerPolicy, Deadline, Limit, Money, Price, Provider, Quota,
-    clock::{Clock, TokioClock},
+    clock::TokioClock,
     observe::{AuditLog, KeyStats, Latency, Stats, UpstreamStats},
 };
 
@@ -174,7 +174,7 @@ async fn run(stack: &Stack, groq: &Simulator) {
         stack.limiter.pause(key, Duration::from_secs(60));
     }
     let mut hurried = post(&chat(8));
-    let deadline = Deadline(TokioClock.now() + ms(200));
+    let deadline = Deadline::after(ms(200), &TokioClock);
     hurried.extensions_mut().insert(deadline);
     let answer = stack.ask(hurried).await;
     answer.expect_err("a refusal");

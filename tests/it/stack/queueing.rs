@@ -6,9 +6,7 @@ use futures::future::join_all;
 use http::StatusCode;
 use provider_simulator::{Limits, Simulator};
 use tower_upstream::{
-    Deadline, Error, Limit, Provider, Quota,
-    clock::{Clock, TokioClock},
-    error::RefusalReason,
+    Deadline, Error, Limit, Provider, Quota, clock::TokioClock, error::RefusalReason,
 };
 
 use super::harness::{Setup, Stack, at, chat, client, direct, ms, post};
@@ -78,7 +76,7 @@ async fn a_request_that_cannot_wait_goes_to_the_next_upstream_at_once() {
     let stack = stack.build();
     let hurried = || {
         let mut request = post(&chat(8));
-        let deadline = Deadline(TokioClock.now() + Duration::from_secs(5));
+        let deadline = Deadline::after(Duration::from_secs(5), &TokioClock);
         request.extensions_mut().insert(deadline);
         request
     };

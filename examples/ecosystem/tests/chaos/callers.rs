@@ -129,7 +129,7 @@ pub(crate) fn request(number: u64, random: &mut fastrand::Rng) -> Request<Full<B
     extensions.insert(preferences);
     if random.u32(0..4) == 0 {
         let time = Duration::from_millis(random.u64(0..500));
-        extensions.insert(Deadline(TokioClock.now() + time));
+        extensions.insert(Deadline::after(time, &TokioClock));
     }
     request
 }
