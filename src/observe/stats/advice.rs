@@ -22,14 +22,18 @@ pub struct Insight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InsightKind {
+    /// Every answer said that the key is wrong or may not do what was asked.
+    AccessDenied,
     /// 10 % of all requests or more failed, the limiter's refusals aside.
     Failing,
     /// 2 % or more were refused by the upstream for their rate.
     RateLimitedUpstream,
     /// 5 % or more waited longer than 2 s.
     Waiting,
-    /// 1 % or more were refused because the wait was too long or the queue full.
+    /// 1 % or more were refused because the wait was too long for the limiter or the queue full.
     Refused,
+    /// 1 % or more were refused because their own deadline would have passed, or did, before their turn.
+    OutOfTime,
     /// 1 % or more were larger than a limit ever allows.
     TooLarge,
     /// A limit was taken to 90 % or more, and hardly anybody waited: it is about to hold requests back.
@@ -90,11 +94,15 @@ fn of_upstream(id: &Arc<str>, row: &UpstreamStats) -> Vec<Insight> {
             text,
         })
     };
-    let failed = row.failures() - limited;
+    let denied = access_denied(id, name, row);
+    let is_told = |kind: FailureKind| denied.is_some() && kind == FailureKind::Auth;
+    let others = row.failed.iter().filter(|(kind, _)| !is_told(**kind));
+    let failed = others.map(|(_, count)| count).sum::<u64>() - limited;
     let requests = row.requests;
     // Those that our own layers refused were not sent.
     let asked = requests.max(row.switched_away);
     [
+        denied,
         say(InsightKind::Failing, failed, requests, 0.10, &|percent| {
             format!(
                 "{name}: {percent} % of {requests} requests failed, most of them by {worst}; add an upstream that can take over, or ask the provider."
@@ -140,6 +148,29 @@ fn of_upstream(id: &Arc<str>, row: &UpstreamStats) -> Vec<Insight> {
     .collect()
 }
 
+/// Where nothing else was ever answered, it is no single request's fault.
+fn access_denied(id: &Arc<str>, name: &str, row: &UpstreamStats) -> Option<Insight> {
+    let denied = row.failed.get(&FailureKind::Auth).copied()?;
+    let is_unanswered = |kind: &FailureKind| {
+        let unanswered = [
+            FailureKind::Auth,
+            FailureKind::Timeout,
+            FailureKind::Transport,
+        ];
+        unanswered.contains(kind)
+    };
+    let has_other = row.answered + row.broken > 0 || !row.failed.keys().all(is_unanswered);
+    let text = format!(
+        "{name}: each of {denied} answers said that the key is wrong or may not do this (401, 403); look at the provider's key (`Provider::key`, or `key_env` in the file) and at what it may use."
+    );
+    (!has_other && denied >= LEAST).then(|| Insight {
+        kind: InsightKind::AccessDenied,
+        subject: id.clone(),
+        share: share(denied, row.requests, 0.0).unwrap_or(1.0),
+        text,
+    })
+}
+
 fn of_key(key: &Arc<str>, row: &KeyStats) -> Vec<Insight> {
     let name = named(key, "all requests");
     let asked = row.admitted + row.refused();
@@ -150,7 +181,8 @@ fn of_key(key: &Arc<str>, row: &KeyStats) -> Vec<Insight> {
         "" => "their turn".to_owned(),
         limit => format!("`{limit}`"),
     };
-    let turned_away = row.refused_wait_too_long + row.refused_queue_full;
+    let too_late = row.refused_by_deadline;
+    let turned_away = row.refused_wait_too_long - too_late + row.refused_queue_full;
     let admitted = row.admitted;
     let say = |kind, count, of, least, text: &dyn Fn(u32) -> String| {
         let share = share(count, of, least)?;
@@ -180,6 +212,11 @@ fn of_key(key: &Arc<str>, row: &KeyStats) -> Vec<Insight> {
         say(InsightKind::Refused, turned_away, asked, 0.01, &|percent| {
             format!(
                 "{name}: {percent} % of {asked} requests were refused because they would have waited too long for {limit}; add an upstream, {remedy}, or allow a longer wait."
+            )
+        }),
+        say(InsightKind::OutOfTime, too_late, asked, 0.01, &|percent| {
+            format!(
+                "{name}: {percent} % of {asked} requests were refused because they would have waited for {limit} beyond their own deadline; add an upstream, {remedy}, or give them more time."
             )
         }),
         say(InsightKind::TooLarge, row.refused_too_large, asked, 0.01, &|percent| {

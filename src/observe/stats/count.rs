@@ -7,7 +7,7 @@ use std::{
 
 use super::figures::{KeyStats, LastFailure, Latency, PeakUse, UpstreamStats};
 use crate::{
-    error::RefusalReason,
+    error::{Patience, RefusalReason},
     money::Money,
     observe::{
         events::Event,
@@ -130,8 +130,14 @@ impl Key {
                 self.held_back(limit);
             }
             Event::Left { .. } => figures.left += 1,
-            Event::Refused { reason, .. } => match reason {
-                RefusalReason::WaitTooLong => figures.refused_wait_too_long += 1,
+            Event::Refused {
+                reason, patience, ..
+            } => match reason {
+                RefusalReason::WaitTooLong => {
+                    let is_own = matches!(patience, Some(Patience::Deadline(_)));
+                    figures.refused_by_deadline += u64::from(is_own);
+                    figures.refused_wait_too_long += 1;
+                }
                 RefusalReason::QueueFull => figures.refused_queue_full += 1,
                 RefusalReason::TooLarge => figures.refused_too_large += 1,
             },

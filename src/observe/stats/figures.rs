@@ -114,6 +114,8 @@ pub struct KeyStats {
     pub left: u64,
     /// Requests that would have waited for too long.
     pub refused_wait_too_long: u64,
+    /// Of these, those whose own [`Deadline`](crate::Deadline) the wait would have passed, or passed.
+    pub refused_by_deadline: u64,
     /// Requests that came while the queue was full.
     pub refused_queue_full: u64,
     /// Requests that were larger than a limit ever allows.

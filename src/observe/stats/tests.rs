@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     Money,
-    error::RefusalReason,
+    error::{Patience, RefusalReason},
     observe::{End, LimitUse},
     outcome::{Dimension, Failure, FailureKind, Usage},
 };
@@ -190,7 +190,7 @@ fn names_that_callers_make_up_share_a_row_beyond_the_bound() {
 /// What is done so many times of 1,000, and whether it is said.
 type Case = (InsightKind, fn(&Stats, u64), u64, &'static str);
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 14] = [
     (
         InsightKind::Failing,
         |stats, times| {
@@ -254,6 +254,27 @@ const CASES: [Case; 13] = [
         },
         10,
         "groq/m: 1 % of 1000 requests were refused because they would have waited too long for their turn; add an upstream, ask for a higher quota, or allow a longer wait.",
+    ),
+    (
+        InsightKind::OutOfTime,
+        |stats, times| {
+            let event = Event::Refused {
+                key: "groq/m",
+                reason: RefusalReason::WaitTooLong,
+                limit: "2 at a time",
+                wait: None,
+                patience: Some(Patience::Deadline(Duration::from_secs(5))),
+            };
+            (0..times).for_each(|_| stats.event(&event));
+            stats.event(&Event::Queued {
+                key: "groq/m",
+                limit: "2 at a time",
+                wait: Duration::ZERO,
+            });
+            admitted(stats, Duration::ZERO, 0, 1_000 - times);
+        },
+        10,
+        "groq/m: 1 % of 1000 requests were refused because they would have waited for `2 at a time` beyond their own deadline; add an upstream, raise `max_concurrent`, or give them more time.",
     ),
     (
         InsightKind::TooLarge,
@@ -395,6 +416,28 @@ fn little_that_was_seen_is_no_reason_for_advice() {
         .map(|insight| insight.kind)
         .collect();
     assert_eq!(kinds, [InsightKind::Failing, InsightKind::Waiting]);
+}
+
+/// A wrong key was told as so many failures like any others.
+#[test]
+fn where_every_answer_denies_access_the_key_is_to_be_looked_at() {
+    let stats = Stats::new();
+    let denied = || ended(&stats, End::Failed(FailureKind::Auth), 1);
+    (0..19).for_each(|_| denied());
+    assert_eq!(stats.insights(), []);
+    denied();
+    ended(&stats, End::Failed(FailureKind::Timeout), 1);
+    let told: Vec<_> = stats.insights().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "groq/m: each of 20 answers said that the key is wrong or may not do this (401, 403); look at the provider's key (`Provider::key`, or `key_env` in the file) and at what it may use."
+        ]
+    );
+    // Where some were answered, the key is right, and may not be for all that is asked.
+    ended(&stats, End::Answered, 1);
+    let kinds: Vec<_> = stats.insights().iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [InsightKind::Failing]);
 }
 
 #[test]
