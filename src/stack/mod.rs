@@ -25,7 +25,8 @@
 //!
 //! # From a file
 //!
-//! With the feature `toml`, `Stack::from_toml`; [`Stack::from_json`] reads the same from JSON.
+//! [`Stack::from_file`] reads it from its path: TOML, with the feature `toml`, or the same in JSON. [`Stack::from_json`] and
+//! `Stack::from_toml` read the text.
 //!
 //! ```toml
 //! strategy = "local-first"
@@ -61,7 +62,8 @@
 //! that may have been meant: see [`Mistakes`]. [`Stack::explain`] tells what was understood. `examples/configs` in the repository
 //! has five whole files, and `schema.json`, the JSON schema of the format for editors ([`Stack::json_schema`]).
 //!
-//! For a clock, an observer or handles of yours, begin with `StackBuilder::from_toml` or [`StackBuilder::from_json`]:
+//! For a clock, an observer or handles of yours, begin with [`StackBuilder::from_file`], or the text with
+//! [`StackBuilder::from_json`]:
 //!
 //! ```
 //! use tower_upstream::{observe::Event, stack::StackBuilder};

@@ -6,6 +6,7 @@ mod field;
 mod json;
 mod mistake;
 pub(super) mod nearest;
+mod path;
 mod providers;
 mod read;
 mod reading;
