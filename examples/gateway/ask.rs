@@ -1,88 +1,89 @@
 //! Requests to models: read, sent through the stack, and answered.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Json,
     body::Body,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::Response,
+    extract::Request,
+    http::{HeaderMap, HeaderName, StatusCode, header::EXPECT},
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full, Limited};
-use serde_json::{Value, json, value::RawValue};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 use tower_upstream::{
-    Deadline, ServedBy, Upstream, adapt::rejection, clock::TokioClock, fallback::Preferences,
-    stack::Caller,
+    Deadline, ServedBy, Upstream, adapt::rejection::OpenAiError, clock::TokioClock,
+    fallback::Preferences, stack::Caller,
 };
 
 use super::{
-    app::{Gateway, told},
+    app::{Shared, told},
+    gate::REQUEST_ID,
     server::within,
     settings::Settings,
 };
 
+/// All else in a body is for the upstream to understand, and skipped.
+#[derive(Deserialize)]
+struct Asked {
+    model: String,
+}
+
 /// Chats and embeddings, which differ by who can serve them.
-pub(crate) async fn ask(
-    State(gateway): State<Arc<Gateway>>,
-    request: Request,
-) -> Result<Response, Response> {
+pub(crate) async fn ask(gateway: Shared, request: Request) -> Result<Response, Response> {
     let (mut head, body) = request.into_parts();
     let body = read(&gateway.settings, &head.headers, body).await?;
-    let invalid = |message: String| told(StatusCode::BAD_REQUEST, "invalid_request", &message);
-    let model = model_of(&body).map_err(invalid)?;
+    let asked: Result<Asked, _> = serde_json::from_slice(&body);
+    let Asked { model } =
+        asked.map_err(|error| told(StatusCode::BAD_REQUEST, format!("The body: {error}.")))?;
     let is_embedding = head.uri.path().ends_with("/embeddings");
-    let able = gateway.stack.upstreams().iter();
-    let able = able.filter(|it| is_for_embeddings(it) == is_embedding);
-    let able = able.filter(|it| model == "auto" || names(it).contains(&&*model));
-    let able: Vec<&str> = able.map(Upstream::id).collect();
+    let is_able = |it: &&Upstream| {
+        is_for_embeddings(it) == is_embedding && (model == "auto" || names(it).contains(&&*model))
+    };
+    let able = gateway.stack.upstreams().iter().filter(is_able);
+    let able: Vec<_> = able.map(Upstream::id).collect();
     if able.is_empty() {
-        let message =
-            "No such model serves this route; `GET /v1/models` lists those of all routes.";
-        let (status, param) = (StatusCode::NOT_FOUND, Some("model"));
-        return Err(
-            rejection::openai_error(status, "model_not_found", param, message).map(Body::new),
-        );
+        let message = "No such model serves this route; `GET /v1/models` lists those of all.";
+        let error = OpenAiError::new(StatusCode::NOT_FOUND, message);
+        let error = error.code("model_not_found").param("model");
+        return Err(error.response().map(Body::new));
     }
     let mut request = http::Request::new(Full::new(body));
     (*request.method_mut(), *request.uri_mut()) = (head.method, head.uri);
-    *request.headers_mut() = only(&mut head.headers, &SENT_ON);
+    *request.headers_mut() = only(&mut head.headers, SENT_ON);
     let extensions = request.extensions_mut();
     extensions.insert(Preferences::new().only(able));
     // Limits of the stack itself may be by who asks.
-    head.extensions
-        .remove::<Caller>()
-        .map(|it| extensions.insert(it));
+    if let Some(caller) = head.extensions.remove::<Caller>() {
+        extensions.insert(caller);
+    }
     // Whose turn would come too late is told so at once, and when to come back.
     extensions.insert(Deadline::after(gateway.settings.answer_time, &TokioClock));
     let Ok(response) = gateway.upstreams.clone().oneshot(request).await;
 
     // A response of its own: in the extensions of the other are words for the status, which the server would repeat.
     let (mut head, body) = response.into_parts();
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status;
-    *response.headers_mut() = only(&mut head.headers, &PASSED_BACK);
-    let id = head.extensions.get().map(|ServedBy(it)| it.id());
-    let id = id.and_then(|id| HeaderValue::from_str(id).ok());
-    response.headers_mut().extend(id.map(|id| (SERVED_BY, id)));
-    Ok(response)
+    let mut headers = only(&mut head.headers, PASSED_BACK);
+    if let Some(ServedBy(upstream)) = head.extensions.get()
+        && let Ok(id) = upstream.id().parse()
+    {
+        headers.insert("x-served-by", id);
+    }
+    Ok((head.status, headers, body).into_response())
 }
 
 /// In OpenAI's form.
-pub(crate) async fn models(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
-    let mut models = BTreeMap::from([("auto", "gateway")]);
-    for upstream in gateway.stack.upstreams() {
-        for name in names(upstream) {
-            models.entry(name).or_insert(upstream.provider().name());
-        }
-    }
-    let models = models
-        .into_iter()
-        .map(|(id, owner)| json!({ "id": id, "object": "model", "created": 0, "owned_by": owner }));
-    Json(json!({ "object": "list", "data": models.collect::<Value>() }))
+pub(crate) async fn models(gateway: Shared) -> Json<Value> {
+    let upstreams = gateway.stack.upstreams().iter();
+    let named = upstreams.flat_map(|it| names(it).map(|name| (name, it.provider().name())));
+    let owners: BTreeMap<_, _> = named.chain([("auto", "gateway")]).collect();
+    let model =
+        |(id, owner)| json!({ "id": id, "object": "model", "created": 0, "owned_by": owner });
+    Json(json!({ "object": "list", "data": owners.into_iter().map(model).collect::<Value>() }))
 }
 
 /// What an upstream may be called.
@@ -104,52 +105,41 @@ async fn read(settings: &Settings, headers: &HeaderMap, mut body: Body) -> Resul
             // Or it broke off, and nobody hears the answer.
             Some(Err(_)) => {}
             None => {
-                let message = "The body did not arrive in time.";
-                return Err(told(StatusCode::REQUEST_TIMEOUT, "timeout", message));
+                return Err(told(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "The body came too slowly.",
+                ));
             }
         }
     }
     // Who is still sending would see a broken connection in place of the answer, unless he waits for a word before he sends.
-    if !headers.contains_key(header::EXPECT) {
+    if !headers.contains_key(EXPECT) {
         let rest = async move { while let Some(Ok(_)) = body.frame().await {} };
         tokio::spawn(within(Duration::from_secs(5), rest));
     }
     let message = format!("The body is larger than {most} bytes.");
-    let status = StatusCode::PAYLOAD_TOO_LARGE;
-    Err(told(status, "request_too_large", &message))
-}
-
-/// The model that a body names, or what is wrong. All else in it is for the upstream to understand, and skipped.
-fn model_of(body: &[u8]) -> Result<String, String> {
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        format!("The body is not a JSON object: line {line}, column {column}.")
-    })?;
-    let model = fields.get("model").map_or("", |model| model.get());
-    serde_json::from_str(model).map_err(|_| "`model` must be there, and a string.".to_owned())
+    Err(told(StatusCode::PAYLOAD_TOO_LARGE, message))
 }
 
 /// Of a head, what concerns the other side.
-fn only(headers: &mut HeaderMap, names: &[HeaderName]) -> HeaderMap {
-    let field = |name: &HeaderName| Some((name.clone(), headers.remove(name)?));
-    names.iter().filter_map(field).collect()
+fn only(headers: &mut HeaderMap, names: [&'static str; 5]) -> HeaderMap {
+    let field = |name| Some((HeaderName::from_static(name), headers.remove(name)?));
+    names.into_iter().filter_map(field).collect()
 }
 
-const SENT_ON: [HeaderName; 5] = [
-    header::CONTENT_TYPE,
-    header::ACCEPT,
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    super::gate::REQUEST_ID,
+const SENT_ON: [&str; 5] = [
+    "content-type",
+    "accept",
+    "traceparent",
+    "tracestate",
+    REQUEST_ID,
 ];
 
 /// Not among them: an upstream's quotas, organisation and cookies, which are the gateway's own.
-const PASSED_BACK: [HeaderName; 5] = [
-    header::CONTENT_TYPE,
-    header::CONTENT_LENGTH,
-    header::CONTENT_ENCODING,
-    header::CACHE_CONTROL,
-    header::RETRY_AFTER,
+const PASSED_BACK: [&str; 5] = [
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "cache-control",
+    "retry-after",
 ];
-
-const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");

@@ -17,13 +17,11 @@
 //! | variable | |
 //! |---|---|
 //! | `GATEWAY_ADDRESS` | where it listens; `127.0.0.1:8080` |
-//! | `GATEWAY_CONFIG` | a stack as JSON, or as TOML in a build with `--features toml`; see `examples/configs` |
-//! | `GATEWAY_PROVIDERS` | without a file: `groq,openai`, all their models that [`presets`](tower_upstream::stack::presets) knows, their keys in the usual variables. Without either: simulators |
-//! | `GATEWAY_KEYS` | `anna:KEY,ben:KEY`: who may ask, and is which tenant. Without it: everybody |
+//! | `GATEWAY_CONFIG` | the path of a stack in JSON, or in TOML in a build with `--features toml`; see `examples/configs`. Or the JSON itself: `{"upstreams": [{"provider": "groq"}]}` are all models of Groq that [`presets`](tower_upstream::stack::presets) knows, with the key in its usual variable. Without it: simulators |
+//! | `GATEWAY_KEYS` | `anna:KEY,ben:KEY`: who may ask, and is which tenant. Without it: everybody, and each address is a tenant |
 //! | `GATEWAY_TENANT_REQUESTS_PER_MINUTE` | of each tenant; 600 |
 //! | `GATEWAY_ADMIN_TOKEN` | without it, a random one is made and told on stderr |
 //! | `GATEWAY_STATE` | a file that keeps what is taken of the quotas over a restart |
-//! | `GATEWAY_AUDIT` | a file for every decision, as lines of JSON |
 //! | `GATEWAY_MAX_BODY_BYTES` | 4194304; more is a 413 |
 //! | `GATEWAY_BODY_SECONDS`, `GATEWAY_ANSWER_SECONDS`, `GATEWAY_DRAIN_SECONDS` | for a body to arrive (30), for an answer to begin (300; half of it for one upstream, then the next is asked), for requests to end when it stops (30) |
 //!
@@ -33,6 +31,7 @@
 //! is wrong with it, the upstream says. A stream may take as long as it takes, once it has begun. The simulators keep all that
 //! they are asked: in front of them, memory grows.
 
+mod admin;
 pub(crate) mod app;
 mod ask;
 mod gate;
@@ -41,31 +40,24 @@ pub(crate) mod server;
 pub(crate) mod settings;
 pub(crate) mod upstreams;
 
-use std::process::ExitCode;
-
 use tokio::net::TcpListener;
 use tower::BoxError;
 
 #[tokio::main]
-pub(crate) async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+pub(crate) async fn main() {
+    if let Err(error) = run().await {
+        eprintln!("{error}");
+        std::process::exit(1);
     }
 }
 
 async fn run() -> Result<(), BoxError> {
-    let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
-    let settings = settings::Settings::read(variable)?;
+    let settings = settings::Settings::read(|name| std::env::var(name).ok())?;
     let address = settings.address;
     let (builder, _simulators) = upstreams::from_env().await?;
     let gateway = app::Gateway::new(settings, builder)?;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("{address}: {error}"))?;
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| format!("{address}: {error}"))?;
     eprintln!("{}", gateway.stack.explain());
     eprintln!("listening on http://{}", listener.local_addr()?);
     let is_drained = server::serve(listener, &gateway, server::told_to_stop()).await?;

@@ -124,12 +124,12 @@ impl fmt::Debug for Receiver {
     }
 }
 
-/// A line of JSON, as [`EventRecord`] has it; of events that were missed, `{"missed":3}`.
+/// A line of JSON, as [`EventRecord`] has it; of events that were missed, `{"v":1,"event":"missed","count":3}`.
 impl fmt::Display for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Event(event) => event.fmt(f),
-            Self::Missed(missed) => write!(f, r#"{{"missed":{missed}}}"#),
+            Self::Missed(missed) => write!(f, r#"{{"v":1,"event":"missed","count":{missed}}}"#),
         }
     }
 }
@@ -174,7 +174,7 @@ mod tests {
         (1..=5).for_each(|number| tell(&feed, number));
         assert_eq!(waits(&mut receiver), ["missed 3", "Time(4s)", "Time(5s)"]);
         let missed = Received::Missed(3).to_string();
-        assert_eq!(missed, r#"{"missed":3}"#);
+        assert_eq!(missed, r#"{"v":1,"event":"missed","count":3}"#);
     }
 
     #[test]

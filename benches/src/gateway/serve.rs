@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::Full;
 use tokio::net::TcpListener;
-use tower::ServiceBuilder;
-use tower_upstream::stack::StackBuilder;
+use tower::{ServiceBuilder, util::BoxCloneSyncService};
+use tower_upstream::{RejectionLayer, stack::StackBuilder};
 
 use super::example::{
-    app::{Gateway, Upstreams, answering},
+    app::{Gateway, Upstreams},
     server,
     settings::Settings,
     upstreams::client,
@@ -45,15 +46,17 @@ fn gateway(is_bare: bool, upstream: &str) -> Result<Arc<Gateway>, tower::BoxErro
 
 /// The client alone, where the gateway has its stack around it.
 fn bare(time: Duration, upstream: String) -> Upstreams {
-    let client = client();
     let address = move |mut request: http::Request<Full<Bytes>>| {
         let uri = format!("{upstream}{}", request.uri().path());
         // What is no address goes to the path alone, and fails.
         *request.uri_mut() = uri.parse().unwrap_or_default();
         request
     };
-    answering(
-        time,
-        ServiceBuilder::new().map_request(address).service(client),
-    )
+    let service = ServiceBuilder::new()
+        .map_response(|response: http::Response<_>| response.map(Body::new))
+        .layer(RejectionLayer::new().openai().hide_failures())
+        .timeout(time)
+        .map_request(address)
+        .service(client());
+    BoxCloneSyncService::new(service)
 }

@@ -41,7 +41,7 @@ impl RejectionLayer {
     }
 
     /// Writes bodies in the form that OpenAI's clients read, `{"error": {"message", "type", "param", "code"}}`, in place of
-    /// problems; [`openai_error`](super::openai_error) does the same for errors of your own.
+    /// problems; [`OpenAiError`](super::OpenAiError) does the same for errors of your own.
     #[must_use]
     pub fn openai(mut self) -> Self {
         self.settings.form = Form::OpenAi;

@@ -101,6 +101,6 @@ mod tests;
 pub use body::ResponseBody;
 pub use future::ResponseFuture;
 pub use layer::RejectionLayer;
-pub use openai::openai_error;
+pub use openai::OpenAiError;
 pub use response::response;
 pub use service::Rejection;

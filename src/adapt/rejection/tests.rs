@@ -398,17 +398,19 @@ async fn a_rejection_can_have_the_form_that_openais_clients_read() {
             "{body}"
         );
     }
-    let message = "No such model.";
-    let (status, _, body) = told(openai_error(
-        StatusCode::UNAUTHORIZED,
-        "c",
-        Some("p"),
-        message,
-    ))
-    .await;
-    let error =
-        json!({ "message": message, "type": "authentication_error", "param": "p", "code": "c" });
+}
+
+#[tokio::test]
+async fn an_error_of_ones_own_has_the_form_that_openais_clients_read() {
+    let unauthorized = OpenAiError::new(StatusCode::UNAUTHORIZED, "Who is it?").response();
+    assert_eq!(unauthorized.headers()["www-authenticate"], "Bearer");
+    let (status, _, body) = told(unauthorized).await;
+    let error = json!({ "message": "Who is it?", "type": "authentication_error", "param": null, "code": "invalid_api_key" });
     assert_eq!((status, body), (401, json!({ "error": error })));
+    let error = OpenAiError::new(StatusCode::NOT_FOUND, "No such model.");
+    let (status, _, body) = told(error.code("model_not_found").param("model").response()).await;
+    let error = json!({ "message": "No such model.", "type": "invalid_request_error", "param": "model", "code": "model_not_found" });
+    assert_eq!((status, body), (404, json!({ "error": error })));
 }
 
 /// It was told that the service is rate limited, also where the limit was the tenant's own.

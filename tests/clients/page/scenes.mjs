@@ -34,7 +34,7 @@ export function everySort(key) {
     ["ended", { upstream, end: "failed", failure: "server_error", status: 503, took_s: 61 }, `${key} failed after 1 min 01 s (server error, status 503)`],
     ["ended", { upstream, end: "broken", took_s: 0 }, `${key} broke off after 0 ms`],
     ["ended", { upstream, end: "cancelled", took_s: 1.2345 }, `${key} was left by its caller after 1.23 s`],
-    ["lost", { count: 1234 }, "not shown 1,234 decisions came too fast for this page"],
+    ["missed", { count: 1234 }, "not shown 1,234 decisions came too fast for this page"],
     ["of_tomorrow", { key }],
   ];
 }
