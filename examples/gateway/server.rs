@@ -3,7 +3,6 @@
 use std::{io, iter, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Extension, extract::ConnectInfo, serve::Listener};
-use futures::FutureExt;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -45,10 +44,16 @@ pub(crate) async fn serve(
         }
     }
     gateway.stop.send_replace(true);
-    // Who is known to have connected already is served; Linux keeps so many, and a flood of others must not keep it from its end.
-    let waiting = || tokio::task::unconstrained(Listener::accept(&mut listener)).now_or_never();
-    iter::from_fn(waiting).take(4_096).for_each(serve);
+    // Whoever has connected by now is served. The system is asked, for the runtime may not have heard of all; and only for so many,
+    // for a flood of others must not keep it from its end.
+    let listener = listener.into_std()?;
+    for (stream, peer) in iter::from_fn(|| listener.accept().ok()).take(4_096) {
+        stream.set_nonblocking(true)?;
+        serve((TcpStream::from_std(stream)?, peer));
+    }
     drop(listener);
+    // Of whom nothing has been read yet, hyper hangs up on when it is told to end: this is the time to read it.
+    TokioClock.sleep_until(TokioClock.now() + FIRST_READ).await;
     let drained = within(gateway.settings.drain_time, connections.shutdown()).await;
     if let Some(path) = &gateway.settings.state {
         gateway.stack.save(path)?;
@@ -79,3 +84,5 @@ pub(crate) async fn told_to_stop() -> io::Result<()> {
     #[cfg(not(unix))]
     tokio::signal::ctrl_c().await
 }
+
+const FIRST_READ: Duration = Duration::from_millis(100);

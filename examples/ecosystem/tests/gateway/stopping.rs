@@ -1,7 +1,9 @@
 //! How it ends, and how it begins anew.
 
+use std::io::Write;
+
 use provider_simulator::{Limits, Simulator};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use super::rig::{GROQ, LONG, OPENAI, Rig, chat, chat_of, ms, streamed, within};
 
@@ -30,6 +32,28 @@ async fn a_stream_under_way_ends_whole_and_nobody_new_is_let_in() {
     drop(idle);
     assert!(within(served).await.unwrap(), "all have ended");
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn whoever_has_connected_when_it_stops_is_answered() {
+    let rig = Rig::new().await;
+    // Without a pause: all are in the kernel's hands when it is told to stop.
+    let call = |_| {
+        let mut stream = std::net::TcpStream::connect(&rig.address).unwrap();
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: g\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        stream.set_nonblocking(true).unwrap();
+        TcpStream::from_std(stream).unwrap()
+    };
+    let calls: Vec<_> = (0..120).map(call).collect();
+    let (_, served, _simulators) = rig.stop();
+    for mut call in calls {
+        let mut answer = String::new();
+        within(call.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.ends_with("ok"), "{answer:?}");
+    }
+    assert!(within(served).await.unwrap());
 }
 
 #[tokio::test]
