@@ -122,7 +122,7 @@ mod sync;
 #[cfg(test)]
 mod testing;
 
-pub use adapt::RejectionLayer;
+pub use adapt::{FrontLayer, RejectionLayer};
 pub use circuit_breaker::{
     CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, CircuitState,
 };

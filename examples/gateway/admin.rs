@@ -16,10 +16,8 @@ pub(crate) async fn metrics(gateway: Shared) -> impl IntoResponse {
 }
 
 pub(crate) async fn state(gateway: Shared) -> impl IntoResponse {
-    (
-        [(CONTENT_TYPE, "application/json")],
-        gateway.stack.status().to_json(),
-    )
+    let state = gateway.stack.status().to_json();
+    ([(CONTENT_TYPE, "application/json")], state)
 }
 
 /// Does what the path says to the upstream that the query names.

@@ -5,26 +5,24 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::State,
+    extract::{Request, State},
     http::StatusCode,
     middleware::{from_fn, from_fn_with_state},
-    response::Response,
-    routing::{get, post},
+    response::{IntoResponse, Response},
+    routing::{get, get_service, post, post_service},
 };
-use bytes::Bytes;
-use http_body_util::Full;
 use tokio::sync::watch;
 use tower::{BoxError, ServiceBuilder, util::BoxCloneSyncService};
 use tower_upstream::{
-    Limit, Quota, RateLimitLayer, RateLimiter, RejectionLayer, Scope, Stack,
+    FrontLayer, Limit, Quota, RateLimitLayer, RateLimiter, RejectionLayer, Scope, Stack,
     adapt::rejection::OpenAiError,
     observe::{Feed, channel},
     stack::{Caller, StackBuilder},
 };
 
-use super::{admin, ask, gate, live, settings::Settings, upstreams::client};
+use super::{admin, gate, live, settings::Settings, upstreams::client};
 
-pub(crate) type Upstreams = BoxCloneSyncService<http::Request<Full<Bytes>>, Response, Infallible>;
+pub(crate) type Upstreams = BoxCloneSyncService<Request, Response, Infallible>;
 
 /// What every handler is given.
 pub(crate) type Shared = State<Arc<Gateway>>;
@@ -54,11 +52,13 @@ impl Gateway {
                 _ => stack.save(path)?,
             }
         }
-        // What the stack cannot answer is an error in OpenAI's form, and what upstreams say of the gateway's account stays here.
+        let front = FrontLayer::new(stack.upstreams())
+            .max_body(settings.max_body)
+            .body_time(settings.body_time)
+            .answer_time(settings.answer_time);
         let upstreams = ServiceBuilder::new()
-            .map_response(|response: http::Response<_>| response.map(Body::new))
-            .layer(RejectionLayer::new().openai().hide_failures())
-            .timeout(settings.answer_time)
+            .map_response(IntoResponse::into_response)
+            .layer(front)
             .layer(stack.layer())
             .service(client());
         // Nobody is kept waiting in line, and what one tenant is answered is no news to the others.
@@ -88,10 +88,10 @@ impl Gateway {
             .layer(rejection.openai())
             .layer(RateLimitLayer::new(self.tenants.clone()));
         let v1 = Router::new()
-            .route("/v1/chat/completions", post(ask::ask))
-            .route("/v1/embeddings", post(ask::ask))
+            .route("/v1/chat/completions", post_service(self.upstreams.clone()))
+            .route("/v1/embeddings", post_service(self.upstreams.clone()))
             .route_layer(limited)
-            .route("/v1/models", get(ask::models))
+            .route("/v1/models", get_service(self.upstreams.clone()))
             .route_layer(from_fn_with_state(self.clone(), gate::tenant));
         let admin = Router::new()
             .route("/admin/state", get(admin::state))

@@ -33,7 +33,6 @@
 
 mod admin;
 pub(crate) mod app;
-mod ask;
 mod gate;
 mod live;
 pub(crate) mod server;

@@ -8,6 +8,7 @@
 //! | a chain of `reqwest_middleware`, for the layers in it | `reqwest_middleware::TowerMiddleware` | `reqwest-middleware` |
 //! | `async_openai::Client` | `with_http_service`, and `reqwest::{to_http, from_http}` | `reqwest` |
 //! | axum, or any server of tower services | [`RejectionLayer`] outside of the layers that refuse | none |
+//! | axum, as a gateway in OpenAI's format | [`FrontLayer`] outside of a stack | none |
 //! | tonic | as it is; a layer of yours reads `grpc-status` into an [`Outcome`](crate::Outcome) | none |
 //!
 //! Each has a program that runs against simulated providers, or a server of its own, in `examples/ecosystem`.
@@ -28,6 +29,7 @@
 //! bodies are streams: put an [`IntakeLayer`](crate::IntakeLayer) outside, which takes them into memory, and make of them what
 //! the channel takes again inside; a unary call has one message.
 
+pub mod front;
 pub mod peer;
 pub mod rejection;
 #[cfg(feature = "reqwest")]
@@ -35,4 +37,5 @@ pub mod reqwest;
 #[cfg(feature = "reqwest-middleware")]
 pub mod reqwest_middleware;
 
+pub use front::FrontLayer;
 pub use rejection::RejectionLayer;

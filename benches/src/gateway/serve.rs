@@ -1,13 +1,13 @@
 //! The example's gateway, with its stack or with the bare client in its place.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use axum::body::Body;
+use axum::response::IntoResponse;
 use bytes::Bytes;
 use http_body_util::Full;
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
-use tower_upstream::{RejectionLayer, stack::StackBuilder};
+use tower_upstream::{FrontLayer, stack::StackBuilder};
 
 use super::example::{
     app::{Gateway, Upstreams},
@@ -39,13 +39,16 @@ fn gateway(is_bare: bool, upstream: &str) -> Result<Arc<Gateway>, tower::BoxErro
     let builder = StackBuilder::from_json(&config.to_string(), |_| None)?;
     let mut gateway = Gateway::new(settings, builder)?;
     if let Some(gateway) = Arc::get_mut(&mut gateway).filter(|_| is_bare) {
-        gateway.upstreams = bare(gateway.settings.answer_time, upstream.to_owned());
+        gateway.upstreams = bare(
+            FrontLayer::new(gateway.stack.upstreams()),
+            upstream.to_owned(),
+        );
     }
     Ok(gateway)
 }
 
 /// The client alone, where the gateway has its stack around it.
-fn bare(time: Duration, upstream: String) -> Upstreams {
+fn bare(front: FrontLayer, upstream: String) -> Upstreams {
     let address = move |mut request: http::Request<Full<Bytes>>| {
         let uri = format!("{upstream}{}", request.uri().path());
         // What is no address goes to the path alone, and fails.
@@ -53,9 +56,8 @@ fn bare(time: Duration, upstream: String) -> Upstreams {
         request
     };
     let service = ServiceBuilder::new()
-        .map_response(|response: http::Response<_>| response.map(Body::new))
-        .layer(RejectionLayer::new().openai().hide_failures())
-        .timeout(time)
+        .map_response(IntoResponse::into_response)
+        .layer(front)
         .map_request(address)
         .service(client());
     BoxCloneSyncService::new(service)

@@ -30,7 +30,7 @@ impl<R> ResponseBody<R> {
         }
     }
 
-    pub(super) fn refused(body: Bytes) -> Self {
+    pub(crate) fn whole(body: Bytes) -> Self {
         Self {
             body: Either::Right(Full::new(body)),
         }
@@ -39,7 +39,7 @@ impl<R> ResponseBody<R> {
 
 impl<R> Default for ResponseBody<R> {
     fn default() -> Self {
-        Self::refused(Bytes::new())
+        Self::whole(Bytes::new())
     }
 }
 

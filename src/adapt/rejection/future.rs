@@ -91,7 +91,7 @@ where
                     Some(rewrite) => rewrite(&error, written),
                     None => written,
                 };
-                rejection.map(ResponseBody::refused)
+                rejection.map(ResponseBody::whole)
             }
         };
         standing.write(response.headers_mut());
@@ -112,7 +112,7 @@ fn answered<R>(response: Response<R>, settings: &Settings) -> Response<ResponseB
     // have put the upstream's words for the status there, which servers repeat.
     keep::<ServedBy>(&response, &mut rejection);
     keep::<Attempts>(&response, &mut rejection);
-    rejection.map(ResponseBody::refused)
+    rejection.map(ResponseBody::whole)
 }
 
 fn keep<T: Clone + Send + Sync + 'static>(

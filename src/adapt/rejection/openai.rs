@@ -69,7 +69,11 @@ impl OpenAiError {
 
     /// The response. A 401 asks for a key as OpenAI's clients send theirs, `WWW-Authenticate: Bearer`.
     pub fn response(&self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::from(self.body().to_string()));
+        self.answer().map(Full::new)
+    }
+
+    pub(crate) fn answer(&self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(self.body().to_string()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(FIELD, CONTENT_TYPE);

@@ -1,0 +1,108 @@
+//! A body on its way into memory.
+
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use futures::future::{Either, select};
+use http::{HeaderMap, StatusCode, header::EXPECT};
+use http_body::Body;
+use http_body_util::BodyExt;
+
+use super::settings::Settings;
+use crate::{adapt::rejection::OpenAiError, clock::Clock};
+
+/// A body as a whole, if it is no larger and no slower than allowed.
+pub(super) async fn whole<B: Body>(
+    settings: &Settings,
+    headers: &HeaderMap,
+    body: B,
+) -> Result<Bytes, OpenAiError> {
+    let mut arrival = Arrival {
+        most: settings.max_body,
+        size: usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX),
+        pieces: Vec::new(),
+    };
+    let too_large = || {
+        let message = format!("The body is larger than {} bytes.", settings.max_body);
+        OpenAiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    // Reading would tell him to send.
+    if arrival.is_too_large() && headers.contains_key(EXPECT) {
+        return Err(too_large());
+    }
+    arrival.size = 0;
+    let taken = within(
+        &*settings.clock,
+        settings.body_time,
+        arrival.take(pin!(body)),
+    )
+    .await;
+    match taken {
+        _ if arrival.is_too_large() => Err(too_large()),
+        Some(true) => Ok(arrival.bytes()),
+        // Nobody hears it.
+        Some(false) => Err(OpenAiError::new(
+            StatusCode::BAD_REQUEST,
+            "The body broke off.",
+        )),
+        None => {
+            let message = "The body did not arrive in time.";
+            Err(OpenAiError::new(StatusCode::REQUEST_TIMEOUT, message))
+        }
+    }
+}
+
+struct Arrival {
+    most: usize,
+    size: usize,
+    pieces: Vec<Bytes>,
+}
+
+impl Arrival {
+    /// Whether it came to its end. What comes beyond the most is read, and not kept.
+    async fn take<B: Body>(&mut self, mut body: Pin<&mut B>) -> bool {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            // Trailers have no place in memory.
+            let Ok(mut data) = frame.into_data() else {
+                continue;
+            };
+            let size = data.remaining();
+            self.size = self.size.saturating_add(size);
+            match self.is_too_large() {
+                true => self.pieces = Vec::new(),
+                false => self.pieces.push(data.copy_to_bytes(size)),
+            }
+        }
+        true
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.size > self.most
+    }
+
+    /// What came in one piece, as most does, is passed on as it is.
+    fn bytes(mut self) -> Bytes {
+        match self.pieces.len() {
+            0 | 1 => self.pieces.pop().unwrap_or_default(),
+            _ => self.pieces.concat().into(),
+        }
+    }
+}
+
+/// What the call gives; `None` where it takes longer.
+pub(super) async fn within<T>(
+    clock: &dyn Clock,
+    limit: Duration,
+    call: impl Future<Output = T>,
+) -> Option<T> {
+    let over = clock.sleep_until(crate::instant::after(clock.now(), limit));
+    match select(pin!(call), over).await {
+        Either::Left((result, _)) => Some(result),
+        Either::Right(_) => None,
+    }
+}
