@@ -71,6 +71,7 @@ impl Gateway {
             }))
             .max_wait(Duration::ZERO)
             .heed_answers(false)
+            .max_keys(10_000)
             .observe((feed.clone(), stack.stats().clone()));
         Ok(Arc::new(Self {
             upstreams: BoxCloneSyncService::new(upstreams),

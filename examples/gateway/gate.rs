@@ -30,15 +30,11 @@ pub(crate) async fn tenant(
     let name = match tenant {
         Some(name) => name.clone(),
         None if !keys.is_empty() => {
-            let message = "The API key is missing or not one of this gateway's.";
-            return told(StatusCode::UNAUTHORIZED, message);
+            return told(StatusCode::UNAUTHORIZED, "The API key is missing or wrong.");
         }
         // A browser says who sent it: no page of somebody else is to spend from here.
         None if site.is_some_and(|site| site == "cross-site") => {
-            return told(
-                StatusCode::FORBIDDEN,
-                "Pages of other sites may not ask here.",
-            );
+            return told(StatusCode::FORBIDDEN, "Other sites may not ask here.");
         }
         None => peer_key(peer.ip()),
     };
@@ -49,10 +45,7 @@ pub(crate) async fn tenant(
 pub(crate) async fn admin(gateway: Shared, request: Request, next: Next) -> Response {
     match is_bearer(request.headers(), &gateway.settings.admin_token) {
         true => next.run(request).await,
-        false => told(
-            StatusCode::UNAUTHORIZED,
-            "The admin token is missing or wrong.",
-        ),
+        false => told(StatusCode::UNAUTHORIZED, "The admin token is wrong."),
     }
 }
 

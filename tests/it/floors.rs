@@ -198,6 +198,18 @@ fn nothing_reads_what_lies_beside_the_checkout() {
     );
 }
 
+/// It is to be read in one go. What it needs that every gateway needs belongs into the crate.
+#[test]
+fn the_example_gateway_stays_small() {
+    let files = files_in(&root().join("examples/gateway")).into_iter();
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let is_code = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with("//");
+    let lines: usize = files
+        .map(|path| read(&path).lines().filter(is_code).count())
+        .sum();
+    assert!(lines <= 450, "{lines} lines of code");
+}
+
 fn lines_with(text: &str, words: &[&str], file: &str) -> Vec<String> {
     let lines = (1..).zip(text.lines());
     lines
