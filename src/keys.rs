@@ -87,17 +87,40 @@ impl<T> Keys<T> {
         is_idle: impl Fn(&mut T) -> bool,
     ) -> Locked<'_, T> {
         let hash = self.hash(key);
-        let mut locked = self.look_up(key, hash);
-        if !locked.is_there() {
-            locked = self.add(locked, key, hash, make, is_idle);
+        let (number, shard) = self.shard(hash);
+        // Until it is known what is locked, the guard stays in registers: to write it in parts and read it as a whole takes a
+        // processor as long as the lock. So it is handed on by value, and nothing here panics that would have to drop it.
+        match shard.find(key, hash) {
+            NOWHERE => self.enter_anew(shard, number, key, hash, make, is_idle),
+            entry => self.locked(shard, number, entry),
         }
-        locked
+    }
+
+    /// The same for a key that its shard does not have.
+    #[cold]
+    fn enter_anew<'a>(
+        &'a self,
+        mut shard: MutexGuard<'a, Shard<T>>,
+        number: usize,
+        key: &str,
+        hash: u64,
+        make: impl FnOnce() -> T,
+        is_idle: impl Fn(&mut T) -> bool,
+    ) -> Locked<'a, T> {
+        if !self.make_room(&mut shard, number, &is_idle) && key != OTHERS {
+            drop(shard);
+            return self.enter(OTHERS, make, is_idle);
+        }
+        let entry = self.add(&mut shard, number, key, hash, make);
+        self.locked(shard, number, entry)
     }
 
     /// The state of this key, where it has one.
     pub(crate) fn find(&self, key: &str) -> Option<Locked<'_, T>> {
-        let locked = self.look_up(key, self.hash(key));
-        locked.is_there().then_some(locked)
+        let hash = self.hash(key);
+        let (number, shard) = self.shard(hash);
+        let entry = shard.find(key, hash);
+        (entry != NOWHERE).then(|| self.locked(shard, number, entry))
     }
 
     /// The state that a request of this key would meet, where there is one: where there is no room for it, that of all others.
@@ -108,7 +131,8 @@ impl<T> Keys<T> {
 
     /// The state at this spot, which somebody holds on to.
     pub(crate) fn lock(&self, spot: Spot) -> Locked<'_, T> {
-        self.locked(spot.shard(), |_| spot.entry())
+        let shard = lock(&self.shards[spot.shard()].0);
+        self.locked(shard, spot.shard(), spot.entry())
     }
 
     /// Lets go of what stands at a spot, without its lock. Where somebody [watches](Ends::watch) for that it does not, and
@@ -129,18 +153,21 @@ impl<T> Keys<T> {
         }
     }
 
-    /// The state of a key, or the shard that does not have it.
+    /// The shard of a key with this hash, and its number.
     #[inline(always)]
-    fn look_up(&self, key: &str, hash: u64) -> Locked<'_, T> {
+    fn shard(&self, hash: u64) -> (usize, MutexGuard<'_, Shard<T>>) {
         // The lower bits choose the place within a shard, and the highest seven are kept there.
         let number = (hash >> 40) as usize % SHARDS;
-        self.locked(number, |shard| shard.find(key, hash))
+        (number, lock(&self.shards[number].0))
     }
 
     #[inline(always)]
-    fn locked(&self, number: usize, entry: impl FnOnce(&Shard<T>) -> u32) -> Locked<'_, T> {
-        let shard = lock(&self.shards[number].0);
-        let entry = entry(&shard);
+    fn locked<'a>(
+        &'a self,
+        shard: MutexGuard<'a, Shard<T>>,
+        number: usize,
+        entry: u32,
+    ) -> Locked<'a, T> {
         Locked {
             shard,
             holds: &self.holds,
@@ -157,61 +184,56 @@ impl<T> Keys<T> {
         }
     }
 
-    /// Makes the state of a key in the shard that does not have it.
-    #[cold]
-    fn add<'a>(
-        &'a self,
-        mut locked: Locked<'a, T>,
-        key: &str,
-        hash: u64,
-        make: impl FnOnce() -> T,
-        is_idle: impl Fn(&mut T) -> bool,
-    ) -> Locked<'a, T> {
-        let shard = &mut *locked.shard;
+    /// Lets go of what is idle in a shard, as far as it looks. Returns whether there is room for a new key.
+    fn make_room(
+        &self,
+        shard: &mut Shard<T>,
+        number: usize,
+        is_idle: &impl Fn(&mut T) -> bool,
+    ) -> bool {
         let looks = match self.is_full() {
             true => LOOKS_FOR_ROOM,
             false if shard.len() >= FEW => LOOKS,
             false => 0,
         };
-        let number = locked.number;
         let is_gone = |number_in_shard, entry: &mut Entry<T>| {
             let ends = self.holds.of(Spot::new(number, number_in_shard));
             entry.begun.less(ends) == 0 && is_idle(&mut entry.state)
         };
         let gone = shard.tidy(looks, &self.hasher, is_gone);
         self.len.fetch_sub(gone, Ordering::Relaxed);
-        if self.is_full() && key != OTHERS {
-            drop(locked);
-            return self.enter(OTHERS, make, is_idle);
-        }
-        self.insert(locked, key, hash, make())
+        !self.is_full()
     }
 
     /// The state of this key, made if it is new, whatever the number of keys is.
     pub(crate) fn insist(&self, key: &str, make: impl FnOnce() -> T) -> Locked<'_, T> {
         let hash = self.hash(key);
-        let locked = self.look_up(key, hash);
-        match locked.is_there() {
-            true => locked,
-            false => self.insert(locked, key, hash, make()),
-        }
+        let (number, mut shard) = self.shard(hash);
+        let entry = match shard.find(key, hash) {
+            NOWHERE => self.add(&mut shard, number, key, hash, make),
+            entry => entry,
+        };
+        self.locked(shard, number, entry)
     }
 
-    fn insert<'a>(
-        &'a self,
-        mut locked: Locked<'a, T>,
+    /// Makes the state of a key in the shard that does not have it.
+    #[cold]
+    fn add(
+        &self,
+        shard: &mut Shard<T>,
+        number: usize,
         key: &str,
         hash: u64,
-        state: T,
-    ) -> Locked<'a, T> {
-        let (shard, number) = (&mut *locked.shard, locked.number);
-        locked.entry = shard.insert(key, hash, &self.hasher, |entry| Entry {
+        make: impl FnOnce() -> T,
+    ) -> u32 {
+        let state = make();
+        let entry = shard.insert(key, hash, &self.hasher, |entry| Entry {
             key: key.into(),
             state,
             begun: Begun::none(self.holds.reach(Spot::new(number, entry))),
         });
         self.len.fetch_add(1, Ordering::Relaxed);
-        locked
+        entry
     }
 
     /// How many keys have a state, idle or not.
@@ -226,10 +248,7 @@ impl<T> Keys<T> {
 }
 
 impl<'a, T> Locked<'a, T> {
-    fn is_there(&self) -> bool {
-        self.entry != NOWHERE
-    }
-
+    #[inline(always)]
     pub(crate) fn spot(&self) -> Spot {
         Spot::new(self.number, self.entry)
     }
@@ -239,12 +258,13 @@ impl<'a, T> Locked<'a, T> {
     }
 
     /// The holds of the state that have ended.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ends(&self) -> &'a Ends {
         self.holds.of(self.spot())
     }
 
     /// How often the state is held: it stays where it is until all of them have let go.
+    #[inline(always)]
     pub(crate) fn held(&self) -> u32 {
         self.shard.entry(self.entry).begun.less(self.ends())
     }
@@ -324,7 +344,7 @@ mod tests {
         assert!(keys.find("").is_some());
         let same = (0..)
             .map(|n| n.to_string())
-            .find(|key| keys.look_up(key, keys.hash(key)).number == 0);
+            .find(|key| keys.shard(keys.hash(key)).0 == 0);
         enter(&keys, &same.unwrap(), 1);
         assert!(keys.find("").is_none(), "it was idle, and had to make room");
         assert_eq!(len(&keys), 1);
@@ -386,7 +406,7 @@ mod tests {
         *keys.lock(enter(&keys, "first", 1)) = 0;
         // Only the shard that the new key falls into is swept.
         let same = (0..).map(|n| n.to_string()).find(|key| {
-            let number = keys.look_up(key, keys.hash(key)).number;
+            let number = keys.shard(keys.hash(key)).0;
             number == keys.find("first").map_or(0, |locked| locked.number)
         });
         let spot = enter(&keys, &same.unwrap(), 1);
