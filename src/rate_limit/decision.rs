@@ -1,6 +1,6 @@
 //! What a state decides.
 
-use super::{counts::Shadow, epoch::Nanos, mark::Admissions};
+use super::{epoch::Nanos, mark::Admissions};
 use crate::request::{Cost, Priority};
 
 /// A request that asks.
@@ -46,6 +46,4 @@ pub(super) struct Admitted {
     pub(super) at: Nanos,
     /// All that was admitted until then, this one included.
     pub(super) admitted: Admissions,
-    /// What a limit in shadow mode would have done.
-    pub(super) shadow: Option<Shadow>,
 }

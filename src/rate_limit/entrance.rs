@@ -80,7 +80,8 @@ pub(super) fn enter(
     };
     let (key, mut news) = (limiter.key(head), News::default());
     let now = limiter.epoch().nanos(now);
-    let mut locked = limiter.find(head, &key, now, &mut news);
+    let mut locked = limiter.enter(&key, now);
+    limiter.grant(head, &key, &mut locked, now, &mut news);
     let found = &mut [Found::new(limiter, &mut locked, now)];
     if asking.cost.is_guess {
         expect(limiters, &mut asking, found);
@@ -90,9 +91,10 @@ pub(super) fn enter(
         drop(locked);
         return decision.tell(limiters, slice::from_ref(&key), news, permit);
     }
-    let takings = Takings::take(limiters, found, &asking, &mut news);
+    let Takings { first, rare } = Takings::take(limiters, found, &asking, &mut news);
     drop(locked);
-    *permit = Some(Permit::of(limiters, takings, asking.cost, true));
+    // There is none yet: to assign it would look whether there is one to drop, and move it for that.
+    permit.get_or_insert_with(|| Permit::of(limiters, first, rare, asking.cost, true));
     news.tell(Duration::ZERO);
     Entry::Admitted
 }
@@ -122,7 +124,8 @@ fn enter_all(
         let all = all.iter().zip(&keys);
         let locked = all.map(|(limiter, key)| {
             let now = limiter.epoch().nanos(asking.asked);
-            let locked = limiter.find(head, key, now, &mut news);
+            let mut locked = limiter.enter(key, now);
+            limiter.grant(head, key, &mut locked, now, &mut news);
             (limiter, locked, now)
         });
         let mut locked: Vec<_> = locked.collect();
@@ -259,7 +262,8 @@ impl Decision {
         match self {
             Self::Admitted { takings, cost } => {
                 // Before anybody is told: an observer that panics leaks nothing.
-                *permit = Some(Permit::of(limiters, takings, cost, true));
+                let Takings { first, rare } = takings;
+                *permit = Some(Permit::of(limiters, first, rare, cost, true));
                 news.tell(Duration::ZERO);
                 Entry::Admitted
             }

@@ -290,17 +290,18 @@ impl RateLimiter {
         self.settings().scope.key(head)
     }
 
-    /// The state of the key that a request falls under. An upstream's own quota takes the place of the limiter's: the first
-    /// of the queue may pass earlier for it, and is to be woken when the lock is free.
+    /// Lets the state of the key that a request falls under go by the quota that holds for it. An upstream's own quota takes
+    /// the place of the limiter's: the first of the queue may pass earlier for it, and is to be woken when the lock is free.
+    /// The state is lent, for to hand the lock through here would move it once more.
     #[inline(always)]
-    pub(super) fn find(
+    pub(super) fn grant(
         &self,
         head: &RequestHead<'_>,
         key: &str,
+        state: &mut Locked<'_, State>,
         now: Nanos,
         news: &mut News,
-    ) -> Locked<'_, State> {
-        let mut state = self.enter(key, now);
+    ) {
         let is_other =
             |own: &&Arc<Quota>| !Arc::ptr_eq(own, state.quota()) && *own != state.quota();
         let own = match self.granted(head) {
@@ -313,7 +314,6 @@ impl RateLimiter {
             state.change_quota(own.clone(), now, self.epoch().wall());
             news.wake(state.first_waker());
         }
-        state
     }
 
     /// The quota of whom the request is sent to, where the scope goes by that.

@@ -11,7 +11,7 @@ use super::{
     limiters::Limiters,
     mark::Mark,
     state::State,
-    takings::{Rare, Taken, Takings},
+    takings::{Rare, Taken},
     uses::{is_news, uses},
 };
 use crate::{
@@ -42,8 +42,13 @@ impl Permit {
     /// The right to what was taken. Where the request is sent at once, the upstream may count it from then on. What there is to
     /// tell of it is told by whoever holds the permit, so that an observer that panics leaks nothing.
     #[inline(always)]
-    pub(super) fn of(limiters: &Limiters, takings: Takings, cost: Cost, is_sent: bool) -> Self {
-        let Takings { first, rare } = takings;
+    pub(super) fn of(
+        limiters: &Limiters,
+        first: Taken,
+        rare: Option<Box<Rare>>,
+        cost: Cost,
+        is_sent: bool,
+    ) -> Self {
         Self {
             limiters: limiters.clone(),
             first,

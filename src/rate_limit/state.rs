@@ -13,7 +13,7 @@ use std::{sync::Arc, task::Waker};
 
 use super::{
     config::Quota,
-    counts::Counts,
+    counts::{Counts, Shadow},
     decision::{Admitted, Asked, Look, Turn},
     epoch::{Nanos, WallNanos},
     learned::Told,
@@ -145,20 +145,25 @@ impl State {
     #[inline(always)]
     pub(super) fn admit(&mut self, cost: &Cost, now: Nanos) -> Admitted {
         let now = self.move_to(now);
-        let shadow = match self.quota.has_shadow {
-            true => self.counts.shadow(&self.quota, *cost, now),
-            false => None,
-        };
         self.counts.take(&self.quota, cost, now);
         self.in_flight = self.in_flight.saturating_add(1);
         let admitted = self.admitted.and(cost);
         self.admitted = admitted;
         self.heed_change();
-        Admitted {
-            at: now,
-            admitted,
-            shadow,
-        }
+        Admitted { at: now, admitted }
+    }
+
+    /// Whether some limits hold nobody back, and only say whom they would have.
+    #[inline]
+    pub(super) fn has_shadow(&self) -> bool {
+        self.quota.has_shadow
+    }
+
+    /// What such a limit would do with a request of this cost.
+    #[cold]
+    pub(super) fn shadow(&mut self, cost: &Cost, now: Nanos) -> Option<Shadow> {
+        let now = self.move_to(now);
+        self.counts.shadow(&self.quota, *cost, now)
     }
 
     /// Whether the upstream tells of limits.

@@ -16,7 +16,7 @@ use super::{
     state::State,
     uses::uses,
 };
-use crate::{cost::Cost, keys::Spot, upstream::Upstream};
+use crate::{cost::Cost, keys::Spot, observe::Events, upstream::Upstream};
 
 /// What was taken from one limiter: under which key, and when.
 pub(super) struct Taken {
@@ -84,22 +84,15 @@ impl Taken {
     #[inline(always)]
     fn from(found: &mut Found<'_>, cost: &Cost, news: &mut News) -> Self {
         found.begun.begin();
-        let Admitted {
-            at,
-            admitted,
-            shadow,
-        } = found.state.admit(cost, found.now);
-        let level = match shadow {
-            Some(_) => Level::INFO,
-            None => Level::DEBUG,
-        };
         let events = &found.limiter.settings().events;
-        if events.are_heard(level) {
-            let limits = match events.are_observed() {
-                true => uses(found.state, found.now),
-                false => Vec::new(),
-            };
-            news.admitted(events, found.key, limits, shadowed(found.state, shadow, at));
+        let is_told = found.state.has_shadow() || events.are_heard(Level::DEBUG);
+        let shadow = match is_told {
+            true => found.state.shadow(cost, found.now),
+            false => None,
+        };
+        let Admitted { at, admitted } = found.state.admit(cost, found.now);
+        if is_told {
+            tell(found, events, shadow, at, news);
         }
         Self {
             spot: found.spot,
@@ -110,6 +103,26 @@ impl Taken {
 }
 
 #[cold]
+fn tell(
+    found: &mut Found<'_>,
+    events: &Events,
+    shadow: Option<Shadow>,
+    at: Nanos,
+    news: &mut News,
+) {
+    let level = match shadow {
+        Some(_) => Level::INFO,
+        None => Level::DEBUG,
+    };
+    if events.are_heard(level) {
+        let limits = match events.are_observed() {
+            true => uses(found.state, found.now),
+            false => Vec::new(),
+        };
+        news.admitted(events, found.key, limits, shadowed(found.state, shadow, at));
+    }
+}
+
 fn shadowed(state: &State, shadow: Option<Shadow>, at: Nanos) -> Option<Shadowed> {
     let shadow = shadow?;
     Some(Shadowed {

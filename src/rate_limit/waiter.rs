@@ -137,7 +137,8 @@ impl Waiter {
                 let mut news = News::default();
                 let takings = Takings::take(&limiters, &mut found, &self.asking, &mut news);
                 drop(states);
-                let permit = Permit::of(&limiters, takings, self.asking.cost, false);
+                let Takings { first, rare } = takings;
+                let permit = Permit::of(&limiters, first, rare, self.asking.cost, false);
                 foreign.settle();
                 news.tell(now.saturating_duration_since(self.asking.asked));
                 return Wake::Admitted(permit);
