@@ -92,8 +92,21 @@ impl Prospect {
 pub(crate) struct Consulted(Vec<Arc<dyn Forecast>>);
 
 impl Consulted {
-    pub(crate) fn and(mut self, forecast: impl Forecast + 'static) -> Self {
+    pub(crate) fn and<F: Forecast + 'static>(mut self, forecast: F) -> Self {
         self.0.push(Arc::new(forecast));
+        self
+    }
+
+    /// These as well, each once.
+    pub(crate) fn and_all(mut self, others: &Self) -> Self {
+        let is_asked = |other: &Arc<dyn Forecast>| self.0.iter().any(|it| Arc::ptr_eq(it, other));
+        let new: Vec<_> = others
+            .0
+            .iter()
+            .filter(|it| !is_asked(it))
+            .cloned()
+            .collect();
+        self.0.extend(new);
         self
     }
 

@@ -121,6 +121,12 @@ impl Upstream {
         }
     }
 
+    /// The same with this key of its provider.
+    pub(crate) fn with_key(self, key: &str) -> Result<Self, ConfigError> {
+        let provider = self.inner.provider.clone().key(key)?;
+        Ok(self.with(|inner| inner.provider = provider))
+    }
+
     pub(crate) fn shared_id(&self) -> &Arc<str> {
         &self.inner.id
     }

@@ -104,6 +104,12 @@ impl Chain {
         self
     }
 
+    /// Consults these as well, each once.
+    pub(crate) fn consult_all(mut self, others: &Consulted) -> Self {
+        self.consulted = self.consulted.and_all(others);
+        self
+    }
+
     /// The longest that a request waits in line at one upstream while another would take it sooner, as those who are
     /// [consulted](Self::consult) foresee it. Default: 2 s, as long as the retry layer waits while there is somebody else.
     #[must_use]

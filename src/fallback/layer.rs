@@ -3,7 +3,7 @@
 use tower_layer::Layer;
 
 use super::{config::Chain, handle::Cooldowns, router::Router, service::Fallback};
-use crate::config_error::ConfigError;
+use crate::{config_error::ConfigError, forecast::Consulted};
 
 /// Sends a request to the next upstream when one fails. See the [module docs](super).
 #[derive(Clone, Debug)]
@@ -18,7 +18,12 @@ impl FallbackLayer {
     ///
     /// When a setting of the chain cannot work, or two of its providers have one name; the error names it.
     pub fn new(chain: Chain) -> Result<Self, ConfigError> {
-        let router = Router::new(chain)?;
+        Self::consulting(chain, Consulted::default())
+    }
+
+    /// The same, where these are consulted by the chain, and by each that is put in its place.
+    pub(crate) fn consulting(chain: Chain, always: Consulted) -> Result<Self, ConfigError> {
+        let router = Router::new(chain, always)?;
         Ok(Self { router })
     }
 

@@ -9,7 +9,7 @@ use crate::{
     config_error::ConfigError,
     cost::Cost,
     current::{Current, Held},
-    forecast::Prospect,
+    forecast::{Consulted, Prospect},
     request::RequestHead,
     upstream::Upstream,
 };
@@ -37,6 +37,8 @@ use crate::{
 pub struct Router {
     current: Arc<Current<Shared>>,
     cooldowns: Cooldowns,
+    /// Whom every chain consults.
+    always: Consulted,
 }
 
 /// The upstream that would answer a request soonest.
@@ -65,13 +67,18 @@ pub struct Standing {
 }
 
 impl Router {
-    pub(super) fn new(chain: Chain) -> Result<Self, ConfigError> {
+    pub(super) fn new(chain: Chain, always: Consulted) -> Result<Self, ConfigError> {
+        let chain = chain.consult_all(&always);
         chain.check()?;
-        Ok(Self::assemble(Plan::new(chain), Cooldowns::default()))
+        Ok(Self::assemble(
+            Plan::new(chain),
+            Cooldowns::default(),
+            always,
+        ))
     }
 
     pub(super) fn with_cooldowns(self, cooldowns: Cooldowns) -> Self {
-        Self::assemble(Plan::new(self.chain()), cooldowns)
+        Self::assemble(Plan::new(self.chain()), cooldowns, self.always)
     }
 
     /// The chain as it is now.
@@ -79,12 +86,15 @@ impl Router {
         self.current.shared().plan.chain.clone()
     }
 
-    /// Puts another chain in its place. What has been learned of the upstreams that stay is kept.
+    /// Puts another chain in its place, with all its settings: order, cooldown, cap on attempts and whom it consults. The limiters
+    /// and the breaker of a [`Stack`](crate::Stack) are consulted by any chain. What has been learned of the upstreams that stay
+    /// is kept. For another key there is [`set_key`](Self::set_key).
     ///
     /// # Errors
     ///
     /// When a setting of the chain cannot work; the old one then stays.
     pub fn set_chain(&self, chain: Chain) -> Result<(), ConfigError> {
+        let chain = chain.consult_all(&self.always);
         chain.check()?;
         self.change(|standing| *standing = chain);
         Ok(())
@@ -94,7 +104,8 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// When its provider has the name of another in the chain; nothing changes then.
+    /// When its provider has the name of another in the chain, or another key than it; nothing changes then. For another key
+    /// there is [`set_key`](Self::set_key).
     pub fn add(&self, upstream: Upstream) -> Result<(), ConfigError> {
         self.change(|chain| {
             let mut changed = chain.clone();
@@ -123,6 +134,29 @@ impl Router {
             changed.check()?;
             *chain = changed;
             Ok(true)
+        })
+    }
+
+    /// Sets the [key](crate::Provider::key) of the provider with this name, for all its upstreams in the chain at once. Says
+    /// whether there is one.
+    ///
+    /// Nothing else changes: limits, circuits, cooldowns and what was learned go by names. Requests under way end with the old
+    /// key, retries and streams and all, so let it be valid for as long as those may last.
+    ///
+    /// # Errors
+    ///
+    /// When the key is empty or has characters that a header cannot carry; the error does not repeat it, and the old key stays.
+    pub fn set_key(&self, provider: &str, key: &str) -> Result<bool, ConfigError> {
+        self.change(|chain| {
+            let mut changed = chain.clone();
+            let its = |it: &&mut Upstream| it.provider().name() == provider;
+            let mut is_there = false;
+            for upstream in changed.upstreams.iter_mut().filter(its) {
+                *upstream = upstream.clone().with_key(key)?;
+                is_there = true;
+            }
+            *chain = changed;
+            Ok(is_there)
         })
     }
 
@@ -213,7 +247,7 @@ impl Router {
         })
     }
 
-    fn assemble(plan: Plan, cooldowns: Cooldowns) -> Self {
+    fn assemble(plan: Plan, cooldowns: Cooldowns, always: Consulted) -> Self {
         let shared = Shared {
             plan,
             cooldowns: cooldowns.clone(),
@@ -221,6 +255,7 @@ impl Router {
         Self {
             current: Arc::new(Current::new(shared)),
             cooldowns,
+            always,
         }
     }
 }

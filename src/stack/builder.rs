@@ -8,6 +8,7 @@ use crate::{
     clock::{Clock, TokioClock},
     config_error::ConfigError,
     fallback::{Chain, Cooldowns, FallbackLayer},
+    forecast::Consulted,
     intake::IntakeLayer,
     observe::{Observer, Stats},
     provider::ProviderLayer,
@@ -88,8 +89,8 @@ impl StackBuilder {
     }
 
     /// Changes the [`Chain`] that the upstreams make up: its order, its cooldown, its cap on attempts. Default: as
-    /// [`Chain::new`] makes it. The breaker and the limiters of the stack are [consulted](Chain::consult) in any case; the
-    /// breaker by the retries as well.
+    /// [`Chain::new`] makes it. The breaker and the limiters of the stack are [consulted](Chain::consult) in any case, also by a
+    /// chain that the [router](Stack::router) is given later; the breaker by the retries as well.
     ///
     /// ```
     /// use tower_upstream::{Provider, Stack};
@@ -217,11 +218,10 @@ impl StackBuilder {
             .fold(Chain::new(upstreams), |chain, change| change(chain));
         let breaker = breaker.build(&clock, observer.as_ref())?;
         let limiters = build_limiters(limiters, chain.listed(), &clock, observer.as_ref())?;
-        let chain = limiters
-            .iter()
-            .fold(chain.consult(breaker.clone()), |chain, limiter| {
-                chain.consult(limiter.clone())
-            });
+        let consulted = limiters.iter().cloned().fold(
+            Consulted::default().and(breaker.clone()),
+            Consulted::and::<RateLimiter>,
+        );
         let cooldowns = cooldowns.unwrap_or_else(|| {
             let cooldowns = Cooldowns::new().clock(clock.clone());
             match &observer {
@@ -232,7 +232,10 @@ impl StackBuilder {
         let upstreams = chain.listed().into();
         let fallback = match chain.listed() {
             [] => None,
-            _ => Some(FallbackLayer::new(chain)?.cooldowns(cooldowns.clone())),
+            _ => {
+                let layer = FallbackLayer::consulting(chain, consulted)?;
+                Some(layer.cooldowns(cooldowns.clone()))
+            }
         };
         let retry = RetryLayer::new(retry)?
             .clock(clock.clone())

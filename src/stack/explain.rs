@@ -21,6 +21,8 @@ pub(super) struct Parts<'a> {
     pub(super) limiters: &'a [RateLimiter],
     /// The variables that the keys of providers were read from.
     pub(super) keys: &'a BTreeMap<Arc<str>, String>,
+    /// Those that it was built with, with the keys that were read.
+    pub(super) built: &'a [Upstream],
 }
 
 /// A paragraph for each part.
@@ -37,7 +39,7 @@ pub(super) fn explain(parts: &Parts<'_>) -> String {
             "  {place}. {upstream}, at {}",
             upstream.provider().url()
         ));
-        let facts = facts(upstream, parts.keys, &set);
+        let facts = facts(upstream, parts, &set);
         lines.extend(facts.map(|fact| format!("     {fact}")));
     }
     let mut section = |name: &str, facts: Vec<String>| {
@@ -97,11 +99,7 @@ impl<'a> Set<'a> {
     }
 }
 
-fn facts(
-    upstream: &Upstream,
-    keys: &BTreeMap<Arc<str>, String>,
-    set: &Set<'_>,
-) -> impl Iterator<Item = String> {
+fn facts(upstream: &Upstream, parts: &Parts<'_>, set: &Set<'_>) -> impl Iterator<Item = String> {
     let provider = upstream.provider();
     let quota = set.over(
         RateLimiter::goes_by_upstreams,
@@ -114,7 +112,7 @@ fn facts(
         provider.own_quota(),
     );
     [
-        Some(key(provider, keys)),
+        Some(key(provider, parts)),
         quota.map(|quota| format!("quota: {quota}")),
         of_account.map(|quota| format!("quota of the whole account: {quota}")),
         upstream
@@ -132,11 +130,18 @@ fn facts(
     .flatten()
 }
 
-fn key(provider: &Provider, keys: &BTreeMap<Arc<str>, String>) -> String {
-    match (keys.get(provider.name()), provider.credentials()) {
-        (Some(name), Some(_)) => format!("key: from {name}"),
-        (None, Some(_)) => "key: set in the program".into(),
-        (_, None) => "key: none".into(),
+fn key(provider: &Provider, parts: &Parts<'_>) -> String {
+    let Some(key) = provider.credentials() else {
+        return "key: none".into();
+    };
+    let read = parts.built.iter().map(Upstream::provider);
+    let read = read.filter(|it| it.name() == provider.name());
+    let is_as_read = read
+        .filter_map(Provider::credentials)
+        .any(|it| it.key == key.key);
+    match parts.keys.get(provider.name()) {
+        Some(variable) if is_as_read => format!("key: from {variable}"),
+        _ => "key: set in the program".into(),
     }
 }
 

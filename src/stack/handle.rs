@@ -100,6 +100,7 @@ impl Stack {
             breaker: &self.breaker,
             limiters: &self.limiters,
             keys: &self.keys,
+            built: &self.upstreams,
         })
     }
 }

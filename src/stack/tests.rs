@@ -1,5 +1,7 @@
 //! A stack as its users see it, over a client that is a closure.
 
+mod running;
+
 use std::{
     sync::{
         Arc, Mutex,
