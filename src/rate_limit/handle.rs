@@ -24,6 +24,7 @@ use crate::{
     observe::{Event, Events, Observer},
     request::{Key, RequestHead, Scope},
     sync::{Mutex, MutexGuard},
+    upstream::Upstream,
 };
 
 /// The windows and queues of all keys. Cheap to clone; clones share them. Its setters make a new limiter, without state: call
@@ -319,7 +320,12 @@ impl RateLimiter {
     /// The quota of whom the request is sent to, where the scope goes by that.
     #[inline]
     pub(super) fn granted<'a>(&self, head: &RequestHead<'a>) -> Option<&'a Arc<Quota>> {
-        let upstream = head.upstream()?;
+        self.grants(head.upstream()?)
+    }
+
+    /// The quota that this upstream brings to such a scope.
+    #[inline]
+    pub(crate) fn grants<'a>(&self, upstream: &'a Upstream) -> Option<&'a Arc<Quota>> {
         match self.settings().scope {
             Scope::Upstream | Scope::Host => upstream.own_quota(),
             Scope::Provider => upstream.provider().own_quota(),

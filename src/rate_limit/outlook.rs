@@ -13,6 +13,7 @@ use crate::{
     money::Money,
     period::in_words,
     request::{Cost, Price, Priority, RequestHead, Scope},
+    upstream::Upstream,
 };
 
 impl RateLimiter {
@@ -66,6 +67,26 @@ impl RateLimiter {
     /// The key that a request falls under, by the limiter's [scope](Self::scope).
     pub fn key_of(&self, head: &RequestHead<'_>) -> Arc<str> {
         self.key(head).named().unwrap_or_default()
+    }
+
+    /// The key of all requests to this upstream; `None` where it is read from each.
+    pub(crate) fn key_of_all<'a>(&self, upstream: &'a Upstream) -> Option<&'a str> {
+        match self.settings().scope {
+            Scope::All => Some(""),
+            Scope::Upstream | Scope::Host => Some(upstream.id()),
+            Scope::Provider => Some(upstream.provider().name()),
+            Scope::By(_) => None,
+        }
+    }
+
+    /// The quota of a key that has no other.
+    pub(crate) fn own_quota(&self) -> &Arc<Quota> {
+        &self.settings().quota
+    }
+
+    /// Whether it knows what tokens cost.
+    pub(crate) fn has_price(&self) -> bool {
+        self.settings().price.is_some()
     }
 
     /// Whether each upstream has a state of its own, and with it its own quota.

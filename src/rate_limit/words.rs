@@ -28,6 +28,13 @@ impl Quota {
         }
         parts.join(", ")
     }
+
+    /// The first limit that counts money, in words.
+    pub(crate) fn of_money(&self) -> Option<String> {
+        let mut limits = self.limits.iter();
+        let of_money = limits.find(|limit| limit.dimension == Dimension::Money);
+        of_money.map(Limit::in_words)
+    }
 }
 
 impl Limit {

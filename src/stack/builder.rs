@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use super::{handle::Stack, layer::StackLayer, presets};
+use super::{handle::Stack, layer::StackLayer, presets, quotas::Quotas};
 use crate::{
     circuit_breaker::{CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy},
     clock::{Clock, TokioClock},
@@ -190,7 +190,9 @@ impl StackBuilder {
     ///
     /// # Errors
     ///
-    /// When a setting cannot work; the error names it.
+    /// When a setting cannot work; the error names it. So it is where a limit of money holds an upstream that nobody has told
+    /// the [price](Upstream::price) of, and that is not local: nothing would be counted. Where requests bring a [`Cost`](crate::Cost)
+    /// with money, say so by a price of zero.
     pub fn build(self) -> Result<Stack, ConfigError> {
         let Self {
             upstreams,
@@ -218,6 +220,7 @@ impl StackBuilder {
             .fold(Chain::new(upstreams), |chain, change| change(chain));
         let breaker = breaker.build(&clock, observer.as_ref())?;
         let limiters = build_limiters(limiters, chain.listed(), &clock, observer.as_ref())?;
+        Quotas::of(&limiters).check_prices(chain.listed())?;
         let consulted = limiters.iter().cloned().fold(
             Consulted::default().and(breaker.clone()),
             Consulted::and::<RateLimiter>,

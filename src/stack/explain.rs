@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::presets;
+use super::{presets, quotas::Quotas};
 use crate::{
     circuit_breaker::CircuitBreaker,
     cost::Price,
     fallback::Chain,
-    rate_limit::{Quota, RateLimiter},
+    rate_limit::RateLimiter,
     retry::RetryPolicy,
     upstream::{Provider, Upstream},
 };
@@ -33,13 +33,13 @@ pub(super) fn explain(parts: &Parts<'_>) -> String {
         [] => lines.push("upstreams: none; requests go where they say".to_owned()),
         _ => lines.push("upstreams:".to_owned()),
     }
-    let set = Set::of(parts.limiters);
+    let quotas = Quotas::of(parts.limiters);
     for (place, upstream) in (1..).zip(upstreams) {
         lines.push(format!(
             "  {place}. {upstream}, at {}",
             upstream.provider().url()
         ));
-        let facts = facts(upstream, parts, &set);
+        let facts = facts(upstream, parts, &quotas);
         lines.extend(facts.map(|fact| format!("     {fact}")));
     }
     let mut section = |name: &str, facts: Vec<String>| {
@@ -51,7 +51,7 @@ pub(super) fn explain(parts: &Parts<'_>) -> String {
     }
     section("retry", parts.retry.in_words());
     section("circuit breaker", parts.breaker.policy().in_words());
-    let limiters = parts.limiters.iter().zip(&set.quotas);
+    let limiters = parts.limiters.iter().zip(&quotas.set);
     let limiters = limiters.flat_map(|(limiter, quotas)| {
         let quotas = quotas.iter().map(|(key, quota)| {
             let key = if key.is_empty() {
@@ -73,40 +73,18 @@ pub(super) fn explain(parts: &Parts<'_>) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The quotas that were set for single keys of each limiter.
-struct Set<'a> {
-    limiters: &'a [RateLimiter],
-    quotas: Vec<BTreeMap<Arc<str>, Arc<Quota>>>,
-}
-
-impl<'a> Set<'a> {
-    fn of(limiters: &'a [RateLimiter]) -> Self {
-        let quotas = limiters.iter().map(RateLimiter::set_quotas).collect();
-        Self { limiters, quotas }
-    }
-
-    /// The quota that holds for this key of the first limiter that goes by such: the one that was set, else its own.
-    fn over(
-        &self,
-        goes: fn(&RateLimiter) -> bool,
-        key: &str,
-        own: Option<&Arc<Quota>>,
-    ) -> Option<String> {
-        let place = self.limiters.iter().position(goes);
-        let set = place.and_then(|place| self.quotas[place].get(key));
-        let words = set.or(own)?.in_words();
-        (!words.is_empty()).then_some(words)
-    }
-}
-
-fn facts(upstream: &Upstream, parts: &Parts<'_>, set: &Set<'_>) -> impl Iterator<Item = String> {
+fn facts(
+    upstream: &Upstream,
+    parts: &Parts<'_>,
+    quotas: &Quotas<'_>,
+) -> impl Iterator<Item = String> {
     let provider = upstream.provider();
-    let quota = set.over(
+    let quota = quotas.over(
         RateLimiter::goes_by_upstreams,
         upstream.id(),
         upstream.own_quota(),
     );
-    let of_account = set.over(
+    let of_account = quotas.over(
         RateLimiter::goes_by_providers,
         provider.name(),
         provider.own_quota(),
@@ -118,6 +96,9 @@ fn facts(upstream: &Upstream, parts: &Parts<'_>, set: &Set<'_>) -> impl Iterator
         upstream
             .own_price()
             .map(|price| price_in_words(price, upstream)),
+        quotas.uncounted(upstream).map(|limit| {
+            format!("beware: its price is not known, and `{limit}` counts nothing of it")
+        }),
         upstream
             .context()
             .map(|tokens| format!("context: {tokens} tokens")),

@@ -116,6 +116,7 @@ mod handle;
 mod layer;
 mod open_metrics;
 pub mod presets;
+mod quotas;
 mod status;
 mod storage;
 mod strategy;
