@@ -19,8 +19,30 @@ use crate::{
 impl RateLimiter {
     /// How the limits of this key stand; the key of a limiter over all requests is empty. A key that was never seen stands as
     /// a new one would; none is made for it.
+    ///
+    /// The quota that an upstream brings is heard of with its first request: before, and again after a long idle time, its key
+    /// stands under the limiter's own. [`Stack::status`](crate::Stack::status) knows its upstreams, and tells theirs at any time.
     pub fn status(&self, key: &str) -> Status {
-        self.look(key, |state, now| {
+        self.status_under(&self.settings().quota, key)
+    }
+
+    /// The same for the key of an upstream, under its own quota also before its first request; `None` where the key is not the
+    /// same for all its requests.
+    pub(crate) fn status_of(&self, upstream: &Upstream) -> Option<Status> {
+        let key = self.key_of_all(upstream)?;
+        let Some(own) = self.grants(upstream) else {
+            return Some(self.status(key));
+        };
+        let mut status = self.status_under(own, key);
+        // A key that was paused, before its first request, has not heard of it either.
+        if status.limits.is_empty() && !self.is_quota_set(key) {
+            status.limits = LimitStatus::untouched(own);
+        }
+        Some(status)
+    }
+
+    fn status_under(&self, quota: &Arc<Quota>, key: &str) -> Status {
+        self.look_under(quota, key, |state, now| {
             let until = |at: Nanos| Duration::from_nanos(at.saturating_sub(now));
             let limits = state.usage(now).map(|usage| {
                 let reset_after = until(usage.free());
@@ -79,6 +101,11 @@ impl RateLimiter {
         }
     }
 
+    /// Whether both share one state.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.lock_order() == other.lock_order()
+    }
+
     /// The quota of a key that has no other.
     pub(crate) fn own_quota(&self) -> &Arc<Quota> {
         &self.settings().quota
@@ -87,6 +114,11 @@ impl RateLimiter {
     /// Whether it knows what tokens cost.
     pub(crate) fn has_price(&self) -> bool {
         self.settings().price.is_some()
+    }
+
+    /// The name of its scope.
+    pub(crate) fn scope_name(&self) -> &'static str {
+        self.settings().scope.as_str()
     }
 
     /// Whether each upstream has a state of its own, and with it its own quota.

@@ -6,10 +6,10 @@ use super::{
     config::Quota,
     limit::{Counting, Limit},
 };
-use crate::outcome::Dimension;
+use crate::{outcome::Dimension, period};
 
 /// How the limits of one key stand.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
     /// Each limit of the key's quota, in its order, and then each that the upstream told of.
@@ -70,6 +70,19 @@ impl LimitStatus {
             .collect()
     }
 
+    /// `per minute`, `per month`.
+    pub(crate) fn period_in_words(&self) -> String {
+        match self.is_monthly() {
+            true => "per month".into(),
+            false => period::per(self.per),
+        }
+    }
+
+    /// Whether its period is a month of the calendar: none other of that is longer than a day.
+    pub(crate) fn is_monthly(&self) -> bool {
+        self.counting == LimitKind::Calendar && self.per > DAY
+    }
+
     /// The share of it that is taken, of a bucket that of what it holds: 1.0 where nothing is left.
     pub fn taken(&self) -> f64 {
         let capacity = self.used.saturating_add(self.remaining).max(1);
@@ -94,3 +107,5 @@ impl LimitStatus {
         }
     }
 }
+
+const DAY: Duration = Duration::from_secs(86_400);

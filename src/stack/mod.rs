@@ -128,7 +128,7 @@ pub use file::{Mistake, Mistakes};
 pub use handle::Stack;
 pub use layer::{StackLayer, StackService};
 pub use open_metrics::OPEN_METRICS;
-pub use status::{StackStatus, UpstreamStatus};
+pub use status::{SharedStatus, StackStatus, UpstreamStatus};
 
 #[cfg(test)]
 mod tests;

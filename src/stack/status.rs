@@ -9,10 +9,10 @@ use crate::{
     circuit_breaker::CircuitState,
     fallback::Cooldown,
     money::Money,
-    observe::{End, LastFailure, LimitUse, Snapshot, UpstreamStats},
+    observe::{End, LastFailure, Snapshot, UpstreamStats},
     outcome::FailureKind,
     period, plain_words,
-    rate_limit::{LimitStatus, Quota, Status},
+    rate_limit::{LimitStatus, RateLimiter, Status},
     upstream::Upstream,
 };
 
@@ -53,8 +53,23 @@ pub struct UpstreamStatus {
     pub cooldown: Option<Cooldown>,
     /// Its limits, its queue, and what is under way, by [`Stack::limiter`].
     pub limiter: Status,
+    /// The same by each other of the [`Stack::limiters`] that holds its requests, in their order: of its account, of all requests
+    /// together. Not by one whose key is read from each request.
+    pub shared: Vec<SharedStatus>,
     /// Its last failure; `None` where there was none, and where the stack keeps no [`Stats`](crate::observe::Stats).
     pub last_failure: Option<LastFailure>,
+}
+
+/// How a limiter stands that an upstream shares with others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SharedStatus {
+    /// Who shares it: `all`, each `provider`, or `upstream` and `host` for a second limiter by these.
+    pub scope: &'static str,
+    /// The key that it stands under: empty for all requests together, the provider's name for an account.
+    pub key: Arc<str>,
+    /// Limits, queue, and what is under way, of all who share it.
+    pub limiter: Status,
 }
 
 impl Stack {
@@ -86,23 +101,28 @@ impl Stack {
             };
             *it.key == *key
         };
-        let mut limiter = self.limiter().status(id);
-        // A limiter hears of an upstream's own quota with the first request, and forgets it when it has been idle for long.
-        let may_have_none =
-            |_: &&Arc<Quota>| limiter.limits.is_empty() && !self.limiter().is_quota_set(id);
-        if let Some(quota) = upstream.own_quota().filter(may_have_none) {
-            limiter.limits = LimitStatus::untouched(quota);
-        }
+        let others = self.limiters().iter();
+        let others = others.filter(|it| !it.is_same(self.limiter()));
         UpstreamStatus {
             id: id.into(),
             circuit: circuit.map_or_else(|| self.breaker().state(id), |it| it.state),
             probe_after: circuit.and_then(|it| it.retry_after),
             // They are sorted by the time that is left.
             cooldown: cooldowns.iter().rev().find(is_its).cloned(),
-            limiter,
+            limiter: self.limiter().status_of(upstream).unwrap_or_default(),
+            shared: others.filter_map(|it| shared(it, upstream)).collect(),
             last_failure: stats.upstreams.get(id).and_then(|row| row.last_failure),
         }
     }
+}
+
+/// How a limiter stands that holds an upstream's requests beside its own.
+fn shared(limiter: &RateLimiter, upstream: &Upstream) -> Option<SharedStatus> {
+    Some(SharedStatus {
+        scope: limiter.scope_name(),
+        key: limiter.key_of_all(upstream)?.into(),
+        limiter: limiter.status_of(upstream)?,
+    })
 }
 
 impl StackStatus {
@@ -113,7 +133,8 @@ impl StackStatus {
     ///   `answered`, `failed`, `last_failure` (a [`FailureKind`](crate::FailureKind) in snake case, or `broken`) and
     ///   `last_failure_ms`, how long ago that was (`null` where there was none), and `limits`. Each of those is told in words, as `name` (`requests per 60s`) and `limit`
     ///   (`10 requests per 60s`), and in figures: `dimension`, `per_s`, `amount`, `used`, the share `taken`, from 0 to 1, and
-    ///   `is_shadow`.
+    ///   `is_shadow`. `shared` has the other limiters that hold its requests, each with `scope` (`all`, `provider`), `key`,
+    ///   `paused_ms`, `queued`, `in_flight` and `limits` of all who share it.
     /// - `totals` of all upstreams, with `answered`, `failed`, `tokens`, `cost` (such as `0.25`, of what prices are in) and
     ///   `cost_nanos`.
     pub fn to_json(&self) -> String {
@@ -141,8 +162,6 @@ impl StackStatus {
 
 impl UpstreamStatus {
     fn json(&self, figures: &UpstreamStats) -> Value {
-        let millis =
-            |time: Option<Duration>| time.map(|time| period::whole_millis(time).as_millis() as u64);
         json!({
             "id": &*self.id,
             "circuit": self.circuit.as_str(),
@@ -156,7 +175,8 @@ impl UpstreamStatus {
             "failed": failed(figures),
             "last_failure": self.last_failure.map(|it| kind(it.end)),
             "last_failure_ms": millis(self.last_failure.map(|it| it.ago)),
-            "limits": self.limiter.limits.iter().map(limit).collect::<Value>(),
+            "limits": limits(&self.limiter),
+            "shared": self.shared.iter().map(SharedStatus::json).collect::<Value>(),
         })
     }
 }
@@ -165,11 +185,36 @@ fn kind(end: End) -> &'static str {
     end.failure().map_or(end.as_str(), FailureKind::as_str)
 }
 
+impl SharedStatus {
+    fn json(&self) -> Value {
+        json!({
+            "scope": self.scope,
+            "key": &*self.key,
+            "paused_ms": millis(self.limiter.paused),
+            "queued": self.limiter.queued,
+            "in_flight": self.limiter.in_flight,
+            "limits": limits(&self.limiter),
+        })
+    }
+}
+
+fn millis(time: Option<Duration>) -> Option<u64> {
+    time.map(|time| period::whole_millis(time).as_millis() as u64)
+}
+
+fn limits(status: &Status) -> Value {
+    status.limits.iter().map(limit).collect()
+}
+
 fn limit(limit: &LimitStatus) -> Value {
-    let words = LimitUse::new(limit.dimension, limit.amount, limit.per, limit.used);
+    let per = match limit.is_monthly() {
+        true => "month".into(),
+        false => format!("{:?}", limit.per),
+    };
+    let amount = plain_words::amount(limit.amount, limit.dimension);
     json!({
-        "name": format!("{} per {:?}", limit.dimension, limit.per),
-        "limit": words.to_string(),
+        "name": format!("{} per {per}", limit.dimension),
+        "limit": format!("{amount} per {per}"),
         "dimension": limit.dimension.as_str(),
         "per_s": limit.per.as_secs_f64(),
         "amount": limit.amount,
@@ -191,15 +236,9 @@ impl fmt::Display for StackStatus {
 }
 
 /// What there is to tell, and no more, such as `groq/llama: circuit open for 12 seconds, 20 of 20 requests per minute,
-/// 3 waiting, last failure 5 seconds ago (rate limited)`.
+/// 3 waiting, last failure 5 seconds ago (rate limited); all requests together: 30 of 90 requests per minute, 5 under way`.
 impl fmt::Display for UpstreamStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Status {
-            limits,
-            in_flight,
-            queued,
-            paused,
-        } = &self.limiter;
         write!(f, "{}: circuit {}", self.id, self.circuit)?;
         if let Some(wait) = self.probe_after {
             write!(f, " for {}", plain_words::in_words(wait))?;
@@ -208,23 +247,52 @@ impl fmt::Display for UpstreamStatus {
             let left = plain_words::in_words(cooldown.remaining);
             write!(f, ", cooling down for {left} ({})", cooldown.kind)?;
         }
-        if let Some(wait) = paused {
-            write!(f, ", paused for {}", plain_words::in_words(*wait))?;
-        }
-        for limit in limits {
-            let amount = plain_words::amount(limit.amount, limit.dimension);
-            let used = plain_words::figure(limit.used, limit.dimension);
-            write!(f, ", {used} of {amount} {}", period::per(limit.per))?;
-        }
-        if *in_flight > 0 {
-            write!(f, ", {in_flight} under way")?;
-        }
-        if *queued > 0 {
-            write!(f, ", {queued} waiting")?;
+        for fact in facts(&self.limiter) {
+            write!(f, ", {fact}")?;
         }
         if let Some(failure) = self.last_failure {
             write!(f, ", last failure {failure}")?;
         }
-        Ok(())
+        let limited = self.shared.iter().filter(|it| it.has_something_to_tell());
+        limited.into_iter().try_for_each(|it| write!(f, "; {it}"))
     }
+}
+
+impl SharedStatus {
+    /// One without limits, in which nobody is held back, is no news.
+    fn has_something_to_tell(&self) -> bool {
+        let Status {
+            limits,
+            queued,
+            paused,
+            ..
+        } = &self.limiter;
+        !limits.is_empty() || *queued > 0 || paused.is_some()
+    }
+}
+
+/// Such as `all requests together: 2 of 2 requests per minute, 3 waiting`.
+impl fmt::Display for SharedStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.scope {
+            "all" => f.write_str("all requests together")?,
+            "provider" => write!(f, "all of {}", self.key)?,
+            _ => f.write_str("as well")?,
+        }
+        write!(f, ": {}", facts(&self.limiter).join(", "))
+    }
+}
+
+fn facts(status: &Status) -> Vec<String> {
+    let paused = status.paused.map(plain_words::in_words);
+    let paused = paused.map(|wait| format!("paused for {wait}"));
+    let limits = status.limits.iter().map(|limit| {
+        let amount = plain_words::amount(limit.amount, limit.dimension);
+        let used = plain_words::figure(limit.used, limit.dimension);
+        format!("{used} of {amount} {}", limit.period_in_words())
+    });
+    let under_way = (status.in_flight > 0).then(|| format!("{} under way", status.in_flight));
+    let waiting = (status.queued > 0).then(|| format!("{} waiting", status.queued));
+    let facts = paused.into_iter().chain(limits);
+    facts.chain(under_way).chain(waiting).collect()
 }

@@ -2,6 +2,7 @@
 
 mod money;
 mod running;
+mod standing;
 
 use std::{
     sync::{

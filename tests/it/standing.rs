@@ -137,6 +137,7 @@ async fn the_same_as_json_is_for_pages() {
                 { "name": "requests per 60s", "limit": "10 requests per 60s", "dimension": "requests", "per_s": 60.0, "amount": 10, "used": 1, "taken": 0.1, "is_shadow": false },
                 { "name": "tokens per 86400s", "limit": "1000 tokens per 86400s", "dimension": "tokens", "per_s": 86400.0, "amount": 1000, "used": 40, "taken": 0.04, "is_shadow": false },
             ],
+            "shared": [],
         })
     );
     assert_eq!(told["upstreams"][0]["cooling_reason"], "quota_exhausted");
