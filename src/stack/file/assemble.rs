@@ -1,9 +1,12 @@
 //! A builder out of what the file says: models of its providers as upstreams, and the policies.
 
+use std::collections::HashSet;
+
 use super::{
     providers::{Providers, Variables},
     reading::Reading,
     sections::{StackDraft, UpstreamDraft},
+    show,
 };
 use crate::{
     stack::{builder::StackBuilder, handle::Stack, strategy},
@@ -21,8 +24,9 @@ pub(super) fn assemble(
         providers.find(name, &provider.spot, reading);
     }
     let mut builder = Stack::builder();
+    let mut listed = HashSet::new();
     for upstream in &draft.upstreams {
-        let upstreams = upstreams(upstream, &mut providers, reading);
+        let upstreams = upstreams(upstream, &mut providers, &mut listed, reading);
         builder = upstreams.into_iter().fold(builder, StackBuilder::upstream);
     }
     for (provider, variable) in providers.variables_used() {
@@ -53,10 +57,12 @@ pub(super) fn assemble(
     builder
 }
 
-/// The models of one entry.
+/// The models of one entry. One that the file names must not be listed yet: its quota would count for nothing. Of those of a preset
+/// the ones that are listed stay as they are.
 fn upstreams(
     draft: &UpstreamDraft,
     providers: &mut Providers<'_>,
+    listed: &mut HashSet<String>,
     reading: &mut Reading<'_>,
 ) -> Vec<Upstream> {
     let quota = draft.quota.as_ref().map(|quota| quota.build(reading));
@@ -66,17 +72,30 @@ fn upstreams(
     let Some(made) = providers.find(name, spot, reading) else {
         return Vec::new();
     };
-    let models: Vec<String> = match (&draft.models, made.preset) {
-        (Some(models), _) => models.clone(),
-        (None, Some(preset)) => preset.models().map(|model| model.name.to_owned()).collect(),
+    let models: Vec<&str> = match (&draft.models, made.preset) {
+        (Some(models), _) => models.iter().map(|(model, _)| model.as_str()).collect(),
+        (None, Some(preset)) => preset.models().map(|model| model.name).collect(),
         (None, None) => Vec::new(),
     };
+    let mut is_new = |model: &str| listed.insert(format!("{name}/{model}"));
+    for (model, spot) in draft.models.iter().flatten() {
+        if !is_new(model) {
+            let found = show::text(&format!("{name}/{model}"));
+            reading.wrong_at(
+                spot,
+                format!("expected each model once, found {found} again"),
+            );
+        }
+    }
     let at_models = draft.spot.key("models");
     if models.is_empty() && !reading.has(&at_models) {
         let problem = "is missing; no model of this provider is known: expected a list of models";
         reading.wrong_at(&at_models, problem);
     }
-    let upstreams = models.into_iter().filter_map(|model| {
+    let models = models
+        .into_iter()
+        .filter(|model| draft.models.is_some() || is_new(model));
+    let upstreams = models.filter_map(|model| {
         let mut upstream = made.provider.model(model);
         if let Some(quota) = &quota {
             upstream = upstream.quota(quota.clone()).ok()?;

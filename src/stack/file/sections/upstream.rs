@@ -32,7 +32,7 @@ pub(crate) struct ProviderDraft {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UpstreamDraft {
     pub(crate) provider: Option<(String, Spot)>,
-    pub(crate) models: Option<Vec<String>>,
+    pub(crate) models: Option<Vec<(String, Spot)>>,
     pub(crate) quota: Option<QuotaDraft>,
     pub(crate) price: Option<PriceDraft>,
     pub(crate) context_tokens: Option<u64>,
@@ -130,8 +130,9 @@ pub(crate) const UPSTREAM: Table<UpstreamDraft> = Table(
             "Its models, in the order in which they are asked. Default: those of the preset, the most able first.",
             &[Form::List(&[Form::Text(
                 "the name of a model",
-                |upstream, text, _| {
-                    upstream.models.get_or_insert_default().push(text.into());
+                |upstream, text, spot| {
+                    let models = upstream.models.get_or_insert_default();
+                    models.push((text.into(), spot));
                 },
             )])],
         ),
