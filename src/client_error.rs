@@ -1,5 +1,5 @@
-//! What a client's error tells through its causes: whether the time ran out, and whether the upstream can have seen the
-//! request.
+//! What a client's error tells through its causes: whether the time ran out, whether a layer of this process refused, and
+//! whether the upstream can have seen the request.
 //!
 //! The kind of an I/O error tells some of it for any client. Of the clients that a feature is on for, their own errors are
 //! asked as well.
@@ -14,6 +14,11 @@ pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
             || io_kind(cause) == Some(io::ErrorKind::TimedOut)
             || is_timeout_of_client(cause)
     })
+}
+
+/// Whether a layer of this process turned the request away, as ours do, for want of room in what is inside of it.
+pub(crate) fn is_refusal(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| cause.is::<tower::load_shed::error::Overloaded>())
 }
 
 /// Whether it is certain that there was no connection to send anything on.
@@ -101,5 +106,16 @@ mod tests {
         let error = service.service(silent).oneshot(()).await.unwrap_err();
         assert!(is_timeout(&*error) && !is_unconnected(&*error));
         assert!(!is_timeout(&io::Error::other("no time")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_towers_own_layer_sheds_is_a_refusal() {
+        let silent = service_fn(|()| pending::<Result<(), io::Error>>());
+        let service = ServiceBuilder::new().load_shed().concurrency_limit(1);
+        let service = service.service(silent);
+        let _first = tokio::spawn(service.clone().oneshot(()));
+        tokio::task::yield_now().await;
+        let error = service.oneshot(()).await.unwrap_err();
+        assert!(is_refusal(&*error) && !is_timeout(&*error));
     }
 }

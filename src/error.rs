@@ -7,7 +7,7 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use crate::{
     binding::USED_UP,
-    client_error::{in_full, is_timeout, is_unconnected},
+    client_error::{in_full, is_refusal, is_timeout, is_unconnected},
     outcome::{Failure, FailureKind, Message, RefusedBy},
     period::whole_millis,
     plain_words::{DEADLINE_EXCEEDED, TOO_LARGE, again},
@@ -36,10 +36,12 @@ pub enum Error {
     #[error(transparent)]
     Exhausted(Exhausted),
     /// The retry layer's attempt timeout passed without an answer.
-    #[error("no answer within {after:?}")]
+    #[error("no answer{} within {after:?}", from(.upstream))]
     TimedOut {
         /// The timeout.
         after: Duration,
+        /// The id of the upstream that was asked, where a fallback layer has chosen one.
+        upstream: Option<Arc<str>>,
     },
     /// The request's [`Deadline`](crate::Deadline) had passed when it came, so nothing was sent. Observers are told by
     /// [`Event::DeadlineExceeded`](crate::observe::Event::DeadlineExceeded) where it was; it says nothing of a limit or an upstream.
@@ -48,9 +50,52 @@ pub enum Error {
     /// The body of the request could not be read, so nothing was sent.
     #[error("the request body could not be read")]
     Body(#[source] BoxError),
-    /// The service inside failed; this is its error, unchanged.
+    /// The service inside failed: there is no answer.
     #[error(transparent)]
-    Service(BoxError),
+    Service(ServiceError),
+}
+
+/// What the service inside failed with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ServiceError {
+    /// The id of the upstream that was asked, where a fallback layer has chosen one.
+    pub upstream: Option<Arc<str>>,
+    /// The service's error, unchanged.
+    pub error: BoxError,
+}
+
+impl ServiceError {
+    /// An error of a service, of no upstream that is known.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Self {
+            upstream: None,
+            error: error.into(),
+        }
+    }
+}
+
+/// `no answer from ollama/llama3.2: client error (Connect)`; where no upstream is known, the service's words alone.
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.upstream.is_some() {
+            write!(f, "no answer{}: ", from(&self.upstream))?;
+        }
+        self.error.fmt(f)
+    }
+}
+
+/// Its source is that of the service's error, which stands in its own words already.
+impl std::error::Error for ServiceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// ` from groq/llama`, where it is known.
+fn from(upstream: &Option<Arc<str>>) -> String {
+    let upstream = upstream.as_deref();
+    upstream.map_or_else(String::new, |upstream| format!(" from {upstream}"))
 }
 
 impl Error {
@@ -65,8 +110,18 @@ impl Error {
         let error: BoxError = error.expect("it was not taken").into();
         match error.downcast::<Self>() {
             Ok(ours) => *ours,
-            Err(foreign) => Self::Service(foreign),
+            Err(foreign) => Self::Service(ServiceError::new(foreign)),
         }
+    }
+
+    /// The same, of this upstream, where it says of none.
+    pub(crate) fn of(mut self, asked: &Arc<str>) -> Self {
+        if let Self::TimedOut { upstream, .. } | Self::Service(ServiceError { upstream, .. }) =
+            &mut self
+        {
+            upstream.get_or_insert_with(|| asked.clone());
+        }
+        self
     }
 
     /// How long to wait before it is worth trying again, where that is known.
@@ -87,9 +142,9 @@ impl Error {
             Self::RateLimited(refusal) => refusal.key.as_deref(),
             Self::CircuitOpen(refusal) => Some(&*refusal.key),
             Self::Exhausted(exhausted) => exhausted.attempts.last()?.upstream.as_deref(),
-            Self::TimedOut { .. } | Self::DeadlineExceeded | Self::Body(_) | Self::Service(_) => {
-                None
-            }
+            Self::TimedOut { upstream, .. } => upstream.as_deref(),
+            Self::Service(failed) => failed.upstream.as_deref(),
+            Self::DeadlineExceeded | Self::Body(_) => None,
         }
         .filter(|key: &&str| !key.is_empty())
     }
@@ -129,6 +184,9 @@ impl Error {
             Self::TimedOut { .. } => format!("The service did not answer in time. {again}"),
             Self::DeadlineExceeded => DEADLINE_EXCEEDED.to_owned(),
             Self::Body(_) => "The request could not be read.".to_owned(),
+            Self::Service(failed) if is_refusal(&*failed.error) => {
+                format!("The service is not available at the moment. {again}")
+            }
             Self::Service(_) => format!("The service could not be reached. {again}"),
         }
     }
@@ -157,12 +215,13 @@ impl Error {
                 ..Failure::new(FailureKind::Refused)
             },
             Self::Body(_) => Failure::new(FailureKind::InvalidRequest),
-            Self::Service(error) if is_timeout(&**error) => Failure::new(FailureKind::Timeout),
-            Self::Service(_) => Failure::new(FailureKind::Transport),
+            Self::Service(failed) => Failure::new(kind_of(&*failed.error)),
         }
         .with_message(match self {
             Self::RateLimited(refusal) => Message::of(refusal.clone()),
             Self::CircuitOpen(refusal) => Message::of(refusal.clone()),
+            // Whoever tells of a failure says whose it is.
+            Self::Service(failed) => in_full(&*failed.error).into(),
             error => in_full(error).into(),
         })
     }
@@ -176,7 +235,7 @@ impl Error {
             | Self::Body(_) => true,
             Self::Exhausted(exhausted) => exhausted.is_unsent(),
             Self::TimedOut { .. } => false,
-            Self::Service(error) => is_unconnected(&**error),
+            Self::Service(failed) => is_unconnected(&*failed.error) || is_refusal(&*failed.error),
         }
     }
 }
@@ -185,6 +244,15 @@ fn refused(by: Option<RefusedBy>, retry_after: Option<Duration>) -> Failure {
     Failure {
         refused_by: by,
         ..Failure::new(FailureKind::Refused).with_retry_after(retry_after)
+    }
+}
+
+/// What a service's error means.
+fn kind_of(error: &(dyn std::error::Error + 'static)) -> FailureKind {
+    match () {
+        () if is_timeout(error) => FailureKind::Timeout,
+        () if is_refusal(error) => FailureKind::Refused,
+        () => FailureKind::Transport,
     }
 }
 
@@ -297,11 +365,41 @@ mod tests {
         let error = Error::from_service(refused());
         assert!(error.is_unsent());
         assert_eq!(error.failure().kind, FailureKind::Transport);
-        assert!(matches!(&error, Error::Service(inner) if inner.is::<io::Error>()));
+        assert!(matches!(&error, Error::Service(failed) if failed.error.is::<io::Error>()));
         let reset = Error::from_service(io::Error::from(io::ErrorKind::ConnectionReset));
         assert!(!reset.is_unsent());
         let timeout = Error::from_service(io::Error::from(io::ErrorKind::TimedOut));
         assert_eq!(timeout.failure().kind, FailureKind::Timeout);
+    }
+
+    // It said "client error (Connect)", and not whose.
+    #[test]
+    fn an_error_of_an_upstream_names_it_once() {
+        let upstream: Arc<str> = "ollama/llama3.2".into();
+        let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
+        let error = Error::from_service(refused);
+        assert_eq!(
+            (error.to_string().as_str(), error.upstream()),
+            ("connection refused", None)
+        );
+        let error = error.of(&upstream).of(&"another".into());
+        assert_eq!(
+            error.to_string(),
+            "no answer from ollama/llama3.2: connection refused"
+        );
+        assert_eq!(error.upstream(), Some(&*upstream));
+        assert_eq!(
+            error.failure().message.as_deref(),
+            Some("connection refused")
+        );
+        let late = Error::TimedOut {
+            after: Duration::from_secs(9),
+            upstream: None,
+        };
+        assert_eq!(late.to_string(), "no answer within 9s");
+        let late = late.of(&upstream);
+        assert_eq!(late.to_string(), "no answer from ollama/llama3.2 within 9s");
+        assert_eq!(late.upstream(), Some(&*upstream));
     }
 
     /// A limiter outside of a chain gave back what the chain had spent.

@@ -46,7 +46,7 @@
 //! # Errors
 //!
 //! Every layer fails with [`Error`]. Errors never nest: an inner layer's passes through the outer ones as it is, and the
-//! client's own is in [`Error::Service`]. A response that the upstream gave is never turned into an error, except by the
+//! client's own is in [`Error::Service`], with the upstream that a fallback layer chose. A response that the upstream gave is never turned into an error, except by the
 //! fallback layer when no upstream is left. What a caller sees is how the last attempt ended: where a breaker or limiter
 //! refuses to try again, that is its refusal.
 //!

@@ -69,7 +69,7 @@ use super::reqwest::{
     convert::{incoming, without_query},
     from_http, to_http,
 };
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, ServiceError};
 
 /// Layers as a middleware. See the [module docs](self).
 #[derive(Clone, Debug)]
@@ -238,26 +238,29 @@ fn told(response: reqwest::Response, mut extensions: Extensions) -> Response<req
 /// An error of a chain as the layers see it. What other layers in the chain said stays what it is.
 fn inward(error: reqwest_middleware::Error) -> Error {
     Error::Service(match error {
-        reqwest_middleware::Error::Reqwest(error) => Box::new(without_query(error)),
+        reqwest_middleware::Error::Reqwest(error) => ServiceError::new(without_query(error)),
         reqwest_middleware::Error::Middleware(error) => match error.downcast() {
             Ok(ours) => return ours,
-            Err(error) => Box::new(reqwest_middleware::Error::Middleware(error)),
+            Err(error) => ServiceError::new(reqwest_middleware::Error::Middleware(error)),
         },
     })
 }
 
 /// An error of the layers as the chain outside sees it. What came from inside comes out as it went in.
 fn outward(error: Error) -> reqwest_middleware::Error {
-    let inner = match error {
+    let ServiceError { upstream, error } = match error {
         Error::Service(inner) => inner,
         ours => return reqwest_middleware::Error::middleware(ours),
     };
-    let inner = match inner.downcast() {
+    let error = match error.downcast() {
         Ok(error) => return reqwest_middleware::Error::Reqwest(*error),
-        Err(inner) => inner,
+        Err(error) => error,
     };
-    match inner.downcast() {
+    match error.downcast() {
         Ok(error) => *error,
-        Err(inner) => reqwest_middleware::Error::middleware(Error::Service(inner)),
+        Err(error) => {
+            let inner = ServiceError { upstream, error };
+            reqwest_middleware::Error::middleware(Error::Service(inner))
+        }
     }
 }

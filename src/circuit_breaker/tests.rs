@@ -132,7 +132,7 @@ async fn an_error_of_the_client_counts_and_comes_back_as_itself() {
         let Error::Service(error) = service.clone().oneshot(request()).await.unwrap_err() else {
             panic!("the error of the client must come back");
         };
-        assert!(error.is::<io::Error>());
+        assert!(error.error.is::<io::Error>());
     }
     assert_eq!(breaker.state(HOST), CircuitState::Open);
 }

@@ -137,7 +137,10 @@ where
                                 }
                                 tell(response, upstream.take());
                             }
-                            return Poll::Ready(result);
+                            return Poll::Ready(result.map_err(|error| match upstream {
+                                Some(upstream) => error.of(upstream.shared_id()),
+                                None => error,
+                            }));
                         }
                     }
                 }

@@ -281,7 +281,7 @@ async fn what_could_not_be_sent_costs_nothing_and_its_error_comes_back_as_itself
         let Error::Service(error) = service.clone().oneshot(request()).await.unwrap_err() else {
             panic!("the error of the client must come back");
         };
-        let error = error.downcast_ref::<io::Error>().unwrap();
+        let error = error.error.downcast_ref::<io::Error>().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
     assert_eq!(limiter.status("").limits[0].used, 0);

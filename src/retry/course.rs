@@ -155,7 +155,10 @@ impl<S> Course<S> {
     /// The error of an attempt that has taken too long.
     pub(super) fn timed_out(&self) -> Error {
         let after = self.kit.shared.policy.attempt_timeout.unwrap_or_default();
-        Error::TimedOut { after }
+        Error::TimedOut {
+            after,
+            upstream: None,
+        }
     }
 
     /// Whether this response goes to the caller and nothing else is to be said of it, as of most.

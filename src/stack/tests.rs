@@ -1,5 +1,6 @@
 //! A stack as its users see it, over a client that is a closure.
 
+mod failing;
 mod money;
 mod running;
 mod standing;

@@ -100,6 +100,8 @@ fn meaning(error: &Error) -> (StatusCode, Reason) {
         Error::Body(_) => (StatusCode::BAD_REQUEST, Reason::Status),
         Error::TimedOut { .. } | Error::Service(_) => match error.failure().kind {
             FailureKind::Timeout => (StatusCode::GATEWAY_TIMEOUT, Reason::Status),
+            // A layer of this process, not the upstream, has no room.
+            FailureKind::Refused => (StatusCode::SERVICE_UNAVAILABLE, Reason::Reduced),
             _ => (StatusCode::BAD_GATEWAY, Reason::Status),
         },
     }

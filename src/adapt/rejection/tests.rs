@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     Chain, CircuitBreaker, CircuitBreakerLayer, CircuitBreakerPolicy, FallbackLayer, Limit, Quota,
     RateLimitLayer, RateLimiter, Scope,
-    error::{CircuitOpen, Error, Exhausted, RateLimited, RefusalReason},
+    error::{CircuitOpen, Error, Exhausted, RateLimited, RefusalReason, ServiceError},
     outcome::{Failure, FailureKind, Outcome},
     request::Attempt,
     upstream::{Provider, ServedBy},
@@ -64,7 +64,7 @@ async fn each_error_has_its_status() {
         .collect()
         .await
         .unwrap_err();
-    let io = |kind: io::ErrorKind| Error::Service(io::Error::from(kind).into());
+    let io = |kind: io::ErrorKind| Error::Service(ServiceError::new(io::Error::from(kind)));
     let open = Error::CircuitOpen(CircuitOpen {
         key: "groq".into(),
         reason: "consecutive failures",
@@ -83,6 +83,7 @@ async fn each_error_has_its_status() {
         (
             Error::TimedOut {
                 after: Duration::from_secs(1),
+                upstream: None,
             },
             504,
         ),
@@ -131,7 +132,7 @@ async fn a_problem_says_what_to_do_and_nothing_of_the_inside() {
         })
     );
     let secret = io::Error::other("no route to 10.0.0.7, key sk-secret");
-    let (_, _, problem) = answer(Error::Service(secret.into())).await;
+    let (_, _, problem) = answer(Error::Service(ServiceError::new(secret))).await;
     assert_eq!(problem["type"], "about:blank");
     assert_eq!(problem["title"], "Bad Gateway");
     assert!(!problem.to_string().contains("secret"), "{problem}");

@@ -112,6 +112,7 @@ mod tests {
         let error = || {
             Err(Error::TimedOut {
                 after: Duration::ZERO,
+                upstream: None,
             }
             .into())
         };

@@ -187,9 +187,10 @@ async fn the_last_error_is_passed_on_as_itself() {
         }
     };
     let (result, ()) = tokio::join!(send(&mut service, get()), upstream);
-    let Err(Error::Service(error)) = result else {
+    let Err(Error::Service(failed)) = result else {
         panic!("{result:?}");
     };
+    let error = failed.error;
     assert_eq!(error.downcast::<io::Error>().unwrap().to_string(), "second");
 }
 
@@ -510,7 +511,7 @@ async fn an_attempt_that_takes_too_long_is_cut_off_and_the_last_one_too() {
     let start = TokioClock.now();
     let mut call = Box::pin(layer.layer(inner).oneshot(get()));
     let error = (&mut call).await.unwrap_err();
-    assert!(matches!(error, Error::TimedOut { after } if after == timeout));
+    assert!(matches!(error, Error::TimedOut { after, .. } if after == timeout));
     assert_eq!(error.failure().kind, FailureKind::Timeout);
     assert_eq!(TokioClock.now() - start, Duration::from_millis(2_000));
     assert_eq!(dropped.get(), 2, "a cut off call lives on");

@@ -156,7 +156,7 @@ fn tell(result: Result<Response<String>, Error>) -> Value {
         Err(Error::RateLimited(_)) => "rate_limited_locally".to_owned(),
         Err(Error::CircuitOpen(_)) => "circuit_open".to_owned(),
         Err(Error::TimedOut { .. }) => "timeout".to_owned(),
-        Err(Error::Service(error)) => match error.downcast::<io::Error>() {
+        Err(Error::Service(failed)) => match failed.error.downcast::<io::Error>() {
             Ok(error) => error.to_string(),
             Err(error) => panic!("not an error of the script: {error}"),
         },

@@ -235,7 +235,8 @@ async fn the_client_s_own_error_comes_through_all_layers_as_it_is() {
     let Error::Service(service) = &error else {
         panic!("{error:?}")
     };
-    assert!(service.is::<hyper_util::client::legacy::Error>());
+    assert!(service.error.is::<hyper_util::client::legacy::Error>());
+    assert_eq!(error.upstream(), Some("openai/only"));
     assert_eq!(
         stack
             .account

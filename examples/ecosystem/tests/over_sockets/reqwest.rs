@@ -49,7 +49,7 @@ async fn an_error_is_reqwests_own_without_the_query() {
     let Error::Service(inner) = &error else {
         panic!("{error:?}");
     };
-    let inner: &reqwest::Error = inner.downcast_ref().expect("reqwest's own");
+    let inner: &reqwest::Error = inner.error.downcast_ref().expect("reqwest's own");
     assert!(inner.is_connect());
     assert_eq!(inner.url().map(reqwest::Url::path), Some("/openai/v1"));
     let told = format!("{error} {error:?} {:?}", error.failure());

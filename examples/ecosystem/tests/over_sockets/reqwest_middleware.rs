@@ -20,6 +20,7 @@ use tower_upstream::{
         reqwest_middleware::{Answer, NextService, TowerMiddleware},
     },
     error::BoxError,
+    error::ServiceError,
 };
 
 use super::{
@@ -50,7 +51,7 @@ where
 fn ours(error: reqwest_middleware::Error) -> Error {
     match error {
         reqwest_middleware::Error::Middleware(error) => error.downcast().expect("one of ours"),
-        error => Error::Service(error.into()),
+        error => Error::Service(ServiceError::new(error)),
     }
 }
 
