@@ -12,6 +12,9 @@ pub mod streaming {}
 #[doc = include_str!("guide/observe.md")]
 pub mod observe {}
 
+#[doc = include_str!("guide/running.md")]
+pub mod running {}
+
 #[doc = include_str!("guide/testing.md")]
 pub mod testing {}
 

@@ -52,7 +52,37 @@
 //!
 //! Where rustc says `implementation of From is not general enough` about a spawned call, it has lost track of a lifetime in an
 //! inner service whose error is a `BoxError` (it does so over tower's own layers as well). Box the finished stack,
-//! `let client = client.boxed_clone();`, or spawn `client.oneshot(request)` itself.
+//! `let client = client.boxed_clone();`, or spawn `client.oneshot(request)` itself. Where the client's *body* fails with a `BoxError`
+//! and the spawned task reads it, that is not enough: box the body first.
+//!
+//! ```
+//! # use bytes::Bytes;
+//! # use http_body_util::Full;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+//! use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
+//! use tower_upstream::{Error, Provider, Stack, error::BoxError};
+//!
+//! type Client = BoxCloneSyncService<Request<String>, Response<UnsyncBoxBody<Bytes, BoxError>>, Error>;
+//!
+//! # fn main() -> Result<(), tower_upstream::ConfigError> {
+//! # let client = tower::service_fn(|_: Request<Full<Bytes>>| async {
+//! #     Ok::<_, BoxError>(Response::new(Full::<Bytes>::default().map_err(BoxError::from).boxed()))
+//! # });
+//! let stack = Stack::builder().upstream(Provider::ollama().model("llama3.2")).build()?;
+//! let client = ServiceBuilder::new()
+//!     .map_response(|response: Response<_>| response.map(UnsyncBoxBody::new))
+//!     .layer(stack.layer())
+//!     .service(client);
+//! let client: Client = BoxCloneSyncService::new(client);
+//! let read = async move {
+//!     let response = client.oneshot(Request::post("/v1/chat/completions").body("{}".into())?).await?;
+//!     Ok::<_, BoxError>(response.into_body().collect().await?.to_bytes())
+//! };
+//! # fn spawn(_: impl Future<Output = Result<Bytes, BoxError>> + Send + 'static) {}
+//! spawn(read); // of tokio
+//! # Ok(()) }
+//! ```
 //!
 //! # Time
 //!

@@ -14,7 +14,8 @@
 //!    is a failure that can be retried or served elsewhere. After that, an error event, or an end without the provider's
 //!    terminator, ends the body with a [`StreamError`].
 //! 6. The tokens used are read as the body passes, and stand in the [`UsageCell`](crate::outcome::UsageCell) of the
-//!    response's extensions when it has ended. Compressed bodies are passed on unread.
+//!    response's extensions when it has ended. Compressed bodies are passed on unread,
+//!    so `accept-encoding` is not passed on to a provider.
 //! 7. A success that is a page of HTML is no answer of a provider, but a proxy's or a login page: a server error that is not tried
 //!    again there, and may be served elsewhere.
 //! 8. A request without an upstream goes out as it came; its answer is read by what it looks like.

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
-    header::{AUTHORIZATION, CONTENT_LENGTH, HOST},
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST},
     uri::{Parts, PathAndQuery},
 };
 use http_body::Body;
@@ -39,6 +39,8 @@ pub(super) fn address(
     *request.uri_mut() = target;
     *request.version_mut() = Version::default();
     exchange_credentials(request.headers_mut(), credentials);
+    // What comes compressed for the caller, nobody on the way can read. A client that unpacks asks for it by itself, below.
+    request.headers_mut().remove(ACCEPT_ENCODING);
     let body = bytes_of(mem::take(request.body_mut()));
     let told = request.extensions_mut().remove::<Outline>();
     let outline = told.filter(|outline| outline.is_of(&body));
@@ -292,6 +294,14 @@ mod tests {
         assert_eq!(headers["x-trace"], "stays");
         assert_eq!(headers[AUTHORIZATION], "Bearer mine");
         assert!(headers[AUTHORIZATION].is_sensitive());
+    }
+
+    #[test]
+    fn an_answer_is_not_asked_for_in_a_form_that_nobody_on_the_way_can_read() {
+        let request = Request::post("/v1/chat/completions").header("accept-encoding", "gzip, br");
+        let mut request = request.body(Full::default()).unwrap();
+        address(&mut request, &Provider::openai().model("m"), false);
+        assert!(!request.headers().contains_key("accept-encoding"));
     }
 
     #[test]
