@@ -1,8 +1,10 @@
 //! Changes in a JSON body that leave every other byte as it was.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
-use crate::outline::Outline;
+use crate::outline::{Outline, StreamOptions};
 
 /// The body with another value for its `model`, which is given as a JSON string, and with a stream's usage asked for; `None` where
 /// nothing changes.
@@ -18,9 +20,11 @@ pub(super) fn edit(
     if let Some(model) = model.filter(|_| outline.models().next().is_none()) {
         missing.extend(["\"model\":", model, ","]);
     }
-    if include_usage && outline.streams && !outline.has_stream_options {
+    let asks = include_usage && outline.streams;
+    if asks && matches!(outline.stream_options, StreamOptions::Absent) {
         missing.push_str("\"stream_options\":{\"include_usage\":true},");
     }
+    let options = change_of_options(body, outline).filter(|_| asks);
     if !missing.is_empty() && outline.is_empty() {
         missing.pop();
     }
@@ -28,24 +32,45 @@ pub(super) fn edit(
     let others = outline
         .models()
         .filter(|at| !model.is_empty() && body[at.start..at.end] != *model);
-    if missing.is_empty() && others.clone().next().is_none() {
+    let place = options.as_ref().map_or(usize::MAX, |(at, _)| at.start);
+    let model_at = |at: &Range<usize>| (at.clone(), model);
+    let changes = (others.clone().filter(|at| at.start < place).map(model_at))
+        .chain(options)
+        .chain(others.filter(|at| at.start > place).map(model_at));
+    if missing.is_empty() && changes.clone().next().is_none() {
         return None;
     }
-    let length = others
-        .clone()
-        .fold(body.len(), |length, at| length - at.len() + model.len());
+    let length = changes.clone().fold(body.len(), |length, (at, text)| {
+        length - at.len() + text.len()
+    });
     // With nothing to spare, so that it becomes `Bytes` as it is.
     let mut edited = Vec::with_capacity(length + missing.len());
     let mut at = outline.inside;
     edited.extend_from_slice(&body[..at]);
     edited.extend_from_slice(missing.as_bytes());
-    for other in others {
-        edited.extend_from_slice(&body[at..other.start]);
-        edited.extend_from_slice(model);
-        at = other.end;
+    for (place, text) in changes {
+        edited.extend_from_slice(&body[at..place.start]);
+        edited.extend_from_slice(text);
+        at = place.end;
     }
     edited.extend_from_slice(&body[at..]);
     Some(edited.into())
+}
+
+/// What is put where so that options that say nothing of the usage ask for it.
+fn change_of_options(body: &Bytes, outline: &Outline) -> Option<(Range<usize>, &'static [u8])> {
+    match &outline.stream_options {
+        StreamOptions::Absent | StreamOptions::Told => None,
+        StreamOptions::Null(at) => Some((at.clone(), br#"{"include_usage":true}"#)),
+        StreamOptions::Silent(at) => {
+            let is_empty = body[*at..].trim_ascii_start().starts_with(b"}");
+            let text: &[u8] = match is_empty {
+                true => br#""include_usage":true"#,
+                false => br#""include_usage":true,"#,
+            };
+            Some((*at..*at, text))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usage_of_a_stream_is_asked_for_unless_the_caller_has_options_of_his_own() {
+    fn the_usage_of_a_stream_is_asked_for_unless_the_caller_says_what_he_wants() {
         for (body, expected) in [
             (
                 r#"{"stream":true,"model":"x"}"#,
@@ -133,6 +158,31 @@ mod tests {
             (
                 r#"{"stream":true,"model":"x","stream_options":{"include_usage":false}}"#,
                 r#"{"stream":true,"model":"m","stream_options":{"include_usage":false}}"#,
+            ),
+            // A new user's test: a second `stream_options` stood before one of `null`, and options that say nothing of it were none.
+            (
+                r#"{"model":"x","stream":true,"stream_options":null}"#,
+                r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
+            ),
+            (
+                r#"{"stream":true,"stream_options":{ },"model":"x"}"#,
+                r#"{"stream":true,"stream_options":{"include_usage":true },"model":"m"}"#,
+            ),
+            (
+                r#"{"stream_options":{"include_obfuscation":false},"stream":true}"#,
+                r#"{"model":"m","stream_options":{"include_usage":true,"include_obfuscation":false},"stream":true}"#,
+            ),
+            (
+                r#"{"model":"m","stream":true,"stream_options":{"a":{"include_usage":true}}}"#,
+                r#"{"model":"m","stream":true,"stream_options":{"include_usage":true,"a":{"include_usage":true}}}"#,
+            ),
+            (
+                r#"{"model":"m","stream":true,"stream_options":[]}"#,
+                r#"{"model":"m","stream":true,"stream_options":[]}"#,
+            ),
+            (
+                r#"{"model":"m","stream":true,"stream_options":{"include_usage":null}}"#,
+                r#"{"model":"m","stream":true,"stream_options":{"include_usage":null}}"#,
             ),
         ] {
             assert_eq!(edited(body, Some("m"), true), expected);
