@@ -5,7 +5,8 @@
 //! - `{"status", "headers", "body", "now"?, "provider"?}` → `{"kind", "retry_same", "fall_back", "wait_ms",
 //!   "limit_scope", "window", "limit", "used", "requested", "remaining", "model"}`;
 //! - with `--headers`, `{"headers", "now"?}` → `[{"dimension", "window", "limit", "remaining", "reset_after_ms"}]`;
-//! - with `--usage`, `{"content_type"?, "body"}` → `{"input_tokens", "output_tokens", "cached_tokens", "total_tokens"}`.
+//! - with `--usage`, `{"content_type"?, "body"}` → `{"input_tokens", "output_tokens", "cached_tokens", "total_tokens"}`, the input as
+//!   the provider reports it: with Anthropic and Bedrock without what came out of a cache or went into one.
 //!
 //! `headers` is an object of names with a string or a list of strings each, `now` a date such as `2026-01-05T09:00:00Z`. A
 //! `provider` that the crate has no dialect for is recognised from the answer, as is one that is not told. A line that is not
@@ -131,8 +132,14 @@ fn read_usage(line: &Value) -> Result<Value, String> {
     let mut reader = UsageReader::new(content_type);
     reader.push(body.as_bytes());
     let usage = reader.finish().usage.unwrap_or_default();
+    // Whoever tells what is not held against limits tells the cache beside the input.
+    let beside = usage.uncounted_tokens.and(usage.cached_tokens).unwrap_or(0)
+        + usage
+            .uncounted_tokens
+            .and(usage.cache_write_tokens)
+            .unwrap_or(0);
     Ok(json!({
-        "input_tokens": usage.input_tokens,
+        "input_tokens": usage.input_tokens.map(|input| input - beside),
         "output_tokens": usage.output_tokens,
         "cached_tokens": usage.cached_tokens,
         "total_tokens": usage.total_tokens,

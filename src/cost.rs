@@ -64,11 +64,23 @@ impl Cost {
         }
     }
 
+    /// What an answer counts against limits; where the answer does not tell, what was expected.
+    pub(crate) fn counted(self, usage: Usage) -> Self {
+        let used = self.settled(usage);
+        let uncounted = usage.uncounted_tokens.unwrap_or(0);
+        Self {
+            input_tokens: used.input_tokens.saturating_sub(uncounted),
+            ..used
+        }
+    }
+
     /// What an answer really used; where the answer does not tell, what was expected.
     pub(crate) fn settled(self, usage: Usage) -> Self {
         let input = usage.input_tokens.unwrap_or(self.input_tokens);
         let (input, output) = match (usage.output_tokens, usage.total()) {
-            (Some(output), _) => (input, output),
+            // What a total has beyond both are thoughts, which are charged as output.
+            (Some(output), Some(total)) => (input, output.max(total.saturating_sub(input))),
+            (Some(output), None) => (input, output),
             (None, Some(total)) => (input.min(total), total.saturating_sub(input)),
             (None, None) => (input, self.output_tokens),
         };
@@ -93,6 +105,7 @@ impl Cost {
 pub struct Price {
     input: Money,
     cached_input: Option<Money>,
+    cache_write: Option<Money>,
     output: Money,
 }
 
@@ -111,6 +124,15 @@ impl Price {
         self
     }
 
+    /// Sets what a million tokens of prompts cost that went into the provider's cache. Default: as much as others.
+    /// [Anthropic](https://docs.claude.com/en/docs/build-with-claude/prompt-caching) takes 1.25 times as much for those that it keeps for
+    /// 5 minutes, and twice as much for an hour.
+    #[must_use]
+    pub fn cache_write(mut self, per_million: Money) -> Self {
+        self.cache_write = Some(per_million);
+        self
+    }
+
     /// Sets what a million tokens of answers cost.
     #[must_use]
     pub fn output(mut self, per_million: Money) -> Self {
@@ -120,9 +142,11 @@ impl Price {
 
     /// `0.15 a million tokens in (0.075 out of a cache), 0.60 out`.
     pub(crate) fn in_words(&self) -> String {
-        let cached = match self.cached_input {
-            Some(cached) => format!(" ({cached} out of a cache)"),
-            None => String::new(),
+        let cached = match (self.cached_input, self.cache_write) {
+            (Some(read), Some(write)) => format!(" ({read} out of a cache, {write} into it)"),
+            (Some(read), None) => format!(" ({read} out of a cache)"),
+            (None, Some(write)) => format!(" ({write} into a cache)"),
+            (None, None) => String::new(),
         };
         format!(
             "{} a million tokens in{cached}, {} out",
@@ -143,9 +167,12 @@ impl Price {
     pub fn of_usage(&self, usage: &Usage, cost: Cost) -> Money {
         let cost = cost.settled(*usage);
         let cached = usage.cached_tokens.unwrap_or(0).min(cost.input_tokens);
+        let others = cost.input_tokens - cached;
+        let written = usage.cache_write_tokens.unwrap_or(0).min(others);
         let parts = [
-            (cost.input_tokens - cached, self.input),
+            (others - written, self.input),
             (cached, self.cached_input.unwrap_or(self.input)),
+            (written, self.cache_write.unwrap_or(self.input)),
             (cost.output_tokens, self.output),
         ];
         sum(&parts)
@@ -189,6 +216,55 @@ mod tests {
             price.of_usage(&odd, Cost::default()),
             Money::from_cents(125)
         );
+    }
+
+    // https://docs.claude.com/en/docs/build-with-claude/prompt-caching: at 3.00 a million, 3.75 into the cache and 0.30 out of it.
+    #[test]
+    fn what_went_into_a_cache_costs_its_own_price_or_that_of_others() {
+        let price = Price::default()
+            .input(Money::from_cents(300))
+            .cached_input(Money::from_cents(30));
+        let usage = Usage {
+            input_tokens: Some(1_000_000),
+            cached_tokens: Some(500_000),
+            cache_write_tokens: Some(400_000),
+            output_tokens: Some(0),
+            ..Usage::default()
+        };
+        // 0.15 read, 0.30 neither, and 1.20 written, or 1.50.
+        let none = Cost::default();
+        assert_eq!(price.of_usage(&usage, none), Money::from_cents(165));
+        let price = price.cache_write(Money::from_cents(375));
+        assert_eq!(price.of_usage(&usage, none), Money::from_cents(195));
+        assert_eq!(
+            price.in_words(),
+            "3.00 a million tokens in (0.30 out of a cache, 3.75 into it), 0.00 out"
+        );
+        // More than the prompt is none.
+        let odd = Usage {
+            cache_write_tokens: Some(u64::MAX),
+            ..usage
+        };
+        // 0.15 read and all of the rest written.
+        assert_eq!(price.of_usage(&odd, none), Money::from_nanos(2_025_000_000));
+    }
+
+    #[test]
+    fn limits_count_what_the_provider_counts_and_thoughts_as_output() {
+        let usage = Usage {
+            input_tokens: Some(52_005),
+            uncounted_tokens: Some(50_000),
+            output_tokens: Some(100),
+            ..Usage::default()
+        };
+        let cost = Cost::tokens(10, 90);
+        assert_eq!(cost.settled(usage), Cost::tokens(52_005, 100));
+        assert_eq!(cost.counted(usage), Cost::tokens(2_005, 100));
+        let thinking = Usage {
+            total_tokens: Some(53_005),
+            ..usage
+        };
+        assert_eq!(cost.counted(thinking), Cost::tokens(2_005, 1_000));
     }
 
     #[test]

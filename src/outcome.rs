@@ -361,16 +361,24 @@ impl Window {
     }
 }
 
-/// The tokens that one answer used, as the provider reports them.
+/// The tokens that one answer used, by what the provider reports. Each figure means the same whoever reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Tokens of the prompt.
+    /// All tokens of the prompt, those out of a cache and into a cache with them: also of Anthropic, whose own `input_tokens` has
+    /// neither ([prompt caching](https://docs.claude.com/en/docs/build-with-claude/prompt-caching)).
     pub input_tokens: Option<u64>,
-    /// Tokens of the answer.
+    /// All tokens of the answer, thoughts with them.
     pub output_tokens: Option<u64>,
     /// Tokens of the prompt that came out of a cache.
     pub cached_tokens: Option<u64>,
+    /// Tokens of the prompt that went into a cache.
+    pub cache_write_tokens: Option<u64>,
+    /// Tokens of the prompt that the provider does not hold against its limits; where none are told, all are. With
+    /// [Anthropic](https://docs.claude.com/en/api/rate-limits), Bedrock and
+    /// [Groq](https://console.groq.com/docs/prompt-caching) those that came out of a cache. The rate limit layer settles without
+    /// them.
+    pub uncounted_tokens: Option<u64>,
     /// All tokens, as the provider adds them up.
     pub total_tokens: Option<u64>,
 }

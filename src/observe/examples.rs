@@ -34,6 +34,7 @@ pub(super) fn with_events(mut show: impl FnMut(&Event<'_>)) {
         cached_tokens: Some(4),
         output_tokens: Some(2),
         total_tokens: Some(9),
+        ..Usage::default()
     };
     receipt.money = Some(Money::from_nanos(1_500));
     receipt.is_truncated = true;

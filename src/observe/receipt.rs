@@ -36,8 +36,8 @@ pub struct Receipt<'a> {
     pub content_after: Option<Duration>,
     /// How long it took until the end: of the body, or of the failure's head.
     pub took: Duration,
-    /// What was used, as the provider reported it; nothing of an answer that does not tell, or that was dropped before it
-    /// told. It is what the rate limit layer [settles](super::Event::Settled).
+    /// What was used, by what the provider reported; nothing of an answer that does not tell, or that broke off or was dropped before
+    /// it told. The rate limit layer [settles](super::Event::Settled) by it, without what the provider holds against no limit.
     pub usage: Usage,
     /// What that came to by the upstream's [`Price`](crate::Price); `None` where it has none or the usage is not known.
     pub money: Option<Money>,
@@ -83,7 +83,7 @@ pub enum End {
     Answered,
     /// It failed: by the answer's head, or by the first that came of a stream, or without any answer.
     Failed(FailureKind),
-    /// The answer broke off after a part of it had been passed on.
+    /// The answer broke off after its head, and perhaps a part of it, had been passed on.
     Broken,
     /// The caller went away before the end.
     Cancelled,

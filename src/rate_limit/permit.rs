@@ -152,7 +152,7 @@ impl Permit {
     #[inline]
     fn used(&self) -> Option<Cost> {
         let usage = self.usage.as_ref()?.get()?;
-        let used = self.cost.settled(usage);
+        let used = self.cost.counted(usage);
         let upstream = self.rare.as_ref().and_then(|rare| rare.upstream.as_ref());
         let price = self.limiters.price(upstream);
         let money = price.map(|price| price.of_usage(&usage, self.cost));

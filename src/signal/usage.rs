@@ -13,8 +13,12 @@
 //! responses, embeddings, Anthropic messages, Gemini, Cohere, Bedrock converse, Ollama and their kin. Nothing else is read, so that an answer that
 //! *speaks* of errors and usage is no error and uses nothing.
 //!
-//! - Anthropic's and Bedrock's input excludes what came out of a cache; the others include it. Figures are given as reported.
-//! - Gemini's output is candidates and thoughts together, so that input and output are its total.
+//! - The input is the whole prompt. Anthropic and Bedrock report beside it what came out of a cache or went into one; the others
+//!   include it.
+//! - The output is all that the model wrote, thoughts too: Gemini reports them beside its candidates, and its endpoint in OpenAI's
+//!   format in the total alone.
+//! - The usage of a stream is told once the answer has come to its end: the first figures, as in Anthropic's `message_start`, are not
+//!   what it came to.
 //! - Cohere's is `tokens`; `billed_units` only where there are none.
 //! - AWS's binary event stream is not read, and a compressed body must be decompressed first.
 //!
@@ -43,7 +47,7 @@ mod token;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reading {
-    /// The tokens used; none where the body does not say.
+    /// The tokens used; none where the body does not say, and none of a stream that has not come to its end.
     pub usage: Option<Usage>,
     /// How a stream ended.
     pub ending: Ending,
@@ -113,19 +117,20 @@ impl UsageReader {
     /// What the body has shown so far. Cheap enough to ask after each chunk.
     pub fn reading(&self) -> Reading {
         let finds = &self.scanner.finds;
+        let ending = match self.format {
+            Format::Undecided {
+                is_events: false,
+                is_lines: false,
+            }
+            | Format::Unknown
+            | Format::Json => Ending::NotAStream,
+            _ if finds.ended => Ending::Terminated,
+            _ if finds.finished => Ending::Finished,
+            _ => Ending::Unterminated,
+        };
         Reading {
-            usage: finds.usage(),
-            ending: match self.format {
-                Format::Undecided {
-                    is_events: false,
-                    is_lines: false,
-                }
-                | Format::Unknown
-                | Format::Json => Ending::NotAStream,
-                _ if finds.ended => Ending::Terminated,
-                _ if finds.finished => Ending::Finished,
-                _ => Ending::Unterminated,
-            },
+            usage: finds.usage().filter(|_| ending != Ending::Unterminated),
+            ending,
             content: finds.content,
             error: finds
                 .error_after_content

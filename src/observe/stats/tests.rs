@@ -57,6 +57,7 @@ fn a_receipt_counts_under_its_end_and_what_it_says_is_added_up() {
         cached_tokens: Some(40),
         output_tokens: Some(7),
         total_tokens: Some(107),
+        ..Usage::default()
     };
     whole.money = Some(Money::from_cents(3));
     whole.is_truncated = true;

@@ -266,6 +266,7 @@ async fn a_receipt_is_fit_for_billing() {
             cached_tokens: Some(4),
             output_tokens: Some(2),
             total_tokens: None,
+            ..Usage::default()
         },
         // 3 at 1.00, 4 at 0.50 and 2 at 2.00 a million.
         money: Some(Money::from_nanos(9_000)),

@@ -21,10 +21,19 @@ pub(super) enum Mark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Count {
     Input,
+    /// The same, but without what came out of a cache or went into one, if that is told beside it.
+    InputBesideCache,
     Output,
     /// Counted beside the output, not in it: Gemini's thoughts.
     Thoughts,
+    /// Out of a cache, as a part of the input.
     Cached,
+    /// Into a cache, as a part of the input.
+    CacheWrite,
+    /// Out of a cache, told beside the input by those who count it so.
+    CachedBeside,
+    /// Into a cache, told so.
+    CacheWriteBeside,
     Total,
     BilledInput,
     BilledOutput,
@@ -60,7 +69,8 @@ impl Finds {
     /// afterwards.
     pub(super) fn count(&mut self, count: Count, number: u64) {
         let known = &mut self.counts[count as usize];
-        if count != Count::Input || number > 0 || known.is_none() {
+        let is_input = matches!(count, Count::Input | Count::InputBesideCache);
+        if !is_input || number > 0 || known.is_none() {
             *known = Some(number);
         }
     }
@@ -72,16 +82,48 @@ impl Finds {
             (Some(output), Some(thoughts)) => Some(output.saturating_add(thoughts)),
             (output, thoughts) => output.or(thoughts),
         };
-        let (input_tokens, output_tokens) = match (counted(Count::Input), output) {
+        let total = counted(Count::Total);
+        let (input, uncounted) = self.input();
+        let (input_tokens, output_tokens) = match (input, output) {
             (None, None) => (counted(Count::BilledInput), counted(Count::BilledOutput)),
+            // Gemini's endpoint in OpenAI's format leaves thoughts out of the output and counts them in the total.
+            (Some(input), Some(output)) => {
+                let beyond = total.map_or(0, |total| total.saturating_sub(input));
+                (Some(input), Some(output.max(beyond)))
+            }
             counted => counted,
         };
+        let either = |part, beside| counted(part).or(counted(beside));
         let usage = Usage {
             input_tokens,
             output_tokens,
-            cached_tokens: counted(Count::Cached),
-            total_tokens: counted(Count::Total),
+            cached_tokens: either(Count::Cached, Count::CachedBeside),
+            cache_write_tokens: either(Count::CacheWrite, Count::CacheWriteBeside),
+            uncounted_tokens: uncounted,
+            total_tokens: total,
         };
         (usage != Usage::default()).then_some(usage)
+    }
+
+    /// All tokens of the prompt, and those that limits leave out.
+    ///
+    /// Whoever tells the cache beside the input, Anthropic and Bedrock, does not hold what was read against the limits. Gateways
+    /// tell it once more beside a `prompt_tokens` that has it all.
+    fn input(&self) -> (Option<u64>, Option<u64>) {
+        let counted = |count: Count| self.counts[count as usize];
+        let beside = (
+            counted(Count::CachedBeside),
+            counted(Count::CacheWriteBeside),
+        );
+        match (counted(Count::Input), counted(Count::InputBesideCache)) {
+            // Some write a zero where they mean that it stands elsewhere.
+            (Some(input), other) if input > 0 || other.is_none() => (Some(input), None),
+            (_, Some(input)) if beside != (None, None) => {
+                let (read, written) = (beside.0.unwrap_or(0), beside.1.unwrap_or(0));
+                let all = input.saturating_add(read).saturating_add(written);
+                (Some(all), Some(read))
+            }
+            (_, input) => (input, None),
+        }
     }
 }

@@ -127,6 +127,7 @@ impl Place {
             ) => Look(Self::PromptDetails),
             (Self::Counts, key) => count(key),
             (Self::PromptDetails, b"cached_tokens") => Meaning::Count(Count::Cached),
+            (Self::PromptDetails, b"cache_write_tokens") => Meaning::Count(Count::CacheWrite),
             (Self::Billed, b"input_tokens") => Meaning::Count(Count::BilledInput),
             (Self::Billed, b"output_tokens") => Meaning::Count(Count::BilledOutput),
 
@@ -225,15 +226,15 @@ fn is_bare_content(key: &[u8]) -> bool {
 fn count(key: &[u8]) -> Meaning {
     Meaning::Count(match key {
         b"prompt_tokens" // chat completions, embeddings
-        | b"input_tokens" // responses, Anthropic, Cohere
-        | b"inputTokens" // Bedrock converse
         | b"promptTokenCount" | b"prompt_token_count" // Gemini; Llama on Bedrock
-        | b"inputTextTokenCount" | b"inputTokenCount" // Titan; Bedrock's invocation metrics
+        | b"inputTextTokenCount" // Titan
         | b"input_token_count" // watsonx, Replicate
         | b"prompt_eval_count" // Ollama
         | b"tokens_evaluated" // llama.cpp
         | b"input_length" // TGI
         | b"total_input_tokens" => Count::Input, // Gemini's interactions
+        b"input_tokens" // responses, Anthropic, Cohere
+        | b"inputTokens" | b"inputTokenCount" => Count::InputBesideCache, // Bedrock converse, and its invocation metrics
         b"completion_tokens"
         | b"output_tokens"
         | b"outputTokens"
@@ -247,9 +248,11 @@ fn count(key: &[u8]) -> Meaning {
         | b"response_tokens" // Cohere's old token_count
         | b"total_output_tokens" => Count::Output,
         b"thoughtsTokenCount" | b"thoughts_token_count" | b"total_thought_tokens" => Count::Thoughts,
+        b"cache_read_input_tokens" // Anthropic
+        | b"cacheReadInputTokens" | b"cacheReadInputTokenCount" => Count::CachedBeside, // Bedrock
+        b"cache_creation_input_tokens" // Anthropic
+        | b"cacheWriteInputTokens" | b"cacheWriteInputTokenCount" => Count::CacheWriteBeside, // Bedrock
         b"cached_tokens" // Together, Moonshot, Cohere
-        | b"cache_read_input_tokens" // Anthropic
-        | b"cacheReadInputTokens" | b"cacheReadInputTokenCount" // Bedrock
         | b"cachedContentTokenCount" | b"cached_content_token_count" // Gemini
         | b"prompt_cache_hit_tokens" // DeepSeek
         | b"num_cached_tokens" // Mistral

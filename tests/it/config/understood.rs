@@ -30,7 +30,7 @@ pub(super) const EVERYTHING: &str = r#"{
         "max_concurrent": 8, "min_interval": "100ms", "max_tokens_per_request": 16000,
         "keep_estimates": true, "steady": true, "margin": "50ms"
       },
-      "price": { "input": 0.15, "cached_input": "0.07", "output": 0.6 },
+      "price": { "input": 0.15, "cached_input": "0.07", "cache_write": 0.2, "output": 0.6 },
       "context_tokens": 64000, "weight": 9
     },
     { "provider": "azure", "models": ["deployed"] },
@@ -82,7 +82,7 @@ upstreams:
 90000 tokens per minute in bursts of up to 10000, 70000 input tokens per minute, \
 30000 output tokens per 5 minutes (only watched), 20.00 per month of the calendar, UTC, at most 8 at a time, \
 at most 16000 tokens in a request, estimates are kept, no other rate is held down
-     price: 0.15 a million tokens in (0.07 out of a cache), 0.60 out
+     price: 0.15 a million tokens in (0.07 out of a cache, 0.20 into it), 0.60 out
      context: 64000 tokens
      weight: 9
   2. azure/deployed, at https://x.openai.azure.com/

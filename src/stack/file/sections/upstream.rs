@@ -44,6 +44,7 @@ pub(crate) struct UpstreamDraft {
 pub(crate) struct PriceDraft {
     input: Money,
     cached_input: Option<Money>,
+    cache_write: Option<Money>,
     output: Money,
 }
 
@@ -180,6 +181,11 @@ const PRICE: Table<PriceDraft> = Table(
             "A million tokens of prompts out of the provider's cache. Default: as much as others.",
             &[Form::Money(|price, money| price.cached_input = Some(money))],
         ),
+        Field::new(
+            "cache_write",
+            "A million tokens of prompts into the provider's cache. Default: as much as others.",
+            &[Form::Money(|price, money| price.cache_write = Some(money))],
+        ),
         Field::required(
             "output",
             "A million tokens of answers.",
@@ -190,11 +196,14 @@ const PRICE: Table<PriceDraft> = Table(
 
 impl PriceDraft {
     pub(crate) fn build(self) -> Price {
-        let price = Price::default().input(self.input).output(self.output);
-        match self.cached_input {
-            Some(cached) => price.cached_input(cached),
-            None => price,
+        let mut price = Price::default().input(self.input).output(self.output);
+        if let Some(cached) = self.cached_input {
+            price = price.cached_input(cached);
         }
+        if let Some(written) = self.cache_write {
+            price = price.cache_write(written);
+        }
+        price
     }
 }
 
