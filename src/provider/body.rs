@@ -11,13 +11,8 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::witness::Witness;
-use crate::{
-    error::BoxError,
-    observe::End,
-    outcome::UsageCell,
-    signal::usage::{Ending, ErrorSeen, Reading, UsageReader},
-};
+use super::{meter::Meter, witness::Witness};
+use crate::{error::BoxError, observe::End, signal::usage::Ending};
 
 pin_project! {
     /// The body of a provider's answer, byte for byte as it was sent.
@@ -50,14 +45,6 @@ struct Watch {
     // A box: the body is moved through every layer.
     meter: Option<Box<Meter>>,
     witness: Option<Box<Witness>>,
-}
-
-/// Reads the usage and tells it at the end.
-pub(super) struct Meter {
-    pub(super) reader: UsageReader,
-    pub(super) cell: UsageCell,
-    /// Whether a stream that ends without its terminator is known to be broken.
-    pub(super) knows_terminator: bool,
 }
 
 /// A stream that broke off after a part of it had been passed on.
@@ -222,35 +209,34 @@ impl Watch {
         let (Some(meter), Some(data)) = (&mut self.meter, frame.data_ref()) else {
             return false;
         };
-        meter.reader.push(data);
-        let reading = meter.reader.reading();
+        let reading = meter.push(data);
         if let Some(witness) = &mut self.witness
             && reading.content
         {
             witness.saw_content();
         }
-        reading.error == Some(ErrorSeen::AfterContent)
+        meter.is_broken_off(&reading)
     }
 
-    /// Tells the usage and how the answer ended, once. Returns what is wrong with the stream, if anything is.
+    /// Tells the usage and how the answer ended, once. Returns what is wrong with it, if anything is.
     fn finish(&mut self, is_cut: bool) -> Option<BoxError> {
-        let reading = self.meter.take().map(|mut meter| meter.finish());
-        let problem =
-            reading.and_then(
-                |(reading, knows_terminator)| match (reading.error, reading.ending) {
-                    (Some(ErrorSeen::AfterContent), _) => Some(StreamError::ErrorEvent),
-                    (None, Ending::Unterminated) if knows_terminator => {
-                        Some(StreamError::Unterminated)
-                    }
-                    _ => None,
-                },
-            );
+        let meter = self.meter.take();
+        let finished = meter.map(|mut meter| {
+            let reading = meter.finish();
+            let problem = match meter.is_broken_off(&reading) {
+                true => Some(StreamError::ErrorEvent),
+                false if meter.is_cut_short(&reading) => Some(StreamError::Unterminated),
+                false => None,
+            };
+            (reading, problem)
+        });
+        let (reading, problem) = finished.unzip();
+        let problem = problem.flatten();
         if let Some(witness) = self.witness.take() {
             let end = match problem.is_some() || is_cut {
                 true => End::Broken,
                 false => End::Answered,
             };
-            let reading = reading.map(|(reading, _)| reading);
             witness.ended(end, reading.as_ref());
         }
         problem.map(Into::into)
@@ -264,7 +250,7 @@ impl Drop for Watch {
             return;
         };
         let meter = self.meter.as_ref();
-        let Some(mut reading) = meter.map(|meter| meter.reader.reading()) else {
+        let Some(mut reading) = meter.map(|meter| meter.reading()) else {
             return;
         };
         match reading.ending {
@@ -274,27 +260,6 @@ impl Drop for Watch {
             Ending::NotAStream | Ending::Unterminated => return,
         }
         witness.ended(End::Answered, Some(&reading));
-    }
-}
-
-impl Meter {
-    /// Tells the usage. Returns what the body has shown, and whether the end of a stream is known.
-    fn finish(&mut self) -> (Reading, bool) {
-        let reading = self.reader.end();
-        if let Some(usage) = reading.usage {
-            self.cell.set(usage);
-        }
-        (reading, self.knows_terminator)
-    }
-}
-
-/// Many readers stop at a stream's last event and drop the body: what it has told in full by then is told on.
-impl Drop for Meter {
-    fn drop(&mut self) {
-        let Reading { usage, ending, .. } = self.reader.reading();
-        if let (Some(usage), Ending::Terminated) = (usage, ending) {
-            self.cell.set(usage);
-        }
     }
 }
 

@@ -13,22 +13,20 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
+    asked::Asked,
     body::ProviderBody,
     peek::{Peek, judge},
     settings::Settings,
     witness::Witness,
 };
-use crate::{
-    error::{BoxError, Error},
-    signal::Dialect,
-};
+use crate::error::{BoxError, Error};
 
 pin_project! {
     /// The future of [`Provide`](super::Provide).
     pub struct ResponseFuture<F, B> {
         #[pin]
         step: Step<F, B>,
-        dialect: Option<Dialect>,
+        asked: Asked,
         witness: Option<Box<Witness>>,
         settings: Arc<Settings>,
     }
@@ -45,13 +43,13 @@ pin_project! {
 impl<F, B> ResponseFuture<F, B> {
     pub(super) fn new(
         call: F,
-        dialect: Option<Dialect>,
+        asked: Asked,
         witness: Option<Box<Witness>>,
         settings: Arc<Settings>,
     ) -> Self {
         Self {
             step: Step::Call { call },
-            dialect,
+            asked,
             witness,
             settings,
         }
@@ -89,7 +87,7 @@ where
                     if let Some(witness) = &mut witness {
                         witness.saw_head(response.status().as_u16());
                     }
-                    match judge(response, *this.dialect, witness, this.settings) {
+                    match judge(response, this.asked, witness, this.settings) {
                         Ok(response) => return Poll::Ready(Ok(response)),
                         Err(peek) => this.step.set(Step::Peek { peek }),
                     }
@@ -103,7 +101,7 @@ where
 impl<F, B> fmt::Debug for ResponseFuture<F, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture")
-            .field("dialect", &self.dialect)
+            .field("dialect", &self.asked.dialect)
             .finish_non_exhaustive()
     }
 }

@@ -11,11 +11,14 @@
 //! 4. The body of an error is read ahead, up to 64 KiB and 10 s, and given back whole. What it means is put into the
 //!    response's extensions as an [`Outcome`](crate::Outcome), which the layers outside believe.
 //! 5. An event stream is held back until its first content, within the same bounds, so that an error that comes before it
-//!    is a failure that can be retried or served elsewhere. After that, an error event, or an end without the provider's
-//!    terminator, ends the body with a [`StreamError`].
+//!    is a failure that can be retried or served elsewhere. After that, an error event, whether content has come by then or not, or an
+//!    end without the provider's terminator, ends the body with a [`StreamError`].
+//!    JSON with which an upstream answers a POST is held back until its first bytes: an error in them is a failure as well, for
+//!    some providers, such as [OpenRouter](https://openrouter.ai/docs/api-reference/errors), put one into a 200.
+//!    Nothing is held back for longer than the attempt has that a layer outside would cut off.
 //! 6. The tokens used are read as the body passes, and stand in the [`UsageCell`](crate::outcome::UsageCell) of the
-//!    response's extensions when it has ended. Compressed bodies are passed on unread,
-//!    so `accept-encoding` is not passed on to a provider.
+//!    response's extensions when it has ended. A stream that breaks off tells none: what was reckoned stands. Compressed bodies are
+//!    passed on unread, so `accept-encoding` is not passed on to a provider.
 //! 7. A success that is a page of HTML is no answer of a provider, but a proxy's or a login page: a server error that is not tried
 //!    again there, and may be served elsewhere.
 //! 8. A request without an upstream goes out as it came; its answer is read by what it looks like.
@@ -50,10 +53,12 @@
 //! # Ok(()) }
 //! ```
 
+mod asked;
 mod body;
 mod edit;
 mod future;
 mod layer;
+mod meter;
 mod peek;
 mod rewrite;
 mod service;

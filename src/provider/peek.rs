@@ -12,18 +12,17 @@ use http::{HeaderMap, Response, StatusCode, header, response::Parts};
 use http_body::{Body, Frame};
 
 use super::{
-    body::{Meter, ProviderBody, into_bytes},
+    asked::Asked,
+    body::{ProviderBody, into_bytes},
+    meter::Meter,
     settings::Settings,
     witness::Witness,
 };
 use crate::{
     clock::Sleep,
     error::BoxError,
-    outcome::{Failure, FailureKind, Outcome, UsageCell},
-    signal::{
-        self, Answer, Dialect,
-        usage::{Ending, UsageReader},
-    },
+    outcome::{Failure, FailureKind, Outcome},
+    signal::{self, Answer, Dialect, usage::Ending},
 };
 
 /// What has to be read of an answer before it may be passed on.
@@ -35,28 +34,31 @@ enum Ahead {
     Error,
     /// A stream, up to its first content.
     Stream,
+    /// A whole answer, up to its first bytes.
+    Answer,
 }
 
 /// Judges an answer by its head, or says that it must be read ahead.
 pub(super) fn judge<B: Body>(
     response: Response<B>,
-    dialect: Option<Dialect>,
+    asked: &Asked,
     witness: Option<Box<Witness>>,
     settings: &Arc<Settings>,
 ) -> Result<Response<ProviderBody<B>>, Box<Peek<B>>> {
     let (mut parts, body) = response.into_parts();
     let form = Form::of(&parts.headers);
-    if dialect.is_some() && parts.status.is_success() && form.is_page() {
+    if asked.dialect.is_some() && parts.status.is_success() && form.is_page() {
         let outcome = Outcome::from(page());
         let witness = witness.and_then(|witness| witness.judged(&outcome));
         parts.extensions.insert(outcome);
         let body = ProviderBody::passing(body, None, witness);
         return Ok(Response::from_parts(parts, body));
     }
-    let ahead = ahead(parts.status, &form);
-    let meter = meter(parts.status, &form, dialect);
+    let is_long = body.size_hint().lower() > settings.peek_bytes as u64;
+    let ahead = ahead(parts.status, &form, asked.is_question && !is_long);
+    let meter = meter(parts.status, &form, asked);
     if let Some(meter) = &meter {
-        parts.extensions.insert(meter.cell.clone());
+        parts.extensions.insert(meter.cell().clone());
     }
     if ahead == Ahead::Nothing {
         // The time is only read for a failure: most answers are none.
@@ -71,7 +73,7 @@ pub(super) fn judge<B: Body>(
             ProviderBody::passing(body, meter, witness),
         ));
     }
-    let deadline = crate::instant::after(settings.clock.now(), settings.peek_time);
+    let deadline = asked.hold_until(settings.clock.now(), settings.peek_time);
     let mut witness = witness;
     if let Some(witness) = witness.as_mut().filter(|_| ahead == Ahead::Stream) {
         witness.saw_stream();
@@ -83,7 +85,7 @@ pub(super) fn judge<B: Body>(
         frames: VecDeque::new(),
         length: 0,
         ahead,
-        dialect,
+        dialect: asked.dialect,
         witness,
         sleep: settings.clock.sleep_until(deadline),
         settings: settings.clone(),
@@ -125,29 +127,26 @@ fn page() -> Failure {
 
 const PAGE: &str = "a page of HTML in place of an answer, as a proxy or a login page sends it";
 
-fn ahead(status: StatusCode, form: &Form<'_>) -> Ahead {
-    let is_stream = |kind: &str| kind.starts_with("text/event-stream");
+/// `may_be_error` tells whether an error may lie in a whole answer that claims to be none. It is short.
+fn ahead(status: StatusCode, form: &Form<'_>, may_be_error: bool) -> Ahead {
+    let is = |kind: &str| form.content_type.is_some_and(|it| it.starts_with(kind));
     if form.is_encoded {
         Ahead::Nothing
     } else if !status.is_success() {
         Ahead::Error
-    } else if form.content_type.is_some_and(is_stream) {
+    } else if is("text/event-stream") {
         Ahead::Stream
+    } else if may_be_error && is("application/json") {
+        Ahead::Answer
     } else {
         Ahead::Nothing
     }
 }
 
 /// Counts the usage of a good answer. What is compressed cannot be read.
-fn meter(status: StatusCode, form: &Form<'_>, dialect: Option<Dialect>) -> Option<Box<Meter>> {
-    if !status.is_success() || form.is_encoded {
-        return None;
-    }
-    Some(Box::new(Meter {
-        reader: UsageReader::new(form.content_type),
-        cell: UsageCell::default(),
-        knows_terminator: dialect.is_some(),
-    }))
+fn meter(status: StatusCode, form: &Form<'_>, asked: &Asked) -> Option<Box<Meter>> {
+    let is_readable = status.is_success() && !form.is_encoded;
+    is_readable.then(|| Box::new(Meter::new(form.content_type, asked)))
 }
 
 /// An answer that is being read ahead.
@@ -201,9 +200,9 @@ where
         let length = frame.data_ref().map_or(0, Bytes::len);
         self.length = self.length.saturating_add(length.max(1));
         if let (Some(meter), Some(data)) = (&mut self.meter, frame.data_ref()) {
-            meter.reader.push(data);
+            let reading = meter.push(data);
             if let Some(witness) = &mut self.witness
-                && meter.reader.reading().content
+                && reading.content
             {
                 witness.saw_content();
             }
@@ -212,19 +211,29 @@ where
     }
 
     fn is_enough(&self) -> bool {
-        let has_content = self.meter.as_ref().is_some_and(|meter| {
-            let reading = meter.reader.reading();
-            reading.content
-                || reading.error.is_some()
-                || matches!(reading.ending, Ending::Terminated | Ending::Finished)
-        });
-        self.length >= self.settings.peek_bytes || (self.ahead == Ahead::Stream && has_content)
+        let knows = |meter: &Meter| {
+            let reading = meter.reading();
+            match self.ahead {
+                Ahead::Nothing | Ahead::Error => false,
+                Ahead::Stream => {
+                    reading.content
+                        || reading.error.is_some()
+                        || matches!(reading.ending, Ending::Terminated | Ending::Finished)
+                }
+                // Of an error, all is read that it says.
+                Ahead::Answer => meter.has_begun() && reading.error.is_none(),
+            }
+        };
+        self.length >= self.settings.peek_bytes || self.meter.as_deref().is_some_and(knows)
     }
 
     fn release(&mut self, end: End) -> Response<ProviderBody<B>> {
         let mut parts = self.parts.take().expect("released once");
         let body = self.body.take().expect("released once");
         let outcome = self.outcome(&parts, &end);
+        if let Some(meter) = &mut self.meter {
+            meter.heed_outcome(&outcome);
+        }
         let witness = self.witness.take();
         let witness = witness.and_then(|witness| witness.judged(&outcome));
         parts.extensions.insert(outcome);
@@ -241,12 +250,14 @@ where
     }
 
     fn outcome(&self, parts: &Parts, end: &End) -> Outcome {
-        let reading = self.meter.as_ref().map(|meter| meter.reader.reading());
+        let reading = self.meter.as_ref().map(|meter| meter.reading());
         match (self.ahead, end, reading) {
-            // A stream that broke before its first content is as good as none.
-            (Ahead::Stream, End::Broken(error), _) => Failure::new(FailureKind::Transport)
-                .with_message(error.to_string())
-                .into(),
+            // What broke before its first content is as good as no answer.
+            (Ahead::Stream | Ahead::Answer, End::Broken(error), _) => {
+                Failure::new(FailureKind::Transport)
+                    .with_message(error.to_string())
+                    .into()
+            }
             (Ahead::Stream, End::Whole, Some(reading))
                 if reading.ending == Ending::Unterminated && !reading.content =>
             {
@@ -254,7 +265,9 @@ where
                     .with_message("the stream ended before it began")
                     .into()
             }
-            (Ahead::Stream, _, Some(reading)) if reading.error.is_none() => Outcome::Success,
+            (Ahead::Stream | Ahead::Answer, _, Some(reading)) if reading.error.is_none() => {
+                Outcome::Success
+            }
             _ => {
                 let answer = self.beginning();
                 let answer = Answer::new(

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use tower_service::Service;
 
 use super::{
-    body::ProviderBody, future::ResponseFuture, rewrite::address, settings::Settings,
+    asked::Asked, body::ProviderBody, future::ResponseFuture, rewrite::address, settings::Settings,
     witness::Witness,
 };
 use crate::{
@@ -56,9 +56,7 @@ where
 
     fn call(&mut self, mut request: Request<Full<Bytes>>) -> Self::Future {
         let upstream = request.extensions().get::<Upstream>().cloned();
-        let dialect = upstream
-            .as_ref()
-            .map(|upstream| upstream.provider().speaks());
+        let asked = Asked::by(&request);
         let witness = Witness::call(&self.settings, &RequestHead::of(&request));
         if let Some(upstream) = &upstream {
             address(&mut request, upstream, self.settings.include_usage);
@@ -67,6 +65,6 @@ where
             None => self.inner.call(request),
             Some(witness) => witness.in_scope(|| self.inner.call(request)),
         };
-        ResponseFuture::new(call, dialect, witness, self.settings.clone())
+        ResponseFuture::new(call, asked, witness, self.settings.clone())
     }
 }

@@ -390,4 +390,5 @@ async fn a_compressed_body_is_passed_on_unread() {
     assert_eq!(response.collect().await.unwrap().to_bytes(), "\u{1f}binary");
 }
 
+mod held;
 mod receipts;

@@ -115,7 +115,8 @@ impl RetryPolicy {
         self
     }
 
-    /// Cuts off each attempt, the last one too, that has no response head after so long, longer than zero. It is a failure
+    /// Cuts off each attempt, the last one too, that has no response head after so long, longer than zero. What a
+    /// [`ProviderLayer`](crate::ProviderLayer) inside holds back, because its first word has not come, goes up before that. It is a failure
     /// like any other, and the last of them is [`Error::TimedOut`](crate::Error::TimedOut). What an attempt waits in line at a
     /// [`RateLimiter`](crate::RateLimiter) inside is not counted: that is bounded by
     /// [`max_wait`](crate::RateLimiter::max_wait). Default: none, and 10 minutes in [`llm`](Self::llm).

@@ -142,6 +142,11 @@ impl UsageReader {
         }
     }
 
+    /// Whether anything but space has come.
+    pub(crate) fn has_begun(&self) -> bool {
+        !matches!(self.format, Format::Undecided { .. })
+    }
+
     /// What the body has shown in all.
     pub fn finish(mut self) -> Reading {
         self.end()

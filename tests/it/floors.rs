@@ -61,8 +61,8 @@ fn floor(file: &str) -> Option<u8> {
             "cause" | "collect" | "judge" | "settings" => 1,
             "admission" | "circuits" | "course" | "forecast" | "handle" | "ledger" | "passes"
             | "router" | "shared" | "timeout" | "trouble" => 2,
-            "asking" | "entrance" | "limiters" | "news" | "outlook" | "permit" | "storage"
-            | "takings" | "uses" | "waiter" | "witness" => 2,
+            "asked" | "asking" | "entrance" | "limiters" | "meter" | "news" | "outlook"
+            | "permit" | "storage" | "takings" | "uses" | "waiter" | "witness" => 2,
             "future" | "body" | "drain" | "peek" => 3,
             "service" => 4,
             "layer" => 5,

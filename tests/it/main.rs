@@ -13,3 +13,4 @@ mod outages;
 mod stack;
 mod standing;
 mod uploads;
+mod usage;

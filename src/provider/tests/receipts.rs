@@ -132,6 +132,13 @@ async fn every_request_has_one_receipt_however_it_ends() {
             vec![data(OVERLOADED)],
             0,
         ),
+        (
+            "failed overloaded 200 ?",
+            200,
+            json,
+            vec![data(&OVERLOADED["data: ".len()..])],
+            9,
+        ),
         ("failed transport 200 ?", 200, events, vec![cut()], 0),
         ("failed rate_limited 429 ?", 429, json, vec![data("{}")], 0),
         (
@@ -266,6 +273,8 @@ async fn a_receipt_is_fit_for_billing() {
             cached_tokens: Some(4),
             output_tokens: Some(2),
             total_tokens: None,
+            // Groq holds what came out of its cache against no limit.
+            uncounted_tokens: Some(4),
             ..Usage::default()
         },
         // 3 at 1.00, 4 at 0.50 and 2 at 2.00 a million.

@@ -133,9 +133,12 @@ impl Evidence {
             }
             "finish_reason" | "finishReason" | "stop_reason" | "stopReason" | "blockReason"
             | "reason" => {
-                self.is_filtered |= FILTERED
+                let is_filtered = FILTERED
                     .iter()
                     .any(|reason| reason.eq_ignore_ascii_case(value.0));
+                self.is_filtered |= is_filtered;
+                let tells_end = !matches!(key, "blockReason" | "reason");
+                self.is_error |= tells_end && !is_filtered && is_error_reason(value);
             }
             _ => {}
         }
@@ -259,6 +262,12 @@ pub(super) fn start_of_json(text: &str) -> Option<usize> {
 /// `{"type": "error", …}` and `{"object": "error", …}` at the root of an answer.
 fn is_error_mark(key: &str, value: Escaped<'_>) -> bool {
     matches!(key, "type" | "object") && value.0 == "error"
+}
+
+/// OpenRouter's `error`, Cohere's `ERROR` and `ERROR_LIMIT`.
+fn is_error_reason(reason: Escaped<'_>) -> bool {
+    let start = reason.0.get(.."error".len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case("error"))
 }
 
 /// `{"error_code": 18, "error_msg": "…"}` at the root of an answer: Baidu's errors have status 200.
