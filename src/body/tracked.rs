@@ -13,6 +13,10 @@ use pin_project_lite::pin_project;
 /// Exactly one of three things happens to it: [`complete`](Self::complete), [`fail`](Self::fail), or, when the body is
 /// dropped before its end, plain drop.
 pub trait Guard {
+    /// A frame of the body has come. Default: it is of no interest.
+    #[inline]
+    fn data(&mut self) {}
+
     /// The body ended well.
     fn complete(self);
 
@@ -84,7 +88,12 @@ where
         let frame = ready!(this.body.as_mut().poll_frame(cx));
         match &frame {
             // Many readers stop here and never ask for the `None` behind the last frame.
-            Some(Ok(_)) => complete_at_end(&*this.body, this.guard),
+            Some(Ok(_)) => {
+                if let Some(guard) = this.guard {
+                    guard.data();
+                }
+                complete_at_end(&*this.body, this.guard);
+            }
             Some(Err(_)) => {
                 if let Some(guard) = this.guard.take() {
                     guard.fail();

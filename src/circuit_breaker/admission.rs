@@ -6,15 +6,15 @@ use http::Response;
 
 use super::{
     circuits::{Circuits, Granted, NEVER},
-    decision::{Ending, Ticket, Verdict},
+    decision::{Ticket, Verdict},
     judge::{self, Answer},
     passes::Pass,
+    place::{Place, Probe},
 };
 use crate::{
     body::Guard,
     classify,
     error::Error,
-    keys::Spot,
     request::{AttemptDeadline, RequestHead},
 };
 
@@ -44,17 +44,6 @@ pub(super) struct Times {
 /// An admitted call whose response had a good head.
 pub struct GoodHead(Option<Place>);
 
-/// How a call came in, and how its verdict goes back: by a lane, or else by the lock. An enum of the two would be the same, but
-/// the optimizer keeps none in registers.
-struct Place {
-    lane: Option<Arc<Pass>>,
-    lock: Option<(Arc<Circuits>, Spot)>,
-    ticket: Ticket,
-    /// Whether a good head is all that there is to judge.
-    is_plain: bool,
-    is_slow: bool,
-}
-
 impl Admission {
     #[inline(always)]
     pub(super) fn by_lane(pass: Arc<Pass>, ticket: Ticket, times: Times) -> Self {
@@ -64,6 +53,8 @@ impl Admission {
             lock: None,
             ticket,
             is_slow: false,
+            probe: Probe::No,
+            head_at: 0,
         };
         Self::new(place, times)
     }
@@ -75,6 +66,11 @@ impl Admission {
             lock: Some((circuits, granted.spot)),
             ticket: granted.ticket,
             is_slow: false,
+            probe: match granted.is_probe {
+                true => Probe::Yes,
+                false => Probe::No,
+            },
+            head_at: 0,
         };
         Self::new(place, times)
     }
@@ -126,6 +122,11 @@ impl Admission {
     /// What is to ride on the body: nothing where the verdict is told.
     #[inline(always)]
     pub(super) fn guard(&mut self) -> Option<GoodHead> {
+        if let Some(place) = &mut self.place
+            && place.probe == Probe::Yes
+        {
+            place.begin_flow();
+        }
         let place = self.place.take();
         place.map(|place| GoodHead(Some(place)))
     }
@@ -203,55 +204,6 @@ impl Times {
     }
 }
 
-impl Place {
-    #[inline]
-    fn circuits(&self) -> &Arc<Circuits> {
-        match (&self.lane, &self.lock) {
-            (Some(pass), _) => &pass.circuits,
-            (None, Some((circuits, _))) => circuits,
-            (None, None) => unreachable!("a call comes in by a lane or by the lock"),
-        }
-    }
-
-    /// The body has ended well, or the head was good and nobody wanted more. Where it stands: to move it takes longer.
-    #[inline(always)]
-    fn succeed(this: &mut Option<Self>) {
-        let Some(place) = this else {
-            return;
-        };
-        match &place.lane {
-            Some(pass) if !place.is_slow && pass.count(place.ticket) => *this = None,
-            _ => Self::tell(this, Verdict::Success, None),
-        }
-    }
-
-    #[inline(never)]
-    fn tell(this: &mut Option<Self>, verdict: Verdict, hint: Option<Duration>) {
-        let Some(Self {
-            lane,
-            lock,
-            ticket,
-            is_slow,
-            ..
-        }) = this.take()
-        else {
-            return;
-        };
-        let ending = Ending {
-            verdict,
-            is_slow,
-            hint,
-        };
-        match (lane, lock) {
-            // Who had no place has none to give back.
-            (Some(_), _) if verdict == Verdict::Ignore => {}
-            (Some(pass), _) => pass.circuits.record(pass.spot, ticket, ending, false),
-            (None, Some((circuits, spot))) => circuits.record(spot, ticket, ending, true),
-            (None, None) => {}
-        }
-    }
-}
-
 /// An attempt that was cut off had no answer in time; a call that its caller dropped, or that the caller's own panic took
 /// along, says nothing.
 impl Drop for Admission {
@@ -309,6 +261,15 @@ impl Drop for Unwound<'_> {
 }
 
 impl Guard for GoodHead {
+    #[inline]
+    fn data(&mut self) {
+        if let Some(place) = &mut self.0
+            && place.probe == Probe::Yes
+        {
+            place.flow();
+        }
+    }
+
     #[inline]
     fn complete(mut self) {
         Place::succeed(&mut self.0);

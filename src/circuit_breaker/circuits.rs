@@ -8,7 +8,7 @@ use std::{
 use super::{
     circuit::{Circuit, since},
     config::CircuitBreakerPolicy,
-    decision::{Ending, Ticket, Transition},
+    decision::{CircuitState, Ending, Ticket, Transition},
     lane::Lane,
     settings::Settings,
     state::State,
@@ -48,6 +48,7 @@ pub(super) struct Offer {
 pub(super) struct Granted {
     pub(super) ticket: Ticket,
     pub(super) spot: Spot,
+    pub(super) is_probe: bool,
 }
 
 /// A change of state, to be told when the lock is free.
@@ -83,7 +84,13 @@ impl Circuits {
         let news = transition.map(|transition| News::of(circuit, own_key, transition));
         let refusal = match admission {
             Ok(ticket) => {
-                let result = Ok(Granted { ticket, spot });
+                let is_probe = circuit.state().circuit_state() == CircuitState::HalfOpen;
+                let granted = Granted {
+                    ticket,
+                    spot,
+                    is_probe,
+                };
+                let result = Ok(granted);
                 return Asked {
                     result,
                     news,
@@ -118,7 +125,11 @@ impl Circuits {
         let spot = circuit.spot();
         Some(Asked {
             offer: self.offer(&mut circuit, wants_lane),
-            result: Ok(Granted { ticket, spot }),
+            result: Ok(Granted {
+                ticket,
+                spot,
+                is_probe: false,
+            }),
             news: None,
         })
     }
@@ -139,6 +150,14 @@ impl Circuits {
         let news = self.change_locked(locked, now, |state| {
             state.record(policy, ticket, ending, now)
         });
+        self.tell(news);
+    }
+
+    /// Tells a circuit that the answer to a probe flows.
+    pub(super) fn flow(&self, spot: Spot, ticket: Ticket) {
+        let (policy, now) = (self.policy(), self.now());
+        let locked = self.keys.lock(spot);
+        let news = self.change_locked(locked, now, |state| state.flow(policy, ticket, now));
         self.tell(news);
     }
 

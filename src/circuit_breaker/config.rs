@@ -39,6 +39,7 @@ pub struct CircuitBreakerPolicy {
     pub(super) successes: u32,
     pub(super) probe_failure_rate: Option<f64>,
     pub(super) probe_timeout: Option<Duration>,
+    pub(super) probe_flow: Duration,
     pub(super) ramp: Duration,
     pub(super) seed: Option<u64>,
 }
@@ -82,6 +83,7 @@ impl CircuitBreakerPolicy {
             successes: 3,
             probe_failure_rate: None,
             probe_timeout: None,
+            probe_flow: Duration::from_secs(10),
             ramp: Duration::ZERO,
             seed: None,
         }
@@ -193,8 +195,18 @@ impl CircuitBreakerPolicy {
         self
     }
 
+    /// When a probe counts as a success although its answer has not ended: its head was good, and a piece of its body comes so
+    /// long after that, or later. So answers that stream for minutes do not keep out everybody else for as long. Until its end the
+    /// probe keeps its place; one that breaks while the circuit is half-open has failed after all. Zero for the first piece;
+    /// [`Duration::MAX`] for never, so that only the end tells. Default: 10 s.
+    #[must_use]
+    pub fn probe_flow(mut self, time: Duration) -> Self {
+        self.probe_flow = time;
+        self
+    }
+
     /// When probes have held every place for so long without a verdict, new ones may pass; longer than zero. Default: the
-    /// open time.
+    /// open time. What streams counts [earlier](Self::probe_flow).
     #[must_use]
     pub fn probe_timeout(mut self, timeout: Duration) -> Self {
         self.probe_timeout = Some(timeout);

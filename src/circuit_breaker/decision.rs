@@ -65,6 +65,8 @@ pub(super) struct Ending {
     pub(super) verdict: Verdict,
     /// Whether it was slower than the policy allows.
     pub(super) is_slow: bool,
+    /// Whether it was a probe that has counted as a success already.
+    pub(super) has_flowed: bool,
     /// How long the upstream asked to be left alone.
     pub(super) hint: Option<Duration>,
 }

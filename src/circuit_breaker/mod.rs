@@ -25,7 +25,9 @@
 //!    stands outside, and a panic in the service inside is a failure. A call that its caller drops, or that goes down with
 //!    its caller's own panic, says nothing, unless it had been under way for as long as the policy
 //!    [allows](CircuitBreakerPolicy::dropped_after).
-//! 4. The verdict on a streamed answer falls at the end of its body: a stream that breaks is a failure.
+//! 4. The verdict on a streamed answer falls at the end of its body: a stream that breaks is a failure. A probe whose stream
+//!    still flows after [`probe_flow`](CircuitBreakerPolicy::probe_flow) is a success by then, unless it breaks before the
+//!    circuit has closed.
 //! 5. A result counts only in the state that admitted the call. Late results change nothing.
 //! 6. A half-open circuit admits at most `probes` calls at a time; one failure opens it again, for longer. A probe that
 //!    is dropped gives its place back. When probes have held every place for `probe_timeout`, others may pass beside them,
@@ -100,6 +102,7 @@ mod judge;
 mod lane;
 mod layer;
 mod passes;
+mod place;
 mod ramp;
 mod service;
 mod settings;

@@ -17,6 +17,7 @@
 
 mod by_hand;
 mod phase;
+mod probes;
 mod rules;
 
 use std::time::{Duration, Instant};
@@ -144,7 +145,6 @@ impl State {
             return None;
         }
         let has_failed = verdict != Verdict::Success;
-        let probe_failed = has_failed || ending.is_slow;
         match &mut self.phase {
             Phase::Closed { consecutive, .. } => {
                 *consecutive = match verdict {
@@ -157,20 +157,7 @@ impl State {
                 let reason = policy.reason_to_open(consecutive, tally)?;
                 Some(self.open(policy, reason, hint, now))
             }
-            Phase::HalfOpen {
-                succeeded, failed, ..
-            } => {
-                *succeeded += u32::from(!probe_failed);
-                *failed += u32::from(probe_failed);
-                if policy.probes_have_failed(*succeeded, *failed)? {
-                    self.failed_episodes = self.failed_episodes.saturating_add(1);
-                    Some(self.open(policy, "a probe failed", hint, now))
-                } else {
-                    let ramp = Some(policy.ramp).filter(|length| !length.is_zero());
-                    let ramp = ramp.map(|length| Ramp::new(length, now));
-                    Some(self.close(ramp, "probes succeeded"))
-                }
-            }
+            Phase::HalfOpen { .. } => self.judge_probe(policy, ending, now),
             Phase::ForcedClosed => {
                 self.count(has_failed, ending.is_slow, now);
                 None

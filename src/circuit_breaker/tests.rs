@@ -15,6 +15,7 @@ mod hands;
 #[cfg(shuttle)]
 mod models;
 mod pitfalls;
+mod streams;
 #[cfg(not(shuttle))]
 mod threads;
 

@@ -40,7 +40,7 @@ pub struct StackBuilder {
 }
 
 enum Breaker {
-    Policy(CircuitBreakerPolicy),
+    Policy(Box<CircuitBreakerPolicy>),
     Handle(CircuitBreaker),
 }
 
@@ -59,7 +59,7 @@ impl Stack {
             upstreams: Vec::new(),
             fallback: Vec::new(),
             retry: RetryPolicy::llm(),
-            breaker: Breaker::Policy(CircuitBreakerPolicy::default()),
+            breaker: Breaker::Policy(Box::default()),
             limiters: Vec::new(),
             cooldowns: None,
             intake: IntakeLayer::new(),
@@ -116,7 +116,7 @@ impl StackBuilder {
 
     /// Sets when the circuit of an upstream opens, and for how long. Default: [`CircuitBreakerPolicy::default`].
     pub fn circuit_breaker(mut self, policy: CircuitBreakerPolicy) -> Self {
-        self.breaker = Breaker::Policy(policy);
+        self.breaker = Breaker::Policy(Box::new(policy));
         self
     }
 
@@ -285,7 +285,7 @@ impl Breaker {
     ) -> Result<CircuitBreaker, ConfigError> {
         let policy = match self {
             Self::Handle(breaker) => return Ok(breaker),
-            Self::Policy(policy) => policy,
+            Self::Policy(policy) => *policy,
         };
         let breaker = CircuitBreaker::new(policy)?.clock(clock.clone());
         Ok(match observer {

@@ -50,17 +50,17 @@ fn floor(file: &str) -> Option<u8> {
             // What a limiter's state is made of.
             "bucket" | "calendar" | "calendar_count" | "counts" | "decision" | "epoch" => 0,
             "granted" | "learned" | "limit" | "line" | "kept" | "mark" | "pace" | "queue"
-            | "sliding" | "size" | "typical" | "view" | "windows" => 0,
+            | "refunds" | "settled" | "sliding" | "size" | "typical" | "view" | "windows" => 0,
             // What of it is kept over a restart.
             "saved" | "snapshot" | "fields" | "form" | "problem" => 0,
             // What a circuit's state is made of.
-            "buckets" | "by_hand" | "check" | "circuit" | "lane" | "phase" | "ramp" | "ring"
-            | "rules" | "tally" => 0,
+            "buckets" | "by_hand" | "check" | "circuit" | "lane" | "phase" | "probes" | "ramp"
+            | "ring" | "rules" | "tally" => 0,
             "edit" | "rewrite" => 0,
             // What a layer is set to where the clock is a part of it.
             "cause" | "collect" | "judge" | "settings" => 1,
             "admission" | "circuits" | "course" | "forecast" | "handle" | "ledger" | "passes"
-            | "router" | "shared" | "timeout" | "trouble" => 2,
+            | "place" | "router" | "shared" | "timeout" | "trouble" => 2,
             "asked" | "asking" | "entrance" | "limiters" | "meter" | "news" | "outlook"
             | "permit" | "storage" | "takings" | "uses" | "waiter" | "witness" => 2,
             "future" | "body" | "drain" | "peek" => 3,

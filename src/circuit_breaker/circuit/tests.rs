@@ -47,6 +47,7 @@ impl Bench {
         let ending = Ending {
             verdict,
             is_slow: false,
+            has_flowed: false,
             hint: None,
         };
         self.change(at, |state| {

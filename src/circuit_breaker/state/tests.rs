@@ -60,6 +60,7 @@ fn ending(verdict: Verdict) -> Ending {
     Ending {
         verdict,
         is_slow: false,
+        has_flowed: false,
         hint: None,
     }
 }
@@ -854,4 +855,60 @@ proptest! {
             prop_assert!(within.count() <= probes as usize, "{sent:?}");
         }
     }
+}
+
+impl Bench {
+    fn flow(&mut self, ticket: Ticket, at: u64) -> Option<Transition> {
+        self.state.flow(&self.policy, ticket, self.start + ms(at))
+    }
+}
+
+fn flowed(verdict: Verdict) -> Ending {
+    Ending {
+        has_flowed: true,
+        ..ending(verdict)
+    }
+}
+
+// After an outage, three probes that streamed for two minutes kept everybody else out for as long.
+#[test]
+fn probes_whose_answers_flow_close_the_circuit_before_their_end_and_keep_their_places_until_then() {
+    let mut bench = Bench::new(policy().probes(2).successes(3));
+    bench.fail_until_open(0);
+    let (one, two) = (bench.admit(1_000).unwrap(), bench.admit(1_000).unwrap());
+    assert_eq!(
+        (bench.flow(one, 1_100), bench.flow(two, 1_100)),
+        (None, None)
+    );
+    assert!(bench.admit(1_100).is_err(), "both are under way");
+    assert_eq!(bench.end(one, flowed(Verdict::Success), 1_200), None);
+    let three = bench.admit(1_200).unwrap();
+    assert_eq!(bench.flow(three, 1_300), CLOSED);
+    for late in [two, three] {
+        assert_eq!(bench.end(late, flowed(Verdict::Failure), 1_400), None);
+    }
+    assert_eq!(
+        bench.counted(1_400).consecutive,
+        0,
+        "they are an earlier state's"
+    );
+}
+
+#[test]
+fn a_probe_that_breaks_after_it_had_flowed_has_failed() {
+    let mut bench = Bench::new(policy().probes(2).successes(2));
+    bench.fail_until_open(0);
+    let probe = bench.admit(1_000).unwrap();
+    bench.flow(probe, 1_100);
+    bench.end(probe, flowed(Verdict::Failure), 1_200);
+    assert!(bench.is_open());
+    // Judged together, it counts once.
+    let together = policy().probes(2).successes(2).probe_failure_rate(1.0);
+    let mut bench = Bench::new(together);
+    bench.fail_until_open(0);
+    let probe = bench.admit(1_000).unwrap();
+    bench.flow(probe, 1_100);
+    assert_eq!(bench.end(probe, flowed(Verdict::Failure), 1_200), None);
+    assert_eq!(bench.call(Verdict::Success, 1_300), CircuitState::Closed);
+    assert_eq!(bench.flow(probe, 1_400), None, "of an earlier state");
 }

@@ -48,7 +48,8 @@ pub(super) const EVERYTHING: &str = r#"{
   },
   "circuit_breaker": {
     "consecutive_failures": 7, "failure_rate": 0.25, "window": 40, "minimum_calls": 20, "open_for": "30s",
-    "open_growth": 3.0, "open_max": "5m", "jitter": 0.2, "probes": 2, "successes": 4, "probe_timeout": "15s"
+    "open_growth": 3.0, "open_max": "5m", "jitter": 0.2, "probes": 2, "successes": 4, "probe_timeout": "15s",
+    "probe_flow": "5s"
   },
   "rate_limit": {
     "scope": "upstream", "quota": { "requests": "100/s" }, "max_wait": "5s", "queue_capacity": 9, "max_keys": 99,

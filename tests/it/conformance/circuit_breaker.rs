@@ -74,7 +74,10 @@ async fn play(case: &Value) -> Result<(), String> {
 }
 
 fn policy(settings: &Value) -> CircuitBreakerPolicy {
-    let mut policy = CircuitBreakerPolicy::never().minimum_calls(1).jitter(0.0);
+    let mut policy = CircuitBreakerPolicy::never()
+        .minimum_calls(1)
+        .jitter(0.0)
+        .probe_flow(Duration::MAX);
     let (mut growth, mut open_max) = (1.0, None);
     for (name, value) in settings.as_object().expect("settings") {
         policy = match name.as_str() {

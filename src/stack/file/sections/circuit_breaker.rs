@@ -25,6 +25,7 @@ pub(crate) struct CircuitBreakerDraft {
     probes: Option<u32>,
     successes: Option<u32>,
     probe_timeout: Option<Duration>,
+    probe_flow: Option<Duration>,
     spot: Spot,
 }
 
@@ -44,6 +45,7 @@ impl Default for CircuitBreakerDraft {
             probes: None,
             successes: None,
             probe_timeout: None,
+            probe_flow: None,
             spot: Spot::default(),
         }
     }
@@ -138,6 +140,13 @@ pub(crate) const CIRCUIT_BREAKER: Table<CircuitBreakerDraft> = Table(
                 breaker.probe_timeout = Some(time);
             })],
         ),
+        Field::new(
+            "probe_flow",
+            "A probe counts as a success when its answer still streams after so long. Default: \"10s\".",
+            &[Form::Time(Duration::ZERO, |breaker, time| {
+                breaker.probe_flow = Some(time);
+            })],
+        ),
     ]],
 );
 
@@ -181,6 +190,9 @@ impl CircuitBreakerDraft {
         }
         if let Some(timeout) = self.probe_timeout {
             policy = policy.probe_timeout(timeout);
+        }
+        if let Some(time) = self.probe_flow {
+            policy = policy.probe_flow(time);
         }
         // The values alone are right already; two of them can be wrong together.
         if let Err(error) = CircuitBreaker::new(policy.clone()) {
