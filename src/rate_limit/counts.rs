@@ -3,11 +3,13 @@
 use super::{
     config::Quota,
     epoch::{Anchor, Nanos, WallNanos},
-    learned::{Elsewhere, Learned, Told, amount},
+    learned::{Elsewhere, Learned, Told},
     limit::Limit,
-    mark::Mark,
+    mark::{Admissions, Mark, Then},
     pace::Pace,
+    refunds::{Refunds, Settlement},
     saved::SavedLimit,
+    size::amount,
     window::Window,
     windows::Windows,
 };
@@ -153,21 +155,16 @@ impl Counts {
         }
     }
 
-    /// Corrects what was taken at the moment `at` from `reserved` to `used`; nothing at all where the request was not sent.
-    pub(super) fn settle(
-        &mut self,
-        quota: &Quota,
-        at: Nanos,
-        reserved: Cost,
-        used: Option<Cost>,
-        now: Nanos,
-    ) {
-        let known = quota.limits.iter().zip(self.windows.as_mut_slice());
-        let learned = self.learned.iter_mut().flat_map(|it| &mut it.limits);
-        let learned = learned.map(|(limit, window)| (&*limit, window));
-        for (limit, window) in known.chain(learned) {
-            let used = used.map_or(0, |used| amount(limit, used));
-            window.settle(limit, at, amount(limit, reserved), used, now);
+    /// Corrects what a request took to what it used.
+    pub(super) fn settle(&mut self, quota: &Quota, settlement: &Settlement, now: Nanos) {
+        let windows = self.windows.as_mut_slice();
+        match &mut self.learned {
+            Some(learned) => learned.settle((quota, windows), settlement, now),
+            None => {
+                for (limit, window) in quota.limits.iter().zip(windows) {
+                    settlement.book(limit, window, now);
+                }
+            }
         }
     }
 
@@ -176,7 +173,7 @@ impl Counts {
         &mut self,
         quota: &Quota,
         told: Told,
-        known: (Mark<'_>, (u64, Cost)),
+        known: (Mark<'_>, Admissions),
         now: Nanos,
         wall: WallNanos,
     ) {
@@ -236,15 +233,15 @@ impl Counts {
         learned.is_some_and(|learned| !learned.elsewhere.is_empty())
     }
 
-    /// How much went through here of each limit, where the upstream tells of limits.
-    pub(super) fn used_if_learned(&self, quota: &Quota, now: Nanos) -> Option<Box<[u64]>> {
-        if !self.learns() {
-            return None;
-        }
-        let used = self
-            .each(quota)
-            .map(|(limit, window, _)| window.used(limit, now));
-        Some(used.collect())
+    /// How each limit stands, where the upstream tells of limits.
+    pub(super) fn then_if_learned(&self, quota: &Quota, now: Nanos) -> Option<Box<[Then]>> {
+        let learned = self.learned.as_ref().filter(|_| self.learns())?;
+        let each = self.each(quota).enumerate();
+        let then = each.map(|(index, (limit, window, _))| Then {
+            used: window.used(limit, now),
+            given_back: learned.refunds.get(index).map_or(0, Refunds::all),
+        });
+        Some(then.collect())
     }
 
     pub(super) fn is_empty(&self, quota: &Quota, now: Nanos) -> bool {

@@ -8,7 +8,9 @@ use super::{
     limit::Limit,
     mark::{Admissions, Mark},
     pace::Pace,
+    refunds::{Refunds, Settlement},
     saved::{SavedElsewhere, SavedLimit},
+    size::amount,
     window::Window,
 };
 use crate::instant::nanos;
@@ -30,8 +32,6 @@ pub(super) struct Elsewhere {
     amount: u64,
     /// When the upstream renews the quota.
     until: Nanos,
-    /// The request whose answer told it.
-    of: Admissions,
 }
 
 /// All that the upstream of one key told.
@@ -39,12 +39,19 @@ pub(super) struct Elsewhere {
 pub(super) struct Learned {
     /// For each limit of the quota, and then for each that was learned; shorter where nothing was told.
     pub(super) elsewhere: Vec<Elsewhere>,
+    /// The same for what is given back, once the upstream tells of any limit.
+    pub(super) refunds: Vec<Refunds>,
     pub(super) limits: Vec<(Limit, Window)>,
     /// Where neither the quota nor the upstream has a limit.
     pub(super) pace: Option<Pace>,
 }
 
 impl Told {
+    /// What the upstream had counted.
+    fn counted(&self, limit: &Limit) -> u64 {
+        limit.capacity().saturating_sub(self.remaining)
+    }
+
     /// How much is taken elsewhere, by what the upstream had counted when the request came there: that, less what had gone
     /// through here by then. It never raises what is left above our own count: what the upstream has not counted yet, it
     /// cannot tell.
@@ -52,8 +59,7 @@ impl Told {
     /// What has left our count since then has been renewed, but not for us alone: others have had their share of it, which
     /// is taken to be their share of the quota. Where it is not known what had gone through here, nothing was renewed.
     fn elsewhere(&self, limit: &Limit, used_then: Option<u64>, used_now: u64, since: u64) -> u64 {
-        let capacity = limit.capacity();
-        let counted = capacity.saturating_sub(self.remaining);
+        let (capacity, counted) = (limit.capacity(), self.counted(limit));
         let Some(used_then) = used_then else {
             return counted.saturating_add(since).saturating_sub(used_now);
         };
@@ -71,7 +77,6 @@ impl Elsewhere {
         Self {
             amount,
             until: now.saturating_add(nanos(reset_after)),
-            of: Admissions::default(),
         }
     }
 
@@ -95,11 +100,7 @@ impl Elsewhere {
         let longest = now.saturating_add(nanos(LONGEST));
         let until = anchor.nanos_of(saved.until).min(longest);
         let amount = saved.amount;
-        (until > now).then_some(Self {
-            amount,
-            until,
-            of: Admissions::default(),
-        })
+        (until > now).then_some(Self { amount, until })
     }
 
     /// The first moment, not before `now`, at which so much fits beside what was taken here and elsewhere.
@@ -120,15 +121,15 @@ impl Elsewhere {
 }
 
 impl Learned {
-    /// Heeds what the upstream says of a limit. `mark` is what was known when the request was admitted; `since` is what was
-    /// admitted after it.
+    /// Heeds what the upstream says of a limit. `mark` is what was known when the request was admitted; `admitted` is all that was
+    /// admitted until now.
     ///
     /// A limit that the quota does not have is taken up, where the upstream says its amount and period.
     pub(super) fn heed(
         &mut self,
         (quota, windows): (&Quota, &[Window]),
         told: Told,
-        (mark, since): (Mark<'_>, (u64, Cost)),
+        (mark, admitted): (Mark<'_>, Admissions),
         now: Nanos,
         wall: WallNanos,
     ) {
@@ -145,24 +146,61 @@ impl Learned {
                 (limit, window)
             }
         };
-        let since = match told.dimension {
-            Dimension::Requests => since.0,
-            _ => amount(limit, since.1),
-        };
+        let since = amount_since(limit, mark.admitted, admitted);
         let used_now = window.used(limit, now);
-        let used_then = mark.used.and_then(|used| used.get(index)).copied();
+        let refunds = at(&mut self.refunds, index);
+        let is_overtaken = refunds.have_overtaken(mark.admitted);
+        let then = mark.then.and_then(|then| then.get(index));
+        let used_then = then.map(|then| match is_overtaken {
+            true => then.used,
+            // What has been given back of it since goes for nothing: the upstream may still count it.
+            false => then
+                .used
+                .saturating_sub(refunds.since(then.given_back, mark.admitted)),
+        });
         let elsewhere = told.elsewhere(limit, used_then, used_now, since);
-        let mut heard = Elsewhere::heard(limit, elsewhere, told.reset_after, now);
-        heard.of = mark.admitted;
-        if self.elsewhere.len() <= index {
-            self.elsewhere.resize(index + 1, Elsewhere::default());
-        }
-        let known = &mut self.elsewhere[index];
+        let heard = Elsewhere::heard(limit, elsewhere, told.reset_after, now);
+        let known = at(&mut self.elsewhere, index);
         // Answers overtake one another: an older one frees nothing of what a later one told.
-        if heard.of.is_before(known.of) && known.taken(now) > heard.amount {
+        if is_overtaken && known.taken(now) >= heard.amount {
             return;
         }
         *known = heard;
+        let floor = match elsewhere {
+            0 => used_now.min(told.counted(limit).saturating_add(since)),
+            _ => used_now.saturating_add(elsewhere),
+        };
+        refunds.hear(mark.admitted, floor, admitted);
+    }
+
+    /// Corrects what a request took to what it used. What that gives back of what the upstream said is gone stays taken until it
+    /// says otherwise, or renews the quota.
+    pub(super) fn settle(
+        &mut self,
+        (quota, windows): (&Quota, &mut [Window]),
+        settlement: &Settlement,
+        now: Nanos,
+    ) {
+        let known = quota.limits.iter().zip(windows);
+        let learned = self.limits.iter_mut();
+        let learned = learned.map(|(limit, window)| (&*limit, window));
+        for (index, (limit, window)) in known.chain(learned).enumerate() {
+            if self.elsewhere.is_empty() {
+                settlement.book(limit, window, now);
+                continue;
+            }
+            let before = window.used(limit, now);
+            settlement.book(limit, window, now);
+            let change = (before, window.used(limit, now));
+            let elsewhere = self.elsewhere.get_mut(index);
+            let taken = elsewhere.as_ref().map_or(0, |it| it.taken(now));
+            let refunds = at(&mut self.refunds, index);
+            let since = amount_since(limit, refunds.heard(), settlement.admitted);
+            let kept = refunds.settle(settlement.request, change, taken, since);
+            if let Some(elsewhere) = elsewhere.filter(|it| it.until > now) {
+                elsewhere.amount = elsewhere.amount.saturating_add(kept);
+            }
+        }
     }
 
     /// The limit that an upstream speaks of: the one of that period, or, where it names none, of that amount, or the only
@@ -257,10 +295,7 @@ impl Learned {
 
     /// Heeds what an upstream told before, beside what it has told since: the more of both holds, for the longer.
     pub(super) fn heed_again(&mut self, index: usize, told: Elsewhere, now: Nanos) {
-        if self.elsewhere.len() <= index {
-            self.elsewhere.resize(index + 1, Elsewhere::default());
-        }
-        let heard = &mut self.elsewhere[index];
+        let heard = at(&mut self.elsewhere, index);
         heard.amount = told.amount.max(heard.taken(now));
         heard.until = told.until.max(heard.until);
     }
@@ -273,6 +308,12 @@ impl Learned {
             old.map(told).unwrap_or_default()
         });
         let mut elsewhere: Vec<_> = configured.collect();
+        let refunds = |index: usize| self.refunds.get(index).cloned().unwrap_or_default();
+        let configured = to.limits.iter().map(|limit| {
+            let old = from.limits.iter().position(|other| other == limit);
+            old.map(refunds).unwrap_or_default()
+        });
+        let mut kept: Vec<_> = configured.collect();
         let learned = std::mem::take(&mut self.limits).into_iter().enumerate();
         let is_new = |limit: &Limit| {
             let like = |other: &Limit| (other.dimension, other.per) == (limit.dimension, limit.per);
@@ -280,27 +321,33 @@ impl Learned {
         };
         for (index, (limit, window)) in learned.filter(|(_, (limit, _))| is_new(limit)) {
             elsewhere.push(told(from.limits.len() + index));
+            kept.push(refunds(from.limits.len() + index));
             self.limits.push((limit, window));
         }
         // Of limits of which nothing was told there is nothing to carry: who knows of nothing holds nobody back.
         let told = elsewhere.iter().rposition(Elsewhere::is_told);
         elsewhere.truncate(told.map_or(0, |last| last + 1));
-        self.elsewhere = elsewhere;
+        (self.elsewhere, self.refunds) = (elsewhere, kept);
         let adapts = to.adapts() && self.limits.is_empty();
         self.pace = adapts.then(|| self.pace.take().unwrap_or_default());
     }
 }
 
-/// How much of a limit a request takes.
-pub(super) fn amount(limit: &Limit, cost: Cost) -> u64 {
+/// How much of a limit was admitted after an earlier request.
+fn amount_since(limit: &Limit, earlier: Admissions, now: Admissions) -> u64 {
+    let (requests, cost) = now.since(earlier);
     match limit.dimension {
-        Dimension::Requests => 1,
-        Dimension::Tokens => cost.total_tokens(),
-        Dimension::InputTokens => cost.input_tokens,
-        Dimension::OutputTokens => cost.output_tokens,
-        Dimension::Money => cost.money.nanos(),
-        _ => 0,
+        Dimension::Requests => requests,
+        _ => amount(limit, cost),
     }
+}
+
+/// What stands at this place, which is made if it is not there.
+fn at<T: Clone + Default>(all: &mut Vec<T>, index: usize) -> &mut T {
+    if all.len() <= index {
+        all.resize(index + 1, T::default());
+    }
+    &mut all[index]
 }
 
 /// A reset further off than this is a mistake, or a date that was read as a duration.

@@ -7,8 +7,16 @@ use crate::cost::Cost;
 pub(super) struct Mark<'a> {
     /// All that was admitted until then, this one included.
     pub(super) admitted: Admissions,
-    /// How much of each limit was taken, this one included; where the upstream has told nothing of its limits yet, nothing.
-    pub(super) used: Option<&'a [u64]>,
+    /// What stood with each limit, this one included; where the upstream has told nothing of its limits yet, nothing.
+    pub(super) then: Option<&'a [Then]>,
+}
+
+/// How a limit stood when a request was admitted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Then {
+    pub(super) used: u64,
+    /// What had been given back until then.
+    pub(super) given_back: u64,
 }
 
 /// All that was ever admitted, modulo 2^32: two of them differ by what was admitted between them, which is never so much.

@@ -23,7 +23,8 @@
 //! 8. A 429 that names a wait holds back everybody under the key until then. Where there is no limit per period and none was
 //!    told, it also [cuts the rate](Quota::steady), which then grows back.
 //! 9. What quota headers say is left, less what has been sent since, is all that is left until the time of their reset, for
-//!    others may use the quota as well. They never free anything, and an answer out of a cache tells nothing. A limit that the
+//!    others may use the quota as well. They never free anything; nor does a settlement give back what they said is gone, before
+//!    they say more or that time has come. An answer out of a cache tells nothing. A limit that the
 //!    quota does not have is taken up where they tell its amount and its period. A limiter in a server
 //!    [heeds no answers](RateLimiter::heed_answers): they are not meant for it.
 //! 10. [`save`](RateLimiter::save) and [`load`](RateLimiter::load) keep what is taken over a restart, by the wall clock; or
@@ -107,6 +108,7 @@ mod outlook;
 mod pace;
 mod permit;
 mod queue;
+mod refunds;
 mod saved;
 mod service;
 mod settings;

@@ -106,10 +106,7 @@ impl Permit {
         let now = limiter.epoch().nanos(now);
         let mark = Mark {
             admitted: taken.admitted,
-            used: self
-                .rare
-                .as_ref()
-                .and_then(|rare| rare.used_then.as_deref()),
+            then: self.rare.as_ref().and_then(|rare| rare.then.as_deref()),
         };
         let mut eased = false;
         let is_heard = limiter.settings().events.are_heard(Level::DEBUG);
@@ -195,8 +192,8 @@ impl Permit {
                     state.learn(used);
                 }
                 match used {
-                    Some(used) => state.settle(taken.at, reserved, used, now),
-                    None => state.refund(taken.at, reserved, now),
+                    Some(used) => state.settle(taken.when(), reserved, used, now),
+                    None => state.refund(taken.when(), reserved, now),
                 }
             })
         }));

@@ -1,7 +1,19 @@
-//! How large a single request may be, whatever is free.
+//! How large a request is, and how large a single one may be, whatever is free.
 
-use super::{config::Quota, learned::amount, limit::Limit};
+use super::{config::Quota, limit::Limit};
 use crate::{cost::Cost, outcome::Dimension};
+
+/// How much of a limit a request takes.
+pub(super) fn amount(limit: &Limit, cost: Cost) -> u64 {
+    match limit.dimension {
+        Dimension::Requests => 1,
+        Dimension::Tokens => cost.total_tokens(),
+        Dimension::InputTokens => cost.input_tokens,
+        Dimension::OutputTokens => cost.output_tokens,
+        Dimension::Money => cost.money.nanos(),
+        _ => 0,
+    }
+}
 
 /// A cost that is above a limit, whatever is free of it.
 pub(super) struct TooLarge {

@@ -7,6 +7,7 @@
 
 mod granted;
 mod kept;
+mod settled;
 mod view;
 
 use std::{sync::Arc, task::Waker};
@@ -18,7 +19,7 @@ use super::{
     epoch::{Nanos, WallNanos},
     learned::Told,
     line::Line,
-    mark::{Admissions, Mark},
+    mark::{Admissions, Mark, Then},
     queue::Place,
     size::{TooLarge, room_for_answer, too_large},
     typical::Typical,
@@ -172,9 +173,9 @@ impl State {
         self.counts.learns()
     }
 
-    /// How much is taken of each limit, where the upstream tells of limits: what an answer will be understood by.
-    pub(super) fn used_if_learned(&self) -> Option<Box<[u64]>> {
-        self.counts.used_if_learned(&self.quota, self.latest)
+    /// How each limit stands, where the upstream tells of limits: what an answer will be understood by.
+    pub(super) fn then_if_learned(&self) -> Option<Box<[Then]>> {
+        self.counts.then_if_learned(&self.quota, self.latest)
     }
 
     /// Puts a request into the queue.
@@ -218,29 +219,6 @@ impl State {
         was_full && !self.is_full()
     }
 
-    /// Corrects what a request took at the moment `at` to what it really used. Returns whether the first of the queue may
-    /// pass earlier for it.
-    pub(super) fn settle(&mut self, at: Nanos, reserved: Cost, used: Cost, now: Nanos) -> bool {
-        let used = match self.quota.keeps_estimates {
-            true => used.max(reserved),
-            false => used,
-        };
-        if used == reserved {
-            return false;
-        }
-        self.change(now, |counts, quota, now| {
-            counts.settle(quota, at, reserved, Some(used), now);
-        })
-    }
-
-    /// A request was never sent: everything that it took is given back. Returns whether the first of the queue may pass
-    /// earlier for it.
-    pub(super) fn refund(&mut self, at: Nanos, cost: Cost, now: Nanos) -> bool {
-        self.change(now, |counts, quota, now| {
-            counts.settle(quota, at, cost, None, now);
-        })
-    }
-
     /// Admits nobody before `until`. A pause is only ever extended. Returns whether it was.
     pub(super) fn pause(&mut self, until: Nanos, now: Nanos) -> bool {
         let now = self.move_to(now);
@@ -276,9 +254,9 @@ impl State {
     /// Heeds what an answer says of the upstream's limits; `mark` is what was known when its request was admitted. Returns
     /// whether the first of the queue may pass earlier for it.
     pub(super) fn heed(&mut self, mark: Mark<'_>, told: Told, now: Nanos, wall: WallNanos) -> bool {
-        let since = self.admitted.since(mark.admitted);
+        let admitted = self.admitted;
         self.change(now, |counts, quota, now| {
-            counts.heed(quota, told, (mark, since), now, wall);
+            counts.heed(quota, told, (mark, admitted), now, wall);
         })
     }
 

@@ -11,7 +11,7 @@ use super::{
     epoch::Nanos,
     handle::Found,
     limiters::Limiters,
-    mark::Admissions,
+    mark::{Admissions, Then},
     news::{News, Shadowed},
     state::State,
     uses::uses,
@@ -30,8 +30,8 @@ pub(super) struct Taken {
 pub(super) struct Rare {
     /// What was taken from the limiters after the first.
     pub(super) others: Vec<Taken>,
-    /// How much was taken of each limit of the one that learns, where its upstream tells of limits.
-    pub(super) used_then: Option<Box<[u64]>>,
+    /// How each limit stood of the one that learns, where its upstream tells of limits.
+    pub(super) then: Option<Box<[Then]>>,
     /// Where the request's tokens have a price.
     pub(super) upstream: Option<Upstream>,
 }
@@ -74,13 +74,18 @@ impl Rare {
         let others = others.map(|found| Taken::from(found, &asking.cost, news));
         Box::new(Self {
             others: others.collect(),
-            used_then: found[limiters.learner()].state.used_if_learned(),
+            then: found[limiters.learner()].state.then_if_learned(),
             upstream: asking.upstream.clone(),
         })
     }
 }
 
 impl Taken {
+    /// The moment of the admission, and its number.
+    pub(super) fn when(&self) -> (Nanos, Admissions) {
+        (self.at, self.admitted)
+    }
+
     #[inline(always)]
     fn from(found: &mut Found<'_>, cost: &Cost, news: &mut News) -> Self {
         found.begun.begin();

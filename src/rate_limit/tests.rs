@@ -32,6 +32,7 @@ mod events;
 mod forecast;
 mod handle;
 mod judge;
+mod left;
 #[cfg(shuttle)]
 mod models;
 mod pitfalls;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::rate_limit::mark::Then;
 
 const SECOND: Nanos = 1_000_000_000;
 
@@ -96,14 +97,17 @@ fn an_answer_that_was_overtaken_frees_nothing_of_what_a_later_one_told() {
         admitted = admitted.and(&Cost::default());
         Mark {
             admitted,
-            used: Some(&[0]),
+            then: Some(&[Then {
+                used: 0,
+                given_back: 0,
+            }]),
         }
     };
     let (older, newer) = (mark(), mark());
     let mut heed = |mark: Mark<'_>, remaining| {
         told.remaining = remaining;
-        let since = (0, Cost::default());
-        learned.heed((&quota, &windows), told, (mark, since), 0, 0);
+        let admitted = mark.admitted;
+        learned.heed((&quota, &windows), told, (mark, admitted), 0, 0);
         learned.elsewhere[0].taken(0)
     };
     assert_eq!(heed(newer, 40), 60);
@@ -172,7 +176,7 @@ fn heard(quota: &Quota, told: impl IntoIterator<Item = Told>) -> (Learned, Vec<u
     let windows: Vec<_> = windows.collect();
     let mut learned = Learned::default();
     for told in told {
-        let nothing = (Mark::default(), (0, Cost::default()));
+        let nothing = (Mark::default(), Admissions::default());
         learned.heed((quota, &windows), told, nothing, 0, 0);
     }
     let taken = learned.elsewhere.iter().map(|it| it.taken(0)).collect();
@@ -274,7 +278,8 @@ fn what_was_sent_since_is_reckoned_in_what_the_limit_counts() {
     for (dimension, remaining) in [(Dimension::Requests, 10), (Dimension::Tokens, 100)] {
         let mut told = told(dimension, None, None);
         told.remaining = remaining;
-        let since = (3, Cost::tokens(40, 2));
+        let since = [Cost::tokens(40, 0), Cost::tokens(0, 2), Cost::default()];
+        let since = since.iter().fold(Admissions::default(), Admissions::and);
         learned.heed((&quota, &windows), told, (Mark::default(), since), 0, 0);
     }
     let taken = learned.elsewhere.iter().map(|it| it.taken(0));

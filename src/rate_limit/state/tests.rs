@@ -19,7 +19,7 @@ struct Bench {
 /// What an admitted request has taken.
 #[derive(Debug, PartialEq, Eq)]
 struct Taken {
-    at: Nanos,
+    when: (Nanos, Admissions),
     cost: Cost,
 }
 
@@ -75,8 +75,9 @@ impl Bench {
     }
 
     fn admit(&mut self, cost: Cost, now: Nanos) -> Taken {
-        let at = self.state.admit(&cost, now).at;
-        Taken { at, cost }
+        let admitted = self.state.admit(&cost, now);
+        let when = (admitted.at, admitted.admitted);
+        Taken { when, cost }
     }
 
     fn pass(&mut self, tokens: u64, at: u64) -> Taken {
@@ -122,14 +123,14 @@ impl Bench {
         let may_pass = self.state.finish();
         if let Some(used) = used {
             let used = Cost::tokens(used, 0);
-            self.state.settle(taken.at, taken.cost, used, ms(at));
+            self.state.settle(taken.when, taken.cost, used, ms(at));
         }
         may_pass
     }
 
     fn refund(&mut self, taken: Taken, at: u64) {
         self.state.finish();
-        self.state.refund(taken.at, taken.cost, ms(at));
+        self.state.refund(taken.when, taken.cost, ms(at));
     }
 }
 
@@ -402,7 +403,7 @@ fn an_adapted_rate_binds_where_there_is_no_limit_and_is_remembered() {
     let taken = bench.pass(0, 0);
     bench.state.finish();
     assert!(bench.state.is_idle(0));
-    bench.state.refused(taken.at, 0, ms(1));
+    bench.state.refused(taken.when.0, 0, ms(1));
     let adapted = Some(BindingLimit::AdaptedRate);
     assert_eq!(bench.state.binding(Cost::default()), adapted);
     assert!(!bench.state.is_idle(ms(2)));
@@ -433,7 +434,7 @@ fn the_first_is_woken_only_where_he_may_pass_earlier() {
         bench.wait(30, 2);
         let cost = |tokens| Cost::tokens(tokens, 0);
         let state = &mut bench.state;
-        state.settle(taken.at, cost(reserved), cost(used), ms(3))
+        state.settle(taken.when, cost(reserved), cost(used), ms(3))
     };
     assert!(settled(100, 70));
     assert!(!settled(100, 71));
@@ -456,7 +457,7 @@ fn what_is_foretold_after_a_debt_is_behind_it() {
     let waits: Vec<_> = (0..131).map(|_| bench.wait(1, 2_000).1).collect();
     assert_eq!([waits[0], waits[99], waits[130]], [60_000, 61_000, 120_000]);
     let used = Cost::tokens(100, 0);
-    bench.state.settle(taken.at, taken.cost, used, ms(2_000));
+    bench.state.settle(taken.when, taken.cost, used, ms(2_000));
     assert_eq!(bench.wait(1, 2_000).1, 121_000);
 }
 
@@ -523,7 +524,7 @@ fn a_quota_from_before_a_restart_gives_way_to_an_upstreams_and_one_that_was_set_
 fn how_much_is_taken_is_noted_for_an_answer_once_the_upstream_tells_of_limits() {
     let mut bench = Bench::new(requests(9).limit(Limit::tokens(100).per_minute()));
     let _in_flight = bench.pass(30, 0);
-    assert_eq!(bench.state.used_if_learned(), None);
+    assert!(bench.state.then_if_learned().is_none());
     assert!(!bench.state.learns());
     let told = Told {
         dimension: Dimension::Requests,
@@ -534,7 +535,8 @@ fn how_much_is_taken_is_noted_for_an_answer_once_the_upstream_tells_of_limits() 
     };
     bench.state.heed(Mark::default(), told, ms(1), 0);
     assert!(bench.state.learns());
-    assert_eq!(bench.state.used_if_learned().unwrap()[..], [1, 30]);
+    let then = bench.state.then_if_learned().unwrap();
+    assert_eq!(then.iter().map(|it| it.used).collect::<Vec<_>>(), [1, 30]);
 }
 
 #[test]
@@ -791,7 +793,7 @@ proptest! {
                 }
                 Step::Refund { which } if !running.is_empty() => {
                     let taken = running.swap_remove(which % running.len());
-                    let entry = (taken.at / 1_000_000, taken.cost.total_tokens());
+                    let entry = (taken.when.0 / 1_000_000, taken.cost.total_tokens());
                     let index = log.iter().position(|other| *other == entry).unwrap();
                     log.remove(index);
                     bench.refund(taken, now);

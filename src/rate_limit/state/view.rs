@@ -7,8 +7,8 @@ use crate::{
     rate_limit::{
         counts::{Shadow, Usage},
         epoch::Nanos,
-        learned::amount,
         limit::Limit,
+        size::amount,
     },
 };
 

@@ -17,7 +17,9 @@ use crate::{
     money::Money,
     outcome::Dimension,
     rate_limit::{
-        Limit, Quota, RateLimitLayer, RateLimiter, Snapshot, Zone, learned::Told, mark::Mark,
+        Limit, Quota, RateLimitLayer, RateLimiter, Snapshot, Zone,
+        learned::Told,
+        mark::{Admissions, Mark},
     },
     request::{Cost, Scope},
     testing::{answer, client, ms, request},
@@ -61,12 +63,12 @@ impl Process {
         next
     }
 
-    fn take(&self, key: &str, cost: Cost) -> u64 {
+    fn take(&self, key: &str, cost: Cost) -> (u64, Admissions) {
         let now = self.limiter.now();
         let mut state = self.limiter.enter(key, now);
-        let at = state.admit(&cost, now).at;
+        let admitted = state.admit(&cost, now);
         state.finish();
-        at
+        (admitted.at, admitted.admitted)
     }
 
     fn take_times(&self, times: usize, cost: Cost) {
@@ -561,13 +563,13 @@ fn play(process: &Process, steps: &[Step]) {
                 taken.push((process.take("", cost), cost));
             }
             Step::Settle { which, used } if !taken.is_empty() => {
-                let (at, cost) = taken.swap_remove(which % taken.len());
+                let (when, cost) = taken.swap_remove(which % taken.len());
                 let used = Cost::tokens(*used, *used);
-                limiter.enter("", now).settle(at, cost, used, now);
+                limiter.enter("", now).settle(when, cost, used, now);
             }
             Step::Refund { which } if !taken.is_empty() => {
-                let (at, cost) = taken.swap_remove(which % taken.len());
-                limiter.enter("", now).refund(at, cost, now);
+                let (when, cost) = taken.swap_remove(which % taken.len());
+                limiter.enter("", now).refund(when, cost, now);
             }
             Step::Tell { told } => heed(process, *told),
             Step::Pause { millis } => limiter.pause("", ms(*millis)),
