@@ -74,7 +74,7 @@ pub enum Event<'a> {
         /// For how long.
         wait: Duration,
     },
-    /// The body of an answer ended and its real cost is known.
+    /// The body of an answer ended and its real cost is known: of a request that was turned away nothing.
     Settled {
         /// The limiter's key.
         key: &'a str,

@@ -17,7 +17,7 @@
 //! 6. The [`Cost`](crate::Cost) in the request's extensions is reserved at admission. When the body of the response has
 //!    ended, the real [`Usage`](crate::outcome::Usage) is settled, where a layer below told it, up into debt or down as a
 //!    refund, unless the quota [keeps estimates](Quota::keep_estimates). A request that was dropped keeps its reservation; one
-//!    that was never sent is given it back. Where the request sets no maximum of tokens, the limiter expects what answers
+//!    that was never sent is given it back; one that failed is charged [by its failure](#what-failed-requests-cost). Where the request sets no maximum of tokens, the limiter expects what answers
 //!    under the same key have used: their mean and four mean deviations.
 //! 7. A request is under way until the body of its response has ended or is dropped.
 //! 8. A 429 that names a wait holds back everybody under the key until then. Where there is no limit per period and none was
@@ -38,6 +38,21 @@
 //! upstream may count one too many at the very edge of a window, which a [`margin`](Quota::margin) prevents. A sliding window
 //! in front of an upstream's bucket forgets a debt sooner than the bucket does: with estimates that are too low, give the
 //! limit the upstream's `burst`.
+//!
+//! # What failed requests cost
+//!
+//! | what became of it | the request | tokens and money |
+//! |---|---|---|
+//! | never sent: refused by a layer below, no connection | given back | given back |
+//! | answered, and told its usage, whatever the status | taken | what it used |
+//! | turned away: `RateLimited`, `QuotaExhausted`, `Overloaded`, `RequestTooLarge`, `Auth`, `NotFound`, `InvalidRequest`, which is every 4xx but those below, 498, 503, 529 and an error event before any content | taken | given back |
+//! | `ServerError`, `Timeout`, `ContentFiltered`, `Transport`: 500, 502, 504, 408, 424, 451, a prompt that a filter refused, a connection that broke | taken | as reserved: something may have been done for it |
+//! | a good answer that tells no usage, breaks off or is dropped | taken | as reserved |
+//!
+//! Whoever is turned away asks at a price all the same: requests are counted, pauses hold, and what quota headers said is gone stays
+//! gone. A quota that [keeps estimates](Quota::keep_estimates) keeps these, too. Providers count failed requests
+//! ([OpenAI](https://platform.openai.com/docs/guides/rate-limits)), and bill what was processed: Azure names 408 and its filter among
+//! that, and 401 and 429 as free ([source](https://learn.microsoft.com/azure/ai-foundry/openai/how-to/manage-costs)).
 //!
 //! # Examples
 //!

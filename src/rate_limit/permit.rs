@@ -36,6 +36,7 @@ pub struct Permit {
     usage: Option<UsageCell>,
     rare: Option<Box<Rare>>,
     is_sent: bool,
+    is_turned_away: bool,
 }
 
 impl Permit {
@@ -56,6 +57,7 @@ impl Permit {
             usage: None,
             rare,
             is_sent,
+            is_turned_away: false,
         }
     }
 
@@ -81,6 +83,7 @@ impl Permit {
         if !classify::is_success(response)
             && let Some(failure) = classify::failure_of_response(response, self.limiters.clock())
         {
+            self.is_turned_away = failure.kind.is_turned_away();
             self.heed_failure(&failure);
         }
     }
@@ -145,15 +148,34 @@ impl Permit {
         self.limiters.all().iter().zip(taken)
     }
 
-    /// What the request really cost, where its answer has told.
+    /// What the request really cost, where that is known and not what was reserved.
     #[inline]
     fn used(&self) -> Option<Cost> {
-        let usage = self.usage.as_ref()?.get()?;
-        let used = self.cost.counted(usage);
+        let Some(usage) = self.usage.as_ref().and_then(UsageCell::get) else {
+            return self
+                .is_turned_away
+                .then(|| self.cost_of_nothing())
+                .flatten();
+        };
+        let expected = match self.is_turned_away {
+            true => self.cost_of_nothing().unwrap_or(self.cost),
+            false => self.cost,
+        };
+        let used = expected.counted(usage);
         let upstream = self.rare.as_ref().and_then(|rare| rare.upstream.as_ref());
         let price = self.limiters.price(upstream);
-        let money = price.map(|price| price.of_usage(&usage, self.cost));
+        let money = price.map(|price| price.of_usage(&usage, expected));
         Some(used.with_money(money.unwrap_or(used.money)))
+    }
+
+    /// What a request costs for which nothing was done, where that is less than was reserved: it was one request.
+    #[cold]
+    fn cost_of_nothing(&self) -> Option<Cost> {
+        let nothing = Cost {
+            is_guess: self.cost.is_guess,
+            ..Cost::default()
+        };
+        (nothing != self.cost).then_some(nothing)
     }
 
     /// Ends the request, of which nothing is given back: there is no need to know the time, nor, where nobody waits for it, of

@@ -10,6 +10,7 @@ mod floors;
 mod ledger;
 mod moving_on;
 mod outages;
+mod settling;
 mod stack;
 mod standing;
 mod uploads;

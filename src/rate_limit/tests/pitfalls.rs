@@ -2,6 +2,7 @@
 //! state or a window alone, its test is there. `PITFALLS` and a number stand for a mistake in the list that the crate was built
 //! against, `RL` and a number for a case read off other libraries' tests.
 
+mod failed;
 mod providers;
 mod waiting;
 

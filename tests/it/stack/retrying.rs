@@ -113,7 +113,8 @@ async fn wrong_credentials_come_back_at_once_in_the_provider_s_own_words() {
     let counts = openai.counts();
     assert_eq!((counts.received, counts.refused), (1, 1));
     assert_eq!(groq.counts().received, 0);
-    assert_eq!(stack.told(), ["admitted openai/first"]);
+    let settled = "settled openai/first: 0 tokens";
+    assert_eq!(stack.told(), ["admitted openai/first", settled]);
     assert_eq!(stack.cooldowns.list(), []);
     assert_eq!(stack.budget.available(), stack.budget.capacity());
 

@@ -33,6 +33,7 @@ async fn a_request_that_is_rate_limited_is_served_by_the_next_model_of_the_provi
             "gave up groq/large: the upstream asks for too long a wait",
             "cooling groq/large: rate limited",
             "switched from groq/large to groq/small",
+            "settled groq/large: 0 tokens",
             "admitted groq/small",
             "settled groq/small: 24 tokens",
             "admitted groq/small",
@@ -94,11 +95,12 @@ async fn an_account_without_quota_is_left_alone_with_all_its_models() {
     assert_eq!(openai.counts_of("small").received, 0);
     assert_eq!(groq.counts().answered, 2);
     assert_eq!(
-        stack.told()[..4],
+        stack.told()[..5],
         [
             "admitted openai/large",
             "cooling openai: quota exhausted",
             "switched from openai/large to groq/other",
+            "settled openai/large: 0 tokens",
             "admitted groq/other",
         ]
     );
