@@ -16,5 +16,6 @@ pub use crate::cost::{Cost, Price};
 
 pub(crate) use self::{
     attempt_deadline::AttemptDeadline,
+    attempts::LeftToOthers,
     scope::{Key, is_same},
 };

@@ -54,7 +54,8 @@ pub enum WhenExhausted {
     /// It fails at once, and the error tells when the soonest is back.
     Fail,
     /// It waits for the soonest, where that is back within `max` and within the request's
-    /// [`Deadline`](crate::request::Deadline); else it fails at once. So does one that has asked somebody already.
+    /// [`Deadline`](crate::request::Deadline); else it fails at once. So does one that has asked somebody
+    /// already, unless a retry layer inside left it to the others and would else have waited.
     Wait {
         /// The longest wait.
         max: Duration,

@@ -1,5 +1,7 @@
 //! The course of one request along a chain: the clock, the ledger, the copies and the events.
 
+mod again;
+
 use std::{
     mem,
     sync::Arc,
@@ -22,9 +24,10 @@ use crate::{
     current::Kit,
     error::{Error, Exhausted, PassedBy, WhyNot},
     forecast::Prospect,
+    instant::after,
     observe::Event,
     outcome::{Failure, FailureKind},
-    request::{Attempts, Next, RequestHead},
+    request::{Attempts, LeftToOthers, Next, RequestHead},
     upstream::Upstream,
 };
 
@@ -210,6 +213,11 @@ impl<S> Course<S> {
             false => failure.hint(),
         };
         self.walk.failed(back_in, now);
+        if let (Some(LeftToOthers::Hint { latest }), Some(wait)) =
+            (self.ledger.left_to_others(), failure.hint())
+        {
+            self.walk.leave(after(now, wait), latest);
+        }
         let is_late = self.deadline.is_some_and(|deadline| now > deadline);
         let cannot_go_on = is_late || self.cannot_repeat || self.walk.is_final();
         let is_over = cannot_go_on || !chain.falls_back(&failure);
@@ -235,47 +243,12 @@ impl<S> Course<S> {
                 });
                 (turn, Next::FallBack)
             }
-            Turn::Wait { .. } | Turn::Exhausted { .. } => {
-                match self.ask_again(upstream, &failure, request) {
-                    Some(again) => (
-                        again,
-                        Next::Retry {
-                            wait: Duration::ZERO,
-                        },
-                    ),
-                    None => (turn, Next::Stop),
-                }
+            Turn::WaitFor { .. } | Turn::Wait { .. } | Turn::Exhausted { .. } => {
+                self.stay(turn, upstream, &failure, request, now)
             }
         };
         self.record(upstream, failure, next, now);
         Some(self.take(turn, now))
-    }
-
-    /// Nobody else is left. Where the retry layer inside has left the request to the others, because there were some when this
-    /// attempt began, it goes to the same upstream once more, and is told of none.
-    fn ask_again<B>(
-        &mut self,
-        upstream: &Upstream,
-        failure: &Failure,
-        request: Option<&mut RequestCopy<B>>,
-    ) -> Option<Turn> {
-        let Shared { plan, cooldowns } = &*self.kit.shared;
-        if !self.ledger.is_left_to_others() || !self.ledger.allows_another() {
-            return None;
-        }
-        let prospect = plan.chain.consulted.prospect(upstream, &request?.head());
-        if prospect.refused_for().is_some() {
-            return None;
-        }
-        let turn = self.walk.again()?;
-        cooldowns.tell(&Event::Retrying {
-            upstream: upstream.id(),
-            attempt: self.ledger.count().saturating_add(1),
-            // Silence has lasted for many times any backoff.
-            wait: Duration::ZERO,
-            failure,
-        });
-        Some(turn)
     }
 
     /// The request as those who are consulted see it; to unfold it for nobody would take a while.
@@ -305,7 +278,9 @@ impl<S> Course<S> {
                 index,
                 alternatives,
             } => self.ask(index, alternatives, Some(now)),
-            Turn::Wait { until } => Move::Wait(self.kit.shared.cooldowns.time().sleep_until(until)),
+            Turn::Wait { until } | Turn::WaitFor { until, .. } => {
+                Move::Wait(self.kit.shared.cooldowns.time().sleep_until(until))
+            }
             Turn::Exhausted { soonest } => Move::Fail(self.exhausted(soonest, now)),
         }
     }

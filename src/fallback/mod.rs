@@ -2,7 +2,7 @@
 //!
 //! 1. The upstreams of a [`Chain`] are asked in its [`Order`]: as listed, local ones first, the cheapest for this request, the
 //!    one with the most headroom, the fastest, by weight, or by what they have answered. Each is asked at most once for a
-//!    request, but for one that was silent (see 12). The chosen one travels
+//!    request, but for one that was silent (see 12) or that asked for a wait (see 13). The chosen one travels
 //!    inwards as an [`Upstream`](crate::Upstream) in the request's extensions, for the layers and the client inside; who
 //!    answered travels outwards as [`ServedBy`](crate::ServedBy) in those of the response. They are told apart by their
 //!    ids: a second key for the same service is a provider with a name of its own.
@@ -35,6 +35,12 @@
 //! 12. A retry layer inside leaves a request to the others where its upstream was silent until a
 //!     [timeout](crate::RetryPolicy::attempt_timeout). Where none of them is left by then, as all are cooling down, would refuse
 //!     it, or have failed, the silent one is asked once more at once, and the retries there go as for a lone upstream.
+//! 13. It leaves a request to the others, too, where its upstream asks for a wait that is
+//!     [too long while there are others](crate::RetryPolicy::max_hint_wait_with_alternatives), and would have waited, were there
+//!     none. Where all others then fail or are held back, the request waits for the soonest of those that asked for a wait, as
+//!     long as that is within [`max_hint_wait`](crate::RetryPolicy::max_hint_wait) of its failure, the request's deadline and the
+//!     cap on attempts; it is asked once more, and the retries there go as for a lone upstream. Who was not asked yet and is back
+//!     before that is asked first.
 //!
 //! A refused caller sees [`Error::Exhausted`](crate::Error::Exhausted): every attempt with its upstream, what it meant and
 //! how long it took, and [`retry_after`](crate::Error::retry_after), the time until the next request would be let

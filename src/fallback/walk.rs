@@ -1,5 +1,6 @@
 //! One request's walk along a chain. Pure: it is told the time and what is known, and says whom to ask.
 
+mod back;
 mod nobody;
 
 use std::time::{Duration, Instant};
@@ -27,8 +28,7 @@ pub(super) struct Walk {
     preferences: Option<Preferences>,
     /// Who was asked last.
     asked: Option<usize>,
-    /// Who has failed, and when it may be asked again where that is known.
-    failed: Vec<(usize, Option<Instant>)>,
+    failed: Vec<Failed>,
     /// The latest end of a wait for the soonest; `None` where the chain does not wait.
     patience: Option<Instant>,
     /// The largest context that was too small.
@@ -57,6 +57,8 @@ pub(super) enum Turn {
     Try { index: usize, alternatives: u32 },
     /// Nobody can be asked now: ask again when the soonest is back.
     Wait { until: Instant },
+    /// All others have failed: wait until then for the one at this place.
+    WaitFor { index: usize, until: Instant },
     /// Nobody is left. `soonest` is when the next request would be let through to somebody, where that is known.
     Exhausted { soonest: Option<Instant> },
 }
@@ -67,6 +69,24 @@ pub(super) struct Passed {
     pub(super) index: usize,
     pub(super) why: WhyNot,
     pub(super) back: Option<Instant>,
+}
+
+/// One that has failed.
+#[derive(Clone, Copy, Debug)]
+struct Failed {
+    index: usize,
+    /// When it may be asked again, its cooldown aside, where that is known.
+    back: Option<Instant>,
+    /// Where nobody else can answer, it is waited for.
+    left: Option<Left>,
+}
+
+/// The wait that one has asked for, which is only begun where nobody else can answer.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    back: Instant,
+    /// A wait that would end later is not begun.
+    latest: Instant,
 }
 
 /// How one that may be asked compares with others: the least goes first.
@@ -145,7 +165,10 @@ impl Walk {
             return None;
         }
         let chain = &plan.chain;
-        let class = |upstream: &Upstream| self.class(upstream, Prospect::FREE, chain.max_wait);
+        let class = |upstream: &Upstream| match self.is_too_large_for(upstream) {
+            true => Class::TooSmall,
+            false => Class::Free,
+        };
         let index = match self.order {
             Order::Weighted => plan.turn_wheel(class)?,
             _ => plan
@@ -198,11 +221,14 @@ impl Walk {
         let turn = match best {
             Some(best) if sight.is_allowed => {
                 plan.chosen(best.index, self.order);
-                self.ask(best.index, free - 1)
+                let left = self.left().count() as u32;
+                self.ask(best.index, free - 1 + left)
             }
             // The cap ends the walk, not the upstreams: there is no time to wait for.
             Some(_) => Turn::Exhausted { soonest: None },
-            None => self.nobody_free(&plan.chain, &held_back, &mut sight),
+            None => self
+                .come_back(&plan.chain, &held_back, &mut sight)
+                .unwrap_or_else(|| self.nobody_free(&plan.chain, &held_back, &mut sight)),
         };
         if let Turn::Exhausted { .. } = turn {
             self.passed_by = self.look_back(&plan.chain, &held_back, sight.cooling);
@@ -217,7 +243,7 @@ impl Walk {
 
     /// Whether anybody could be asked after the one that is asked now, were it not cooling down.
     pub(super) fn goes_on(&self, chain: &Chain) -> bool {
-        !self.is_final() && self.open(chain).next().is_some()
+        !self.is_final() && (self.left().next().is_some() || self.open(chain).next().is_some())
     }
 
     /// Whether the request wants what the one that was asked says, whatever it is.
@@ -230,8 +256,11 @@ impl Walk {
     /// nobody knows, or no time makes it take this request.
     pub(super) fn failed(&mut self, back_in: Option<Duration>, now: Instant) {
         if let Some(index) = self.asked {
-            self.failed
-                .push((index, back_in.map(|time| after(now, time))));
+            self.failed.push(Failed {
+                index,
+                back: back_in.map(|time| after(now, time)),
+                left: None,
+            });
         }
     }
 
@@ -245,19 +274,22 @@ impl Walk {
     }
 
     fn class(&self, upstream: &Upstream, prospect: Prospect, max_wait: Duration) -> Class {
+        match prospect {
+            _ if self.is_too_large_for(upstream) => Class::TooSmall,
+            Prospect::TooLarge => Class::TooSmall,
+            Prospect::Queue { wait } if wait > max_wait => Class::Queues,
+            _ => Class::Free,
+        }
+    }
+
+    /// Whether the request is larger than the context of this upstream, as far as can be estimated.
+    fn is_too_large_for(&self, upstream: &Upstream) -> bool {
         let sure = |cost: Cost| match cost.is_guess {
             true => cost.input_tokens,
             false => cost.total_tokens(),
         };
         let size = self.cost.map_or(0, sure);
-        match prospect {
-            _ if size > 0 && upstream.context().is_some_and(|context| size > context) => {
-                Class::TooSmall
-            }
-            Prospect::TooLarge => Class::TooSmall,
-            Prospect::Queue { wait } if wait > max_wait => Class::Queues,
-            _ => Class::Free,
-        }
+        size > 0 && upstream.context().is_some_and(|context| size > context)
     }
 
     fn ask(&mut self, index: usize, alternatives: u32) -> Turn {
@@ -285,7 +317,7 @@ impl Walk {
 
     fn is_asked(&self, index: usize) -> bool {
         let mut failed = self.failed.iter();
-        self.asked == Some(index) || failed.any(|(failed, _)| *failed == index)
+        self.asked == Some(index) || failed.any(|failed| failed.index == index)
     }
 
     fn allows(&self, upstream: &Upstream) -> bool {

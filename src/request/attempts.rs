@@ -33,9 +33,17 @@ struct Log {
     is_kept: bool,
     /// When the attempt under way began, once somebody has noted it.
     began: Option<Instant>,
-    /// Whether the retry layer would have sent the request again, had there been nobody else to ask.
-    is_left_to_others: bool,
+    left_to_others: Option<LeftToOthers>,
     failed: Vec<Attempt>,
+}
+
+/// Why the retry layer does not send a request again, which it would have sent, had there been nobody else to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeftToOthers {
+    /// The upstream was silent.
+    Silence,
+    /// It asked for a wait, and then would have been asked again, at the latest by this time.
+    Hint { latest: Instant },
 }
 
 /// One attempt that failed.
@@ -133,17 +141,17 @@ impl Attempts {
     pub(crate) fn begin(&self, now: impl Into<Option<Instant>>) {
         let mut log = self.log();
         (log.is_kept, log.began) = (true, now.into());
-        log.is_left_to_others = false;
+        log.left_to_others = None;
     }
 
     /// The request would be sent again where it was, had nobody else been told of.
-    pub(crate) fn leave_to_others(&self) {
-        self.log().is_left_to_others = true;
+    pub(crate) fn leave_to_others(&self, why: LeftToOthers) {
+        self.log().left_to_others = Some(why);
     }
 
-    /// Whether the attempt under way is the last at its upstream only because others could be asked.
-    pub(crate) fn is_left_to_others(&self) -> bool {
-        self.log().is_left_to_others
+    /// Why the attempt under way is the last at its upstream, where it is so only because others could be asked.
+    pub(crate) fn left_to_others(&self) -> Option<LeftToOthers> {
+        self.log().left_to_others
     }
 
     /// When the attempt under way began: now, where nobody has noted it. So the time is read once for all layers, and not at all

@@ -100,7 +100,8 @@ impl RetryPolicy {
     }
 
     /// As [`max_hint_wait`](Self::max_hint_wait), while the request's [`Attempts`](crate::Attempts) tell of other upstreams
-    /// that could be asked instead; the shorter of the two counts. Default: 2 s.
+    /// that could be asked instead; the shorter of the two counts. Where those then fail as well, the fallback layer waits for as long
+    /// as `max_hint_wait` allows, and asks this one again. Default: 2 s.
     #[must_use]
     pub fn max_hint_wait_with_alternatives(mut self, wait: Duration) -> Self {
         self.max_hint_wait_with_alternatives = wait;

@@ -9,7 +9,7 @@ use super::{
     key::IDEMPOTENCY_KEY,
     ledger::Ledger,
     shared::Shared,
-    state::{Decision, Failed, Reason, State, may_cure},
+    state::{Decision, Failed, State, may_cure},
     timeout::Timeout,
     trouble::Trouble,
     verdict::{Ended, ResponseHead, Verdict},
@@ -291,9 +291,10 @@ impl<S> Course<S> {
             has_alternatives,
         };
         let decision = trouble.decide(shared, &failed, now);
+        let left_to_others = trouble.state.left_to_others(&shared.policy, decision);
         self.tell(&decision, &failure);
-        if decision == Decision::GiveUp(Reason::OthersCanBeAsked) {
-            self.ledger.leave_to_others();
+        if let Some(why) = left_to_others {
+            self.ledger.leave_to_others(why);
         }
         match decision {
             Decision::RetryAt { at, wait } => {

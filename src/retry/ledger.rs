@@ -6,7 +6,7 @@ use http::{Extensions, Request, Response};
 
 use crate::{
     outcome::Failure,
-    request::{Attempts, Next},
+    request::{Attempts, LeftToOthers, Next},
     upstream::Upstream,
 };
 
@@ -66,9 +66,9 @@ impl Ledger {
     }
 
     /// There is no other attempt here, only because others can be asked.
-    pub(super) fn leave_to_others(&self) {
+    pub(super) fn leave_to_others(&self, why: LeftToOthers) {
         if let Some(attempts) = &self.attempts {
-            attempts.leave_to_others();
+            attempts.leave_to_others(why);
         }
     }
 

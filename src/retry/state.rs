@@ -12,6 +12,7 @@
 //! | asks for a wait that is longer than the policy allows                   | give up                      |
 //! | is met by a circuit that refuses for longer than the wait, while another upstream could be asked, unless the user's rule says otherwise | give up |
 //! | needs a wait that would end after the deadline                          | give up                      |
+//! | asks for a wait that is longer than the policy allows while another upstream could be asked | give up   |
 //! | is any other                                                            | retry after the upstream's wait, else our own |
 
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use super::{config::RetryPolicy, verdict::Verdict};
 use crate::{
     instant::after,
     outcome::{Failure, FailureKind},
-    request::{Deadline, Priority, RequestHead},
+    request::{Deadline, LeftToOthers, Priority, RequestHead},
 };
 
 /// What becomes of a failed attempt.
@@ -45,6 +46,7 @@ pub(super) enum Reason {
     WouldBeRefused,
     HintTooLong,
     DeadlineTooNear,
+    OthersAreSooner,
     BudgetEmpty,
 }
 
@@ -59,6 +61,7 @@ impl Reason {
             Self::WouldBeRefused => "a layer inside would refuse it, and others can be asked",
             Self::HintTooLong => "the upstream asks for too long a wait",
             Self::DeadlineTooNear => "the wait would pass the deadline",
+            Self::OthersAreSooner => "others can be asked sooner than the upstream asks for",
             Self::BudgetEmpty => "the retry budget is empty",
         }
     }
@@ -175,7 +178,7 @@ impl State {
             return Err(Reason::OthersCanBeAsked);
         }
         let wait = match failure.hint() {
-            Some(hint) if hint > failed.max_hint_wait(policy) => return Err(Reason::HintTooLong),
+            Some(hint) if hint > policy.max_hint_wait => return Err(Reason::HintTooLong),
             Some(hint) => hint,
             None => {
                 let scale = scale(self.priority);
@@ -191,7 +194,29 @@ impl State {
         if self.deadline.is_some_and(|deadline| at > deadline) {
             return Err(Reason::DeadlineTooNear);
         }
+        // Last: but for the others the wait would be begun.
+        let patience = policy.max_hint_wait_with_alternatives;
+        if failed.has_alternatives && failure.hint().is_some_and(|hint| hint > patience) {
+            return Err(Reason::OthersAreSooner);
+        }
         Ok(wait)
+    }
+
+    /// Why the request is left to others, where this decision leaves it to them.
+    pub(super) fn left_to_others(
+        &self,
+        policy: &RetryPolicy,
+        decision: Decision,
+    ) -> Option<LeftToOthers> {
+        match decision {
+            Decision::GiveUp(Reason::OthersCanBeAsked) => Some(LeftToOthers::Silence),
+            Decision::GiveUp(Reason::OthersAreSooner) => {
+                let patience = after(self.latest, policy.max_hint_wait);
+                let latest = self.deadline.map_or(patience, |end| end.min(patience));
+                Some(LeftToOthers::Hint { latest })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -206,15 +231,6 @@ pub(super) fn may_cure(failure: &Failure, verdict: Verdict) -> bool {
 }
 
 impl Failed<'_> {
-    fn max_hint_wait(&self, policy: &RetryPolicy) -> Duration {
-        if self.has_alternatives {
-            let most = policy.max_hint_wait_with_alternatives;
-            most.min(policy.max_hint_wait)
-        } else {
-            policy.max_hint_wait
-        }
-    }
-
     /// Whoever was silent for the whole of an attempt mostly is so in the next, which lasts as long again: many times any backoff.
     fn is_better_asked_elsewhere(&self, policy: &RetryPolicy) -> bool {
         let is_wanted =

@@ -46,7 +46,7 @@ fn floor(file: &str) -> Option<u8> {
             "config" | "state" | "status" | "words" => 0,
             "backoff" | "budget" | "key" | "order" | "verdict" | "window" => 0,
             // One request's way along a chain.
-            "nobody" | "performance" | "plan" | "preferences" | "walk" | "wheel" => 0,
+            "back" | "nobody" | "performance" | "plan" | "preferences" | "walk" | "wheel" => 0,
             // What a limiter's state is made of.
             "bucket" | "calendar" | "calendar_count" | "counts" | "decision" | "epoch" => 0,
             "granted" | "learned" | "limit" | "line" | "kept" | "mark" | "pace" | "queue"
@@ -61,8 +61,8 @@ fn floor(file: &str) -> Option<u8> {
             "cause" | "collect" | "judge" | "settings" => 1,
             "admission" | "circuits" | "course" | "forecast" | "handle" | "ledger" | "passes"
             | "place" | "router" | "shared" | "timeout" | "trouble" => 2,
-            "asked" | "asking" | "entrance" | "limiters" | "meter" | "news" | "outlook"
-            | "permit" | "storage" | "takings" | "uses" | "waiter" | "witness" => 2,
+            "again" | "asked" | "asking" | "entrance" | "limiters" | "meter" | "news"
+            | "outlook" | "permit" | "storage" | "takings" | "uses" | "waiter" | "witness" => 2,
             "future" | "body" | "drain" | "peek" => 3,
             "service" => 4,
             "layer" => 5,

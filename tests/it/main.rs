@@ -3,6 +3,7 @@
 mod attempt_timeout;
 mod attempts_pay;
 mod bursts;
+mod coming_back;
 mod config;
 mod conformance;
 mod deadline;

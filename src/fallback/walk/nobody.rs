@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Passed, Sight, Turn, Walk};
+use super::{Failed, Passed, Sight, Turn, Walk};
 use crate::{
     exhausted::WhyNot,
     fallback::{
@@ -68,8 +68,8 @@ impl Walk {
         C: FnMut(&Upstream) -> Option<Entry>,
         P: FnMut(&Upstream) -> Prospect,
     {
-        let mut is_free = |(index, _): &(usize, Option<Instant>)| {
-            let upstream = &chain.upstreams[*index];
+        let mut is_free = |failed: &Failed| {
+            let upstream = &chain.upstreams[failed.index];
             (sight.cooling)(upstream).is_none()
                 && !matches!((sight.prospect)(upstream), Prospect::Refuse { .. })
         };
@@ -90,9 +90,9 @@ impl Walk {
         P: FnMut(&Upstream) -> Prospect,
     {
         let (now, entry) = (sight.now, (sight.cooling)(upstream));
-        let failed = self.failed.iter().rfind(|(failed, _)| *failed == index);
+        let failed = self.failed.iter().rfind(|failed| failed.index == index);
         let failed = match failed {
-            Some((_, back)) => back.or(entry.map(|_| now))?,
+            Some(failed) => failed.back.or(entry.map(|_| now))?,
             None => now,
         };
         let would_refuse = |passed: &&Passed| {

@@ -352,6 +352,61 @@ fn of_long_queues_the_shortest_is_joined() {
     assert_eq!(turn, asks(1, 2));
 }
 
+/// A walk on which all three have failed, the first two of whom named a wait of 30 ms and of 20 ms at the beginning.
+fn walk_of_two_left(bench: &mut Bench) -> Walk {
+    let mut walk = bench.walk(None, 0);
+    for (index, wait) in [(0, 30), (1, 20)] {
+        assert_eq!(bench.turn(&mut walk, 0), asks(index, 2));
+        bench.cool(index, &limited(), wait, 0);
+        walk.failed(Some(Duration::ZERO), bench.at(0));
+        walk.leave(bench.at(wait), bench.at(50));
+    }
+    assert_eq!(
+        bench.turn(&mut walk, 0),
+        asks(2, 2),
+        "two could still be waited for"
+    );
+    walk.failed(None, bench.at(0));
+    walk
+}
+
+fn waits_for(bench: &Bench, index: usize, until: u64) -> Turn {
+    let until = bench.at(until);
+    Turn::WaitFor { index, until }
+}
+
+/// A new user's test: a wait that would have been waited out was not, because there had been others, who then failed.
+#[test]
+fn who_asked_for_a_wait_is_waited_for_where_nobody_else_is_left_the_soonest_first_and_each_once() {
+    let bench = &mut Bench::new(|chain| chain);
+    let mut walk = walk_of_two_left(bench);
+    assert_eq!(bench.turn(&mut walk, 0), waits_for(bench, 1, 20));
+    assert_eq!(bench.turn(&mut walk, 19), waits_for(bench, 1, 20));
+    assert_eq!(bench.turn(&mut walk, 20), asks(1, 0));
+    walk.failed(None, bench.at(25));
+    assert_eq!(bench.turn(&mut walk, 25), waits_for(bench, 0, 30));
+    assert_eq!(bench.turn(&mut walk, 30), asks(0, 0));
+    walk.failed(None, bench.at(30));
+    assert!(matches!(bench.turn(&mut walk, 30), Turn::Exhausted { .. }));
+}
+
+#[test]
+fn who_asks_for_longer_meanwhile_or_would_refuse_is_not_waited_for_past_the_time_that_is_allowed() {
+    let bench = &mut Bench::new(|chain| chain);
+    let mut walk = walk_of_two_left(bench);
+    bench.cool(1, &limited(), 40, 10);
+    assert_eq!(bench.turn(&mut walk, 10), waits_for(bench, 0, 30));
+    bench.cool(1, &limited(), 41, 10);
+    bench.cool(0, &limited(), 40, 10);
+    assert_eq!(bench.turn(&mut walk, 10), waits_for(bench, 0, 50));
+    let refuse = Prospect::Refuse {
+        by: RefusedBy::Circuit,
+        retry_after: Some(ms(41)),
+    };
+    let turn = bench.turn_seen(&mut walk, 10, |_| refuse);
+    assert!(matches!(turn, Turn::Exhausted { .. }), "{turn:?}");
+}
+
 #[test]
 fn who_would_refuse_is_passed_by_and_counts_as_back_when_it_says() {
     let refuse = |seconds| Prospect::Refuse {
@@ -590,6 +645,7 @@ proptest! {
                             prop_assert!(bench.millis(until) <= began + 100);
                             prop_assert_eq!(cooling.into_iter().min().unwrap(), Some(bench.millis(until)));
                         }
+                        Turn::WaitFor { .. } => prop_assert!(false, "nobody was left to others"),
                         Turn::Exhausted { soonest } => {
                             let soonest = soonest.map(|soonest| bench.millis(soonest));
                             prop_assert_eq!(cooling.into_iter().flatten().min(), soonest);

@@ -197,9 +197,37 @@ fn with_alternatives_a_short_hint_is_waited_for_and_a_longer_one_is_passed_on() 
         Bench::new(policy).verdict(failed)
     };
     assert!(matches!(decide(policy(), 2_000), Decision::RetryAt { wait, .. } if wait == ms(2_000)));
+    let sooner = Decision::GiveUp(Reason::OthersAreSooner);
+    assert_eq!(decide(policy(), 2_001), sooner);
+    assert_eq!(decide(policy(), 60_000), sooner);
     let too_long = Decision::GiveUp(Reason::HintTooLong);
-    assert_eq!(decide(policy(), 2_001), too_long);
+    assert_eq!(decide(policy(), 60_001), too_long);
     assert_eq!(decide(policy().max_hint_wait(ms(500)), 501), too_long);
+}
+
+/// A new user's test: the others then failed, and the wait was not made up for.
+#[test]
+fn what_is_left_to_others_is_told_with_the_time_until_which_it_would_have_been_waited_for() {
+    let why = |policy: RetryPolicy, wait| {
+        let failure = asking(RateLimited, ms(wait));
+        let failed = Failed {
+            has_alternatives: true,
+            ..failed(&failure)
+        };
+        let mut bench = Bench::new(policy.clone());
+        let decision = bench.decide(failed, 500);
+        let why = bench.state.left_to_others(&policy, decision);
+        why.map(|why| match why {
+            LeftToOthers::Hint { latest } => (latest - bench.start).as_millis(),
+            LeftToOthers::Silence => 0,
+        })
+    };
+    assert_eq!(why(policy(), 2_000), None);
+    assert_eq!(why(policy(), 2_001), Some(60_500));
+    assert_eq!(why(policy(), 60_001), None, "nobody waits for that long");
+    let hurried = || policy().total_deadline(ms(9_000));
+    assert_eq!(why(hurried(), 8_500), Some(9_000));
+    assert_eq!(why(hurried(), 8_501), None);
 }
 
 /// A new user's test: three attempts of ten minutes each went to a silent upstream while another stood idle.

@@ -30,7 +30,7 @@ async fn a_request_that_is_rate_limited_is_served_by_the_next_model_of_the_provi
             "settled groq/large: 24 tokens",
             "admitted groq/large",
             "paused groq/large",
-            "gave up groq/large: the upstream asks for too long a wait",
+            "gave up groq/large: others can be asked sooner than the upstream asks for",
             "cooling groq/large: rate limited",
             "switched from groq/large to groq/small",
             "settled groq/large: 0 tokens",

@@ -1,0 +1,77 @@
+//! Whom a request comes back to.
+
+use std::time::Instant;
+
+use super::{Failed, Left, Passed, Sight, Turn, Walk};
+use crate::{
+    fallback::{
+        config::Chain,
+        state::{Entry, Grounds},
+    },
+    forecast::Prospect,
+    instant::after,
+    upstream::Upstream,
+};
+
+impl Walk {
+    /// The one that failed last has asked for a wait until `back`, which would be waited for were there nobody else, as long as it
+    /// ends by `latest`.
+    pub(crate) fn leave(&mut self, back: Instant, latest: Instant) {
+        if let Some(failed) = self.failed.last_mut() {
+            failed.left = Some(Left { back, latest });
+        }
+    }
+
+    /// Who has failed, and asked for a wait that is only begun where nobody else can answer.
+    pub(super) fn left(&self) -> impl Iterator<Item = (usize, Left)> + '_ {
+        let left = |failed: &Failed| Some((failed.index, failed.left?));
+        self.failed.iter().filter_map(left)
+    }
+
+    /// Where nobody else is left, one that was left to them is asked again, once, or waited for.
+    pub(super) fn come_back<C, P>(
+        &mut self,
+        chain: &Chain,
+        held_back: &[Passed],
+        sight: &mut Sight<C, P>,
+    ) -> Option<Turn>
+    where
+        C: FnMut(&Upstream) -> Option<Entry>,
+        P: FnMut(&Upstream) -> Prospect,
+    {
+        if !sight.is_allowed {
+            return None;
+        }
+        let back = |(index, left): (usize, Left)| {
+            Some((left.back(&chain.upstreams[index], sight)?, index))
+        };
+        let (back, index) = self.left().filter_map(back).min()?;
+        if back <= sight.now {
+            let mut failed = self.failed.iter_mut();
+            let left = failed.find(|failed| failed.index == index);
+            left.into_iter().for_each(|failed| failed.left = None);
+            return Some(self.ask_all_the_same(index));
+        }
+        // One that was not asked yet may be back before that.
+        let not_asked = held_back.iter().filter_map(|it| Some((it.back?, it.index)));
+        let not_asked = not_asked.filter(|(back, _)| *back > sight.now);
+        let (until, index) = not_asked.chain([(back, index)]).min()?;
+        Some(Turn::WaitFor { index, until })
+    }
+}
+
+impl Left {
+    /// When it can be asked again; `None` where that is too late.
+    fn back<C, P>(&self, upstream: &Upstream, sight: &mut Sight<C, P>) -> Option<Instant>
+    where
+        C: FnMut(&Upstream) -> Option<Entry>,
+        P: FnMut(&Upstream) -> Prospect,
+    {
+        // What it asked for itself is known; that it goes on failing is a guess.
+        let cooling = (sight.cooling)(upstream).filter(|entry| entry.grounds == Grounds::Asked);
+        let refused = (sight.prospect)(upstream).refused_for();
+        let back = cooling.map_or(self.back, |entry| self.back.max(entry.until));
+        let back = refused.map_or(back, |time| back.max(after(sight.now, time)));
+        (back <= self.latest).then_some(back)
+    }
+}
