@@ -78,13 +78,15 @@ pub enum Patience {
     MaxWait(Duration),
     /// What was left until the request's own [`Deadline`](crate::Deadline).
     Deadline(Duration),
+    /// The [`max_wait`](crate::Chain::max_wait) of a chain, while another upstream would take the request.
+    Chain(Duration),
 }
 
 impl Patience {
     /// How long it is.
     pub fn time(self) -> Duration {
         match self {
-            Self::MaxWait(time) | Self::Deadline(time) => time,
+            Self::MaxWait(time) | Self::Deadline(time) | Self::Chain(time) => time,
         }
     }
 
@@ -93,6 +95,7 @@ impl Patience {
         match self {
             Self::MaxWait(_) => "max_wait",
             Self::Deadline(_) => "deadline",
+            Self::Chain(_) => "chain",
         }
     }
 }

@@ -278,7 +278,8 @@ pub struct RateLimited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusalReason {
-    /// The wait would pass the longest that the limiter, or the request's deadline, allows.
+    /// The wait would pass the longest that the limiter, or the request's deadline, allows; or the request has waited for longer
+    /// than its [`Chain`](crate::Chain) likes, and another upstream would take it.
     WaitTooLong,
     /// The queue is full.
     QueueFull,

@@ -37,6 +37,11 @@ pub enum Prospect {
         /// The wait, as far as can be known.
         wait: Duration,
     },
+    /// It would wait in line, and nobody knows for how long: as many are under way as may be, or will be before it.
+    Full {
+        /// The part of the wait that can be known.
+        at_least: Duration,
+    },
     /// It would be refused.
     Refuse {
         /// By whom.
@@ -71,6 +76,11 @@ impl Prospect {
                 Self::Refuse { by, retry_after }
             }
             (refuse @ Self::Refuse { .. }, _) | (_, refuse @ Self::Refuse { .. }) => refuse,
+            (Self::Full { at_least: a }, Self::Full { at_least: b } | Self::Queue { wait: b })
+            | (Self::Queue { wait: b }, Self::Full { at_least: a }) => {
+                Self::Full { at_least: a.max(b) }
+            }
+            (full @ Self::Full { .. }, _) | (_, full @ Self::Full { .. }) => full,
             (Self::Queue { wait: a }, Self::Queue { wait: b }) => Self::Queue { wait: a.max(b) },
             (queue @ Self::Queue { .. }, _) | (_, queue @ Self::Queue { .. }) => queue,
             (Self::Pass { taken: a }, Self::Pass { taken: b }) => Self::Pass { taken: a.max(b) },
@@ -82,7 +92,7 @@ impl Prospect {
         match self {
             Self::Refuse { retry_after, .. } => Some(retry_after.unwrap_or(Duration::MAX)),
             Self::TooLarge => Some(Duration::MAX),
-            Self::Pass { .. } | Self::Queue { .. } => None,
+            Self::Pass { .. } | Self::Queue { .. } | Self::Full { .. } => None,
         }
     }
 }
@@ -141,6 +151,8 @@ mod tests {
             Prospect::Pass { taken: 0.5 },
             Prospect::Queue { wait: ms(1) },
             Prospect::Queue { wait: ms(2) },
+            Prospect::Full { at_least: ms(2) },
+            Prospect::Full { at_least: ms(3) },
             refuse(RefusedBy::Limit, None),
             refuse(RefusedBy::Circuit, None),
             refuse(RefusedBy::Limit, Some(ms(1))),

@@ -2,6 +2,7 @@
 
 mod attempt_deadline;
 mod attempts;
+mod elsewhere;
 mod head;
 mod scope;
 mod wishes;

@@ -97,8 +97,10 @@ impl Chain {
     }
 
     /// Asks this limiter or breaker inside, before each attempt, what would become of the request at each upstream: one that
-    /// would refuse it is passed by, and one where it would queue for longer than [`max_wait`](Self::max_wait) is asked after
-    /// the others. Of several the worst holds. Default: nobody is asked, and what is inside speaks when it is called.
+    /// would refuse it is passed by, and one where it would queue for longer than [`max_wait`](Self::max_wait), or nobody knows
+    /// for how long, is asked after the others. So are they while a request waits in line, which then goes to one that would
+    /// take it. Of several the worst holds. Default: nobody is asked, what is inside speaks when it is called, and who waits in
+    /// line does so to the end.
     #[must_use]
     pub fn consult(mut self, forecast: impl Forecast + 'static) -> Self {
         self.consulted = self.consulted.and(forecast);
@@ -112,7 +114,9 @@ impl Chain {
     }
 
     /// The longest that a request waits in line at one upstream while another would take it sooner, as those who are
-    /// [consulted](Self::consult) foresee it. Default: 2 s, as long as the retry layer waits while there is somebody else.
+    /// [consulted](Self::consult) foresee it: who waits for longer looks for another every so often, or when half of the time until
+    /// its deadline is over, but not more often than every 100 ms. Default: 2 s, as long as the retry layer waits while there is
+    /// somebody else.
     #[must_use]
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = wait;

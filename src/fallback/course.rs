@@ -123,6 +123,11 @@ impl<S> Course<S> {
         // The retry layer is less patient with this upstream while there is another.
         let alternatives = if copy.is_some() { self.alternatives } else { 0 };
         self.ledger.set_alternatives(alternatives);
+        let patience = match copy.is_some() {
+            true => self.kit.shared.plan.patience(),
+            false => 0,
+        };
+        self.ledger.elsewhere().offer(patience);
         // After the copy is made, so that it need not carry them.
         request.extensions_mut().insert(self.ledger.clone());
         request.extensions_mut().insert(upstream.clone());
@@ -208,15 +213,19 @@ impl<S> Course<S> {
             };
             cooldowns.cool_for(upstream, &failure, time, grounds, now);
         }
-        let back_in = match speaks_of_the_next_request(failure.kind) {
-            true => Some(Duration::ZERO),
-            false => failure.hint(),
-        };
-        self.walk.failed(back_in, now);
-        if let (Some(LeftToOthers::Hint { latest }), Some(wait)) =
-            (self.ledger.left_to_others(), failure.hint())
-        {
-            self.walk.leave(after(now, wait), latest);
+        // It stood in line and was not sent: the same upstream can be asked as if it had not been.
+        let has_left_line = self.ledger.elsewhere().take_left();
+        if !has_left_line {
+            let back_in = match speaks_of_the_next_request(failure.kind) {
+                true => Some(Duration::ZERO),
+                false => failure.hint(),
+            };
+            self.walk.failed(back_in, now);
+            if let (Some(LeftToOthers::Hint { latest }), Some(wait)) =
+                (self.ledger.left_to_others(), failure.hint())
+            {
+                self.walk.leave(after(now, wait), latest);
+            }
         }
         let is_late = self.deadline.is_some_and(|deadline| now > deadline);
         let cannot_go_on = is_late || self.cannot_repeat || self.walk.is_final();
@@ -243,11 +252,17 @@ impl<S> Course<S> {
                 });
                 (turn, Next::FallBack)
             }
+            Turn::WaitFor { .. } | Turn::Wait { .. } | Turn::Exhausted { .. } if has_left_line => {
+                (self.walk.again().unwrap_or(turn), Next::Stop)
+            }
             Turn::WaitFor { .. } | Turn::Wait { .. } | Turn::Exhausted { .. } => {
                 self.stay(turn, upstream, &failure, request, now)
             }
         };
-        self.record(upstream, failure, next, now);
+        // Nor was that an attempt.
+        if !has_left_line {
+            self.record(upstream, failure, next, now);
+        }
         Some(self.take(turn, now))
     }
 

@@ -110,6 +110,9 @@ where
                     let Poll::Ready(mut result) = call.poll(cx) else {
                         if let Some(course) = this.course {
                             course.note_start();
+                            if course.calls_back(this.again.as_mut()) {
+                                continue;
+                            }
                         }
                         return Poll::Pending;
                     };

@@ -2,7 +2,8 @@
 //!
 //! 1. The upstreams of a [`Chain`] are asked in its [`Order`]: as listed, local ones first, the cheapest for this request, the
 //!    one with the most headroom, the fastest, by weight, or by what they have answered. Each is asked at most once for a
-//!    request, but for one that was silent (see 12) or that asked for a wait (see 13). The chosen one travels
+//!    request, but for one that was silent (see 12), that asked for a wait (see 13), or in whose line the request stood without being
+//!    sent (see 14). The chosen one travels
 //!    inwards as an [`Upstream`](crate::Upstream) in the request's extensions, for the layers and the client inside; who
 //!    answered travels outwards as [`ServedBy`](crate::ServedBy) in those of the response. They are told apart by their
 //!    ids: a second key for the same service is a provider with a name of its own.
@@ -26,7 +27,9 @@
 //!    [`Replay`](crate::body::Replay)) is sent once, and the caller gets what that upstream said.
 //! 9. Limiters and breakers inside can be [consulted](Chain::consult) before each attempt: who would refuse the request is
 //!    passed by without a call, and who would make it queue for longer than [`Chain::max_wait`] is asked after those who are
-//!    free. So a short queue is waited in, and a long one is left to those who have nobody else. An upstream whose context is
+//!    free. So a short queue is waited in, and a long one is left to those who have nobody else. One where nobody knows how long
+//!    the wait would be, for as many are [under way](crate::Quota::max_concurrent) as may be, is asked after those who are
+//!    free as well. An upstream whose context is
 //!    too small for what the request is estimated at is asked last, for estimates err.
 //! 10. A request may have [`Preferences`] of its own: another order, only these upstreams, never those, no fallback. The
 //!     [`Router`] changes the chain while it is in use.
@@ -41,6 +44,21 @@
 //!     long as that is within [`max_hint_wait`](crate::RetryPolicy::max_hint_wait) of its failure, the request's deadline and the
 //!     cap on attempts; it is asked once more, and the retries there go as for a lone upstream. Who was not asked yet and is back
 //!     before that is asked first.
+//! 14. A request that has stood in the line of a limiter inside for [`Chain::max_wait`], or for half of the time that it has left,
+//!     looks every so often whether another would take it sooner, and leaves the line only for one that would, as those who
+//!     are consulted foresee it. So:
+//!
+//!     | in the line of one upstream, while the others              | the request                                            |
+//!     |------------------------------------------------------------|--------------------------------------------------------|
+//!     | would take it, at once or within [`Chain::max_wait`]       | goes to the first of them                              |
+//!     | are full, would make it wait for longer, or would refuse it | keeps its place, and looks again                      |
+//!     | are cooling down                                           | keeps its place, and looks again                       |
+//!     | have failed this request                                   | keeps its place; who asked for a wait (see 13) and is back counts as one that was not asked |
+//!     | would take it, but it would be admitted here before it looks again | keeps its place                                |
+//!     | cannot be sent it, for its body cannot be copied, or no attempt is left | keeps its place                           |
+//!     | are not known, for nobody is consulted                     | keeps its place                                        |
+//!
+//!     To leave a line is no attempt: nothing was sent. Where the other fails as well, the request comes back to the end of that line.
 //!
 //! A refused caller sees [`Error::Exhausted`](crate::Error::Exhausted): every attempt with its upstream, what it meant and
 //! how long it took, and [`retry_after`](crate::Error::retry_after), the time until the next request would be let

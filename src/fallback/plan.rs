@@ -12,6 +12,7 @@ use super::{config::Chain, order::Order, performance::Performance, wheel::Wheel}
 use crate::{
     cost::{Cost, Price},
     forecast::Prospect,
+    instant::nanos,
     upstream::Upstream,
 };
 
@@ -20,6 +21,7 @@ use crate::{
 pub(super) struct Plan {
     pub(super) chain: Chain,
     performances: Vec<Arc<Mutex<Performance>>>,
+    patience: u64,
     wheel: Mutex<Wheel>,
     /// Whether anybody goes by what happens: else nothing of it is kept.
     learns: AtomicBool,
@@ -34,6 +36,7 @@ impl Plan {
             wheel: Mutex::new(Wheel::new(upstreams.iter().map(Upstream::share))),
             learns: AtomicBool::new(chain.order.learns()),
             leader: leader(&chain),
+            patience: patience(&chain),
             chain,
         }
     }
@@ -80,6 +83,12 @@ impl Plan {
         Some(first)
     }
 
+    /// For how many nanoseconds a request waits in line before it asks whether another would take it; zero where nobody would know.
+    #[inline]
+    pub(super) fn patience(&self) -> u64 {
+        self.patience
+    }
+
     /// The upstream at this place answered after so long.
     pub(super) fn answered(&self, index: usize, after: Duration, now: Instant) {
         if self.learns() {
@@ -122,7 +131,9 @@ impl Plan {
             Order::Cheapest => price(upstream, cost),
             Order::Headroom => match prospect {
                 Prospect::Pass { taken } => (taken.clamp(0.0, 1.0) * PARTS) as u64,
-                Prospect::Queue { wait } => wait.as_micros().try_into().map_or(u64::MAX, behind),
+                Prospect::Queue { wait } | Prospect::Full { at_least: wait } => {
+                    wait.as_micros().try_into().map_or(u64::MAX, behind)
+                }
                 Prospect::Refuse { .. } | Prospect::TooLarge => u64::MAX,
             },
             Order::Fastest => self.performance(index).rank_by_speed(now),
@@ -140,6 +151,13 @@ fn leader(chain: &Chain) -> Option<usize> {
         Order::Cheapest | Order::Headroom | Order::Fastest | Order::Weighted | Order::Learned => {
             None
         }
+    }
+}
+
+fn patience(chain: &Chain) -> u64 {
+    match chain.consulted.is_empty() {
+        true => 0,
+        false => nanos(chain.max_wait).max(1),
     }
 }
 

@@ -187,24 +187,24 @@ impl Router {
                 .entry(upstream, now)
                 .map(|entry| entry.until);
             let cooling = cooling.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
-            let wait = match plan.chain.consulted.prospect(upstream, &head) {
-                Prospect::Pass { .. } => Duration::ZERO,
-                Prospect::Queue { wait } => wait,
-                Prospect::Refuse { retry_after, .. } => retry_after?,
+            let (wait, is_open_ended) = match plan.chain.consulted.prospect(upstream, &head) {
+                Prospect::Pass { .. } => (Duration::ZERO, false),
+                Prospect::Queue { wait } => (wait, false),
+                Prospect::Full { at_least } => (at_least, true),
+                Prospect::Refuse { retry_after, .. } => (retry_after?, false),
                 Prospect::TooLarge => return None,
             };
-            Some(wait.max(cooling))
+            Some((wait.max(cooling), is_open_ended))
         };
         let named =
             |upstream: &&Upstream| preferred.is_empty() || preferred.contains(&upstream.id());
         let upstreams = plan.chain.upstreams.iter().filter(named);
-        let choices = upstreams.filter_map(|upstream| {
-            Some(Choice {
-                wait: wait(upstream)?,
-                upstream: upstream.clone(),
-            })
-        });
-        choices.min_by_key(|choice| choice.wait)
+        let waits = upstreams.filter_map(|upstream| Some((wait(upstream)?, upstream)));
+        let ((wait, _), upstream) = waits.min_by_key(|(wait, _)| *wait)?;
+        Some(Choice {
+            upstream: upstream.clone(),
+            wait,
+        })
     }
 
     /// How the upstreams of the chain stand, as they are listed.

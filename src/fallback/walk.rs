@@ -100,6 +100,8 @@ struct Rank {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     Free,
+    /// It would make the request wait for longer than can be known.
+    Full,
     /// It would make the request wait for longer than the chain likes.
     Queues,
     /// The request is too large for it, as far as can be estimated. It is asked when nobody else is left, for estimates err.
@@ -212,7 +214,9 @@ impl Walk {
             }
             let class = self.class(upstream, prospect, plan.chain.max_wait);
             let key = match (class, prospect) {
-                (Class::Queues, Prospect::Queue { wait }) => nanos(wait),
+                (Class::Queues, Prospect::Queue { wait } | Prospect::Full { at_least: wait }) => {
+                    nanos(wait)
+                }
                 _ => plan.rank(index, self.order, self.cost, prospect, sight.now),
             };
             let rank = Rank { class, key, index };
@@ -277,7 +281,10 @@ impl Walk {
         match prospect {
             _ if self.is_too_large_for(upstream) => Class::TooSmall,
             Prospect::TooLarge => Class::TooSmall,
-            Prospect::Queue { wait } if wait > max_wait => Class::Queues,
+            Prospect::Queue { wait } | Prospect::Full { at_least: wait } if wait > max_wait => {
+                Class::Queues
+            }
+            Prospect::Full { .. } => Class::Full,
             _ => Class::Free,
         }
     }

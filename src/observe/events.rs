@@ -168,7 +168,7 @@ pub enum Event<'a> {
     },
     /// The fallback layer turns to the next upstream.
     Switched {
-        /// The one that failed.
+        /// The one that failed, or in whose line the request has waited for too long.
         from: &'a str,
         /// The one that is asked next.
         to: &'a str,

@@ -60,7 +60,7 @@
 //! | `admitted` | debug | `key`, `waited_s`, `limits` (each with `limit`, `capacity`, `used`) |
 //! | `queued` | debug | `key`, `limit`, `wait_s` |
 //! | `left` | debug | `key`, `waited_s` |
-//! | `refused` | info | `key`, `reason` (`wait_too_long`, `queue_full`, `too_large`), `limit`, (`wait_s`), (`patience` (`max_wait`, `deadline`), `patience_s`: too long for whom) |
+//! | `refused` | info | `key`, `reason` (`wait_too_long`, `queue_full`, `too_large`), `limit`, (`wait_s`), (`patience` (`max_wait`, `deadline`, `chain`), `patience_s`: too long for whom) |
 //! | `deadline_exceeded` | info | `layer` (`rate_limit`, `retry`, `fallback`), `upstream`, `late_s` |
 //! | `shadowed` | info | `key`, `limit`, `wait_s` |
 //! | `settled` | debug | `key`, `reserved_input_tokens`, `reserved_output_tokens`, `reserved_money`, `input_tokens`, `output_tokens`, `money` |

@@ -233,8 +233,7 @@ fn hold_back(
     } else if found[limiter].state.queued() >= capacity {
         RefusalReason::QueueFull
     } else {
-        let attempt = head.extensions.get().cloned();
-        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), patience, attempt);
+        let waiter = Waiter::join(limiters, found, limiter, asking.clone(), patience, head);
         return Decision::Queued {
             limiter,
             wait,

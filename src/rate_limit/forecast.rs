@@ -33,7 +33,8 @@ impl Forecast for RateLimiter {
                     taken: state.risk(cost, now),
                 },
                 Look::Wait { until } => {
-                    self.waiting(Duration::from_nanos(until.saturating_sub(now)), head)
+                    let wait = Duration::from_nanos(until.saturating_sub(now));
+                    self.waiting(wait, state.is_spoken_for(), head)
                 }
                 Look::TooLarge { .. } => Prospect::TooLarge,
             }
@@ -42,13 +43,14 @@ impl Forecast for RateLimiter {
 }
 
 impl RateLimiter {
-    fn waiting(&self, wait: Duration, head: &RequestHead<'_>) -> Prospect {
+    fn waiting(&self, wait: Duration, is_open_ended: bool, head: &RequestHead<'_>) -> Prospect {
         let now = self.settings().clock.now();
         match patience(head, slice::from_ref(self), now) {
             Some(longest) if wait > longest.time() => Prospect::Refuse {
                 by: RefusedBy::Limit,
                 retry_after: Some(wait),
             },
+            _ if is_open_ended => Prospect::Full { at_least: wait },
             _ => Prospect::Queue { wait },
         }
     }

@@ -12,7 +12,7 @@
 //!    limiters he stands in line at the one that holds him back the longest, and others do not wait for him elsewhere.
 //! 5. A wait that would pass [`max_wait`](RateLimiter::max_wait) or the request's [`Deadline`](crate::Deadline) is refused
 //!    at once with the time that it would have taken. How long a wait for `max_concurrent` takes cannot be known: it is cut off
-//!    when that time has passed. A request that could never fit is refused as too large; one whose deadline has passed already
+//!    when that time has passed, or where a [fallback](crate::fallback) outside finds somebody who would take the request. A request that could never fit is refused as too large; one whose deadline has passed already
 //!    is [`Error::DeadlineExceeded`](crate::Error::DeadlineExceeded).
 //! 6. The [`Cost`](crate::Cost) in the request's extensions is reserved at admission. When the body of the response has
 //!    ended, the real [`Usage`](crate::outcome::Usage) is settled, where a layer below told it, up into debt or down as a
@@ -124,6 +124,7 @@ mod pace;
 mod permit;
 mod queue;
 mod refunds;
+mod restless;
 mod saved;
 mod service;
 mod settings;

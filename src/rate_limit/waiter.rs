@@ -16,6 +16,7 @@ use super::{
     news::News,
     permit::Permit,
     queue::Place,
+    restless::Restless,
     state::State,
     takings::Takings,
 };
@@ -25,7 +26,7 @@ use crate::{
     instant::after,
     keys::{Locked, Spot},
     observe::Event,
-    request::AttemptDeadline,
+    request::{AttemptDeadline, RequestHead},
 };
 
 /// A request that waits. Dropped, it leaves the queue.
@@ -48,6 +49,8 @@ pub(super) struct Waiter {
     is_waiting: bool,
     /// The attempt that it is, where one has a time.
     attempt: Option<AttemptDeadline>,
+    /// Where somebody else could be asked.
+    restless: Option<Restless>,
 }
 
 /// What a waiting request finds when it is woken.
@@ -83,17 +86,20 @@ impl Waiter {
         line: usize,
         asking: Asking,
         patience: Option<Patience>,
-        attempt: Option<AttemptDeadline>,
+        head: &RequestHead<'_>,
     ) -> Self {
+        let attempt = head.extensions.get::<AttemptDeadline>().cloned();
         attempt.iter().for_each(|it| it.begin_wait(asking.asked));
         let events = &limiters.all()[line].settings().events;
         let is_heard = events.are_heard(Level::DEBUG);
         let limit = is_heard.then(|| found[line].state.binding(asking.cost));
+        let patience_ends = patience.map(|longest| after(asking.asked, longest.time()));
         let mut waiter = Self {
             limiters: limiters.clone(),
             spots: Vec::new(),
             keys: Vec::new(),
             place: Place::default(),
+            restless: Restless::of(head, patience_ends, asking.asked),
             patience,
             asking,
             line,
@@ -154,7 +160,7 @@ impl Waiter {
                 return Wake::Refused(self.refusal(RefusalReason::TooLarge, None, limit));
             }
         };
-        let refused = self.is_out_of_patience(until, now);
+        let refused = self.is_out_of_patience(until, now) || self.is_called_away();
         let binding = match refused {
             true => states[self.line].binding(self.asking.cost),
             false => None,
@@ -173,7 +179,12 @@ impl Waiter {
                 let wait = until.map(|until| until.saturating_duration_since(now));
                 Wake::Refused(self.refusal(RefusalReason::WaitTooLong, wait, binding))
             }
-            false => Wake::Sleep(until.into_iter().chain(self.patience_ends()).min()),
+            false => {
+                let ends = self.patience_ends();
+                let restless = self.restless.as_mut();
+                let asks = restless.map(|restless| restless.ask(until, ends, now));
+                Wake::Sleep(until.into_iter().chain(ends).chain(asks).min())
+            }
         }
     }
 
@@ -263,6 +274,13 @@ impl Waiter {
     fn is_out_of_patience(&self, until: Option<Instant>, now: Instant) -> bool {
         let latest = self.patience_ends();
         latest.is_some_and(|latest| now >= latest || until.is_some_and(|until| until > latest))
+    }
+
+    /// Whether somebody else would take the request, and it is to go there.
+    fn is_called_away(&mut self) -> bool {
+        let called = self.restless.as_ref().and_then(Restless::leaves);
+        self.patience = called.or(self.patience);
+        called.is_some()
     }
 
     fn patience_ends(&self) -> Option<Instant> {

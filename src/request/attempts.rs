@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::elsewhere::Elsewhere;
 use crate::outcome::Failure;
 
 /// The ledger of one request: every attempt that failed, over retries and fallbacks together.
@@ -24,6 +25,7 @@ pub struct Attempts {
 struct Ledger {
     max: u32,
     alternatives: AtomicU32,
+    elsewhere: Elsewhere,
     log: Mutex<Log>,
 }
 
@@ -95,6 +97,7 @@ impl Attempts {
         let ledger = Ledger {
             max: max.max(1),
             alternatives: AtomicU32::new(0),
+            elsewhere: Elsewhere::default(),
             log: Mutex::default(),
         };
         Self {
@@ -152,6 +155,12 @@ impl Attempts {
     /// Why the attempt under way is the last at its upstream, where it is so only because others could be asked.
     pub(crate) fn left_to_others(&self) -> Option<LeftToOthers> {
         self.log().left_to_others
+    }
+
+    /// Whether the attempt under way, while it waits in line, would be served sooner somewhere else.
+    #[inline]
+    pub(crate) fn elsewhere(&self) -> &Elsewhere {
+        &self.ledger.elsewhere
     }
 
     /// When the attempt under way began: now, where nobody has noted it. So the time is read once for all layers, and not at all

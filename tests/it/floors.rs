@@ -62,7 +62,8 @@ fn floor(file: &str) -> Option<u8> {
             "admission" | "circuits" | "course" | "forecast" | "handle" | "ledger" | "passes"
             | "place" | "router" | "shared" | "timeout" | "trouble" => 2,
             "again" | "asked" | "asking" | "entrance" | "limiters" | "meter" | "news"
-            | "outlook" | "permit" | "storage" | "takings" | "uses" | "waiter" | "witness" => 2,
+            | "outlook" | "permit" | "restless" | "storage" | "takings" | "uses" | "waiter"
+            | "witness" => 2,
             "future" | "body" | "drain" | "peek" => 3,
             "service" => 4,
             "layer" => 5,

@@ -1,11 +1,14 @@
-//! The same upstream again, where nobody else is left.
+//! The same upstream again, where nobody else is left; and another, out of a line.
 
 use std::time::{Duration, Instant};
 
 use super::Course;
 use crate::{
     body::RequestCopy,
-    fallback::walk::Turn,
+    fallback::{
+        shared::Shared,
+        walk::{Sight, Turn},
+    },
     observe::Event,
     outcome::Failure,
     request::{LeftToOthers, Next},
@@ -13,6 +16,34 @@ use crate::{
 };
 
 impl<S> Course<S> {
+    /// Whether the attempt, which stands in line, is to leave it for somebody who would take the request sooner: that is polled once
+    /// more then, to do so.
+    #[inline]
+    pub(crate) fn calls_back<B>(&self, request: Option<&mut RequestCopy<B>>) -> bool {
+        self.ledger.elsewhere().is_heard() && self.look_elsewhere(request)
+    }
+
+    #[cold]
+    fn look_elsewhere<B>(&self, request: Option<&mut RequestCopy<B>>) -> bool {
+        let Shared { plan, cooldowns } = &*self.kit.shared;
+        let elsewhere = self.ledger.elsewhere();
+        let Some(request) = request.filter(|_| elsewhere.take_question()) else {
+            return false;
+        };
+        let (head, now) = (request.head(), cooldowns.time().now());
+        let sight = Sight {
+            now,
+            is_allowed: self.ledger.allows_another(),
+            cooling: |upstream: &Upstream| cooldowns.entry(upstream, now),
+            prospect: |upstream: &Upstream| plan.chain.consulted.prospect(upstream, &head),
+        };
+        let calls_back = sight.is_allowed && self.walk.is_anybody_free(plan, sight);
+        if calls_back {
+            elsewhere.call_back();
+        }
+        calls_back
+    }
+
     /// What becomes of a request for which nobody else is left now.
     pub(super) fn stay<B>(
         &mut self,

@@ -1,11 +1,12 @@
-//! Whom a request comes back to.
+//! Whom a request comes back to, and whom it goes to out of a line.
 
 use std::time::Instant;
 
-use super::{Failed, Left, Passed, Sight, Turn, Walk};
+use super::{Class, Failed, Left, Passed, Sight, Turn, Walk};
 use crate::{
     fallback::{
         config::Chain,
+        plan::Plan,
         state::{Entry, Grounds},
     },
     forecast::Prospect,
@@ -57,6 +58,27 @@ impl Walk {
         let not_asked = not_asked.filter(|(back, _)| *back > sight.now);
         let (until, index) = not_asked.chain([(back, index)]).min()?;
         Some(Turn::WaitFor { index, until })
+    }
+
+    /// Whether somebody else would take a request sooner than the line in which it stands: who was not asked, or is back.
+    pub(crate) fn is_anybody_free<C, P>(&self, plan: &Plan, mut sight: Sight<C, P>) -> bool
+    where
+        C: FnMut(&Upstream) -> Option<Entry>,
+        P: FnMut(&Upstream) -> Prospect,
+    {
+        let (chain, now) = (&plan.chain, sight.now);
+        let mut would_take = |upstream: &Upstream| {
+            let prospect = (sight.prospect)(upstream);
+            let is_free = self.class(upstream, prospect, chain.max_wait) == Class::Free;
+            is_free && prospect.refused_for().is_none() && (sight.cooling)(upstream).is_none()
+        };
+        // In the order in which the request would go to them.
+        if self.open(chain).next().is_some() {
+            return self.open(chain).any(|(_, upstream)| would_take(upstream));
+        }
+        let left = self.left().filter(|(_, left)| left.back <= now);
+        left.map(|(index, _)| &chain.upstreams[index])
+            .any(would_take)
     }
 }
 

@@ -103,7 +103,10 @@ impl Walk {
             Some(passed) => passed.back?,
             None => match (sight.prospect)(upstream) {
                 Prospect::Refuse { retry_after, .. } => after(now, retry_after?),
-                Prospect::Pass { .. } | Prospect::Queue { .. } | Prospect::TooLarge => now,
+                Prospect::Pass { .. }
+                | Prospect::Queue { .. }
+                | Prospect::Full { .. }
+                | Prospect::TooLarge => now,
             },
         };
         let free = now.max(failed).max(refused);

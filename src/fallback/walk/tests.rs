@@ -73,6 +73,18 @@ impl Bench {
         walk.turn(&self.plan, sight)
     }
 
+    /// Whether somebody would take the request out of a line.
+    fn is_free(&mut self, walk: &Walk, at: u64, prospects: [Prospect; 3]) -> bool {
+        let now = self.start + ms(at);
+        let sight = Sight {
+            now,
+            is_allowed: true,
+            cooling: |upstream: &Upstream| self.state.entry(upstream, now),
+            prospect: seen(prospects),
+        };
+        walk.is_anybody_free(&self.plan, sight)
+    }
+
     fn at(&self, at: u64) -> Instant {
         self.start + ms(at)
     }
@@ -350,6 +362,68 @@ fn of_long_queues_the_shortest_is_joined() {
     let long = [queue(secs(30)), queue(secs(10)), queue(secs(20))];
     let turn = bench.turn_seen(&mut bench.walk(None, 0), 0, seen(long));
     assert_eq!(turn, asks(1, 2));
+}
+
+fn full(at_least: Duration) -> Prospect {
+    Prospect::Full { at_least }
+}
+
+/// A new user's test: nobody knew how long the wait would be, and it was taken for none.
+#[test]
+fn where_nobody_knows_how_long_the_wait_would_be_whoever_is_free_goes_first() {
+    let mut bench = Bench::new(|chain| chain);
+    let mut first_of = |prospects: [Prospect; 3]| {
+        let mut walk = bench.walk(None, 0);
+        match bench.turn_seen(&mut walk, 0, seen(prospects)) {
+            Turn::Try { index, .. } => index,
+            turn => panic!("{turn:?}"),
+        }
+    };
+    let (none, short, long) = (Duration::ZERO, secs(2), secs(3));
+    assert_eq!(first_of([full(none), Prospect::FREE, Prospect::FREE]), 1);
+    assert_eq!(first_of([full(none), full(none), queue(short)]), 2);
+    // Where nobody is free all is as it would be, had nothing been said of that.
+    assert_eq!(first_of([full(short), full(none), full(none)]), 0);
+    assert_eq!(first_of([queue(long), full(short), queue(long)]), 1);
+    assert_eq!(first_of([full(long), queue(long), queue(long)]), 0);
+    assert_eq!(first_of([full(secs(4)), full(secs(9)), queue(long)]), 2);
+}
+
+#[test]
+fn who_is_full_is_chosen_among_in_the_order_of_the_chain() {
+    let mut bench = Bench::new(|_| {
+        let (away, own) = (provider("a"), provider("b").local());
+        Chain::new([away.model("1"), away.model("2"), own.model("1")]).order(Order::LocalFirst)
+    });
+    let all_full = [full(Duration::ZERO); 3];
+    let turn = bench.turn_seen(&mut bench.walk(None, 0), 0, seen(all_full));
+    assert_eq!(turn, asks(2, 2));
+}
+
+#[test]
+fn a_line_is_left_for_one_who_was_not_asked_is_not_cooling_and_would_take_the_request_now() {
+    let mut bench = Bench::new(|chain| chain);
+    let mut walk = bench.walk(None, 0);
+    let all_full = [full(Duration::ZERO); 3];
+    assert_eq!(bench.turn_seen(&mut walk, 0, seen(all_full)), asks(0, 2));
+    let none = full(Duration::ZERO);
+    let refuse = Prospect::Refuse {
+        by: RefusedBy::Limit,
+        retry_after: None,
+    };
+    for held_back in [none, queue(secs(3)), refuse, Prospect::TooLarge] {
+        let where_it_stands = Prospect::FREE;
+        assert!(!bench.is_free(&walk, 0, [where_it_stands, held_back, held_back]));
+        assert!(bench.is_free(&walk, 0, [where_it_stands, held_back, queue(secs(2))]));
+    }
+    bench.cool(2, &limited(), 10, 0);
+    let other_is_free = [none, none, Prospect::FREE];
+    assert!(!bench.is_free(&walk, 9, other_is_free) && bench.is_free(&walk, 10, other_is_free));
+    walk.failed(None, bench.at(10));
+    assert_eq!(bench.turn(&mut walk, 10), asks(1, 1));
+    walk.failed(None, bench.at(10));
+    assert_eq!(bench.turn(&mut walk, 10), asks(2, 0));
+    assert_eq!(bench.turn(&mut walk, 10), Turn::Exhausted { soonest: None });
 }
 
 /// A walk on which all three have failed, the first two of whom named a wait of 30 ms and of 20 ms at the beginning.

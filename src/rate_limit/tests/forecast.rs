@@ -1,5 +1,7 @@
 //! What the limiter foretells, and that it comes true.
 
+use futures::FutureExt as _;
+
 use super::*;
 use crate::{
     fallback::{Chain, FallbackLayer},
@@ -60,6 +62,48 @@ async fn it_foretells_whether_a_request_passes_queues_is_refused_or_never_fits()
         retry_after: Some(ms(60_001)),
     };
     assert_eq!(of(1), paused);
+}
+
+/// A new user's test: of a cap that was full it was foretold that a request would wait for no time at all.
+#[tokio::test(start_paused = true)]
+async fn nobody_knows_how_long_a_wait_for_others_to_end_takes_and_it_says_so() {
+    let quota = Quota::new().max_concurrent(2).min_interval(ms(10));
+    let limiter = limiter(quota);
+    let upstream = Provider::groq().model("m");
+    let of = || foretell(&limiter, &upstream, &request());
+    let inner = service_fn(|_: Request<()>| async {
+        TokioClock.sleep_until(TokioClock.now() + ms(100)).await;
+        Ok::<_, BoxError>(answer(200))
+    });
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    let mut calls: Vec<_> = (0..3)
+        .map(|_| {
+            let mut request = request();
+            request.extensions_mut().insert(upstream.clone());
+            Box::pin(service.clone().oneshot(request))
+        })
+        .collect();
+    assert_eq!(of(), Prospect::Pass { taken: 0.5 });
+    assert!((&mut calls[0]).now_or_never().is_none());
+    assert_eq!(of(), Prospect::Queue { wait: ms(10) });
+    // The second slot is for the one who waits for it already.
+    assert!((&mut calls[1]).now_or_never().is_none());
+    assert_eq!(of(), Prospect::Full { at_least: ms(20) });
+    TokioClock.sleep_until(TokioClock.now() + ms(10)).await;
+    assert!((&mut calls[1]).now_or_never().is_none());
+    assert_eq!(of(), Prospect::Full { at_least: ms(10) });
+    // A wait that is too long in any case is known to be.
+    let mut hurried = request();
+    hurried
+        .extensions_mut()
+        .insert(Deadline(TokioClock.now() + ms(9)));
+    let retry_after = Some(ms(10));
+    let by = RefusedBy::Limit;
+    let refused = Prospect::Refuse { by, retry_after };
+    assert_eq!(foretell(&limiter, &upstream, &hurried), refused);
+    calls.remove(0);
+    TokioClock.sleep_until(TokioClock.now() + ms(10)).await;
+    assert_eq!(of(), Prospect::Pass { taken: 1.0 });
 }
 
 #[tokio::test(start_paused = true)]
