@@ -152,7 +152,7 @@ impl RetryPolicy {
         self
     }
 
-    /// Tells the upstream in this header which attempt it sees: 1, 2, and so on. [`ATTEMPT_COUNT`](super::ATTEMPT_COUNT) is a
+    /// Tells the upstream in this header which attempt it sees: 1, 2, and so on, also where a fallback comes back to it. [`ATTEMPT_COUNT`](super::ATTEMPT_COUNT) is a
     /// name for it. A request that has the header already keeps its own. Default: none.
     #[must_use]
     pub fn attempt_header(mut self, name: HeaderName) -> Self {

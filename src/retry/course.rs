@@ -76,6 +76,9 @@ impl<S> Course<S> {
         self.counts = name.is_some_and(|name| !request.headers().contains_key(name));
         let has_limit = policy.total_deadline.is_some() || policy.attempt_timeout.is_some();
         self.ledger = Ledger::of(request.extensions());
+        if self.counts {
+            self.ledger.count_earlier();
+        }
         if has_limit {
             let now = clock.now();
             self.began = Some(now);
@@ -124,7 +127,7 @@ impl<S> Course<S> {
 
     fn count<B>(&self, request: &mut Request<B>) {
         if let (Some(name), true) = (&self.kit.shared.policy.attempt_header, self.counts) {
-            let count = HeaderValue::from(self.attempts());
+            let count = HeaderValue::from(self.ledger.earlier().saturating_add(self.attempts()));
             request.headers_mut().insert(name, count);
         }
     }

@@ -6,7 +6,7 @@ use http::{Extensions, Request, Response};
 
 use crate::{
     outcome::Failure,
-    request::{Attempts, LeftToOthers, Next},
+    request::{Attempt, Attempts, LeftToOthers, Next},
     upstream::Upstream,
 };
 
@@ -17,6 +17,8 @@ pub(super) struct Ledger {
     upstream: Option<Upstream>,
     /// Whether the last failure is ours to record, because nobody outside keeps the ledger.
     is_ours: bool,
+    /// How many attempts of the request this upstream has had before this call, where that is to be told.
+    earlier: u32,
 }
 
 impl Ledger {
@@ -27,16 +29,32 @@ impl Ledger {
             attempts: None,
             upstream: None,
             is_ours: true,
+            earlier: 0,
         }
     }
 
     pub(super) fn of(extensions: &Extensions) -> Self {
         let attempts = extensions.get::<Attempts>().cloned();
         Self {
+            earlier: 0,
             is_ours: attempts.as_ref().is_none_or(Attempts::keep),
             attempts,
             upstream: extensions.get().cloned(),
         }
+    }
+
+    /// Counts the attempts that this upstream has had already: a fallback may come back to it.
+    #[cold]
+    pub(super) fn count_earlier(&mut self) {
+        let failed = self.attempts.iter().flat_map(Attempts::failed);
+        let id = self.upstream.as_ref().map(Upstream::id);
+        let is_here = |attempt: &Attempt| attempt.upstream.as_deref() == id;
+        self.earlier = failed.filter(is_here).count() as u32;
+    }
+
+    /// How many attempts of the request this upstream has had before this call, where they were counted.
+    pub(super) fn earlier(&self) -> u32 {
+        self.earlier
     }
 
     /// When the attempt under way began: now, where no layer has noted it.

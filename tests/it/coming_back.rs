@@ -12,9 +12,10 @@ use http_body_util::Full;
 use tower::{ServiceExt, service_fn};
 use tower_layer::Layer;
 use tower_upstream::{
-    Attempts, Chain, Deadline, Error, Failure, FailureKind, FallbackLayer, Provider, ServedBy,
-    Stack, Upstream,
+    Attempts, Chain, Deadline, Error, Failure, FailureKind, FallbackLayer, Provider, RetryPolicy,
+    ServedBy, Stack, Upstream,
     clock::{Clock, TokioClock},
+    retry::ATTEMPT_COUNT,
 };
 
 type Body = Full<Bytes>;
@@ -256,4 +257,34 @@ async fn who_comes_back_and_is_refused_again_is_asked_as_often_as_a_lone_upstrea
             .count()
     };
     assert_eq!((of("first"), of("other")), (1 + 3, 1 + 3));
+}
+
+/// Seen by the storm of `examples/ecosystem`: the server got a first attempt twice.
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_is_asked_again_goes_on_to_count() {
+    let scene = Scene::new(&[("first", &[Limited(30), Well]), ("other", &[Broken])]);
+    let counts = Arc::new(Mutex::new(Vec::new()));
+    let (told, answers) = (counts.clone(), scene.clone());
+    let client = service_fn(move |request: Request<Body>| {
+        let count = request.headers()[ATTEMPT_COUNT].to_str().expect("a number");
+        told.lock()
+            .expect("no test has failed")
+            .push(count.to_owned());
+        let scene = answers.clone();
+        async move { scene.answer(request).await }
+    });
+    let stack = scene
+        .upstreams()
+        .fold(Stack::builder(), |stack, it| stack.upstream(it));
+    let stack = stack.retry(RetryPolicy::llm().attempt_header(ATTEMPT_COUNT));
+    let stack = stack.build().expect("a stack");
+    stack
+        .layer()
+        .layer(client)
+        .oneshot(request())
+        .await
+        .expect("an answer");
+    assert_eq!(scene.asked(), ["first 0", "other 0", "first 30"]);
+    let counts = counts.lock().expect("no test has failed").clone();
+    assert_eq!(counts, ["1", "1", "2"]);
 }
