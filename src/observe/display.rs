@@ -6,8 +6,7 @@ use super::{events::Event, fields::Field, line::seconds};
 use crate::plain_words::amount;
 
 /// One line: the name, and each field of the table in the [module docs](super), as `tracing` writes them. The words of upstreams
-/// and clients, which may carry what is secret, are not in it; in what `Debug` gives they are. As JSON, it is an
-/// [`EventRecord`](super::EventRecord).
+/// and clients, which may carry what is secret, are not in it. As JSON, it is an [`EventRecord`](super::EventRecord).
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,6 +24,13 @@ impl fmt::Display for Event<'_> {
             }
         });
         written
+    }
+}
+
+/// The same line: what is printed in passing ends in logs as well.
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -56,7 +62,7 @@ mod tests {
     #[test]
     fn every_event_is_one_line_without_the_words_of_upstreams() {
         let mut lines = Vec::new();
-        with_events(|event| lines.push(event.to_string()));
+        with_events(|event| lines.extend([event.to_string(), format!("{event:?}")]));
         for line in &lines {
             assert!(!line.contains("secret") && !line.contains('\n'), "{line}");
         }

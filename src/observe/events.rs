@@ -13,7 +13,7 @@ use crate::{
 ///
 /// `key` is what the limiter or breaker goes by: the id of an upstream, a host, or your own; empty where one state holds
 /// for all requests. `upstream` is empty where no layer chose one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// The rate limit layer let a request through. Of several limiters, each tells it.
