@@ -423,6 +423,7 @@ fn a_line_is_left_for_one_who_was_not_asked_is_not_cooling_and_would_take_the_re
     assert_eq!(bench.turn(&mut walk, 10), asks(1, 1));
     walk.failed(None, bench.at(10));
     assert_eq!(bench.turn(&mut walk, 10), asks(2, 0));
+    walk.failed(None, bench.at(10));
     assert_eq!(bench.turn(&mut walk, 10), Turn::Exhausted { soonest: None });
 }
 
