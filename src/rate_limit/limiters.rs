@@ -2,8 +2,15 @@
 
 use std::sync::Arc;
 
-use super::handle::RateLimiter;
-use crate::{clock::Clock, cost::Price, observe::Events, request::Scope, upstream::Upstream};
+use super::{handle::RateLimiter, state::State};
+use crate::{
+    clock::Clock,
+    cost::Price,
+    keys::{Locked, Spot},
+    observe::Events,
+    request::Scope,
+    upstream::Upstream,
+};
 
 /// The limiters that a request must pass all at once, in the order in which they are locked. A small handle, for every permit
 /// holds a clone.
@@ -74,6 +81,14 @@ impl Limiters {
 
     pub(super) fn all(&self) -> &[RateLimiter] {
         &self.shared.all
+    }
+
+    /// The states at these spots, all locked at once.
+    pub(super) fn lock(&self, spots: &[Spot]) -> Vec<Locked<'_, State>> {
+        let limiters = self.all().iter().zip(spots);
+        limiters
+            .map(|(limiter, spot)| limiter.lock(*spot))
+            .collect()
     }
 
     pub(super) fn learner(&self) -> usize {

@@ -93,6 +93,16 @@ mod tests {
     }
 
     #[test]
+    fn who_leaves_a_line_says_whose_patience_was_over() {
+        let start = TokioClock.now();
+        let restless = restless(None, start).unwrap();
+        assert_eq!(restless.leaves(), None);
+        restless.ledger.elsewhere().call_back();
+        let patience = Patience::Chain(Duration::from_secs(2));
+        assert_eq!(restless.leaves(), Some(patience));
+    }
+
+    #[test]
     fn who_is_admitted_soon_or_has_nobody_to_ask_asks_nobody() {
         let start = TokioClock.now();
         let at = |seconds| start + Duration::from_secs(seconds);

@@ -124,7 +124,7 @@ impl Waiter {
         let (now, waker) = (self.clock().now(), waker.clone());
         let limiters = self.limiters.clone();
         let mut foreign = Foreign::default();
-        let mut states = lock(&limiters, &self.spots);
+        let mut states = limiters.lock(&self.spots);
         let turn = loop {
             let turn = self.take_turn(&mut states, now, &mut foreign);
             // Requests end without the lock, until somebody watches.
@@ -323,20 +323,12 @@ fn watch(state: &mut Locked<'_, State>) -> bool {
     state.in_flight() < before
 }
 
-/// The states at these spots, all locked at once.
-fn lock<'a>(limiters: &'a Limiters, spots: &[Spot]) -> Vec<Locked<'a, State>> {
-    let limiters = limiters.all().iter().zip(spots);
-    limiters
-        .map(|(limiter, spot)| limiter.lock(*spot))
-        .collect()
-}
-
 impl Drop for Waiter {
     fn drop(&mut self) {
         if self.is_waiting {
             let limiters = self.limiters.clone();
             let mut foreign = Foreign::default();
-            let mut states = lock(&limiters, &self.spots);
+            let mut states = limiters.lock(&self.spots);
             let now = self.clock().now();
             self.leave(&mut states, &mut foreign, now);
             drop(states);
