@@ -19,8 +19,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn by<B>(request: &Request<B>) -> Self {
-        let upstream = request.extensions().get::<Upstream>();
+    pub(super) fn of<B>(request: &Request<B>, upstream: Option<&Upstream>) -> Self {
         let dialect = upstream.map(|upstream| upstream.provider().speaks());
         let is_known = dialect.is_some_and(|dialect| dialect != Dialect::Generic);
         Self {

@@ -56,7 +56,7 @@ where
 
     fn call(&mut self, mut request: Request<Full<Bytes>>) -> Self::Future {
         let upstream = request.extensions().get::<Upstream>().cloned();
-        let asked = Asked::by(&request);
+        let asked = Asked::of(&request, upstream.as_ref());
         let witness = Witness::call(&self.settings, &RequestHead::of(&request));
         if let Some(upstream) = &upstream {
             address(&mut request, upstream, self.settings.include_usage);

@@ -129,7 +129,10 @@ impl UsageReader {
             _ => Ending::Unterminated,
         };
         Reading {
-            usage: finds.usage().filter(|_| ending != Ending::Unterminated),
+            usage: match ending {
+                Ending::Unterminated => None,
+                _ => finds.usage(),
+            },
             ending,
             content: finds.content,
             error: finds

@@ -49,6 +49,8 @@ pub(super) struct Finds {
     pub(super) truncated: bool,
     /// Whether an error was found, and whether content had come before it.
     pub(super) error_after_content: Option<bool>,
+    /// Whether anything was counted: of most pieces of a stream nothing is.
+    has_counts: bool,
     counts: [Option<u64>; Count::BilledOutput as usize + 1],
 }
 
@@ -68,6 +70,7 @@ impl Finds {
     /// Except an input of nothing: watsonx and some that speak Anthropic's dialect count the prompt once and report zero for it
     /// afterwards.
     pub(super) fn count(&mut self, count: Count, number: u64) {
+        self.has_counts = true;
         let known = &mut self.counts[count as usize];
         let is_input = matches!(count, Count::Input | Count::InputBesideCache);
         if !is_input || number > 0 || known.is_none() {
@@ -76,7 +79,12 @@ impl Finds {
     }
 
     /// The usage as far as it was reported, none where nothing was.
+    #[inline]
     pub(super) fn usage(&self) -> Option<Usage> {
+        self.has_counts.then(|| self.sum_up()).flatten()
+    }
+
+    fn sum_up(&self) -> Option<Usage> {
         let counted = |count: Count| self.counts[count as usize];
         let output = match (counted(Count::Output), counted(Count::Thoughts)) {
             (Some(output), Some(thoughts)) => Some(output.saturating_add(thoughts)),
