@@ -51,11 +51,12 @@ pub enum WhenExhausted {
     /// often that is. Without such a one it fails at once.
     #[default]
     Probe,
-    /// It fails at once, and the error tells when the soonest is back.
+    /// It fails at once, and the error tells when the soonest is back; but for one that a retry layer inside left to the others and
+    /// would else have waited for, as with all of these.
     Fail,
     /// It waits for the soonest, where that is back within `max` and within the request's
     /// [`Deadline`](crate::request::Deadline); else it fails at once. So does one that has asked somebody
-    /// already, unless a retry layer inside left it to the others and would else have waited.
+    /// already.
     Wait {
         /// The longest wait.
         max: Duration,

@@ -253,7 +253,8 @@ impl<S> Course<S> {
                 (turn, Next::FallBack)
             }
             Turn::WaitFor { .. } | Turn::Wait { .. } | Turn::Exhausted { .. } if has_left_line => {
-                (self.walk.again().unwrap_or(turn), Next::Stop)
+                let chain = &self.kit.shared.plan.chain;
+                (self.walk.line_up_again(chain).unwrap_or(turn), Next::Stop)
             }
             Turn::WaitFor { .. } | Turn::Wait { .. } | Turn::Exhausted { .. } => {
                 self.stay(turn, upstream, &failure, request, now)

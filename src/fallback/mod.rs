@@ -45,13 +45,13 @@
 //!     cap on attempts; it is asked once more, and the retries there go as for a lone upstream. Who was not asked yet and is back
 //!     before that is asked first.
 //! 14. A request that has stood in the line of a limiter inside for [`Chain::max_wait`], or for half of the time that it has left,
-//!     looks every so often whether another would take it sooner, and leaves the line only for one that would, as those who
+//!     looks every so often whether another would take it at once, and leaves the line only for one that would, as those who
 //!     are consulted foresee it. So:
 //!
 //!     | in the line of one upstream, while the others              | the request                                            |
 //!     |------------------------------------------------------------|--------------------------------------------------------|
-//!     | would take it, at once or within [`Chain::max_wait`]       | goes to the first of them                              |
-//!     | are full, would make it wait for longer, or would refuse it | keeps its place, and looks again                      |
+//!     | would take it at once                                      | goes to the first of them                              |
+//!     | are full, would make it wait, or would refuse it           | keeps its place, and looks again                       |
 //!     | are cooling down                                           | keeps its place, and looks again                       |
 //!     | have failed this request                                   | keeps its place; who asked for a wait (see 13) and is back counts as one that was not asked |
 //!     | would take it, but it would be admitted here before it looks again | keeps its place                                |

@@ -20,7 +20,7 @@ use crate::{
     upstream::Upstream,
 };
 
-/// One request's walk along a chain, each upstream at most once.
+/// One request's walk along a chain, each upstream at most once, but for those to which it comes back.
 #[derive(Debug)]
 pub(super) struct Walk {
     order: Order,
@@ -57,7 +57,7 @@ pub(super) enum Turn {
     Try { index: usize, alternatives: u32 },
     /// Nobody can be asked now: ask again when the soonest is back.
     Wait { until: Instant },
-    /// All others have failed: wait until then for the one at this place.
+    /// Nobody can be asked now: wait until then for the one at this place, which is back soonest.
     WaitFor { index: usize, until: Instant },
     /// Nobody is left. `soonest` is when the next request would be let through to somebody, where that is known.
     Exhausted { soonest: Option<Instant> },
@@ -243,6 +243,12 @@ impl Walk {
     /// The one asked last is asked once more, as if it were the only one; `None` before anybody was asked.
     pub(super) fn again(&mut self) -> Option<Turn> {
         Some(self.ask_all_the_same(self.asked?))
+    }
+
+    /// The request goes back into the line that it has left.
+    pub(super) fn line_up_again(&mut self, chain: &Chain) -> Option<Turn> {
+        let others = self.open(chain).count() + self.left().count();
+        Some(self.ask(self.asked?, others as u32))
     }
 
     /// Whether anybody could be asked after the one that is asked now, were it not cooling down.

@@ -11,8 +11,8 @@ use crate::{request::AttemptDeadline, signal::Dialect, upstream::Upstream};
 pub(super) struct Asked {
     /// Who answers, where that is known.
     pub(super) dialect: Option<Dialect>,
-    /// Whether a model was asked: then an error in the JSON of the answer is the answer's own. What a GET fetches may be a record of
-    /// something else that failed.
+    /// Whether a model was asked: then an error in the JSON of the answer is the answer's own. What a GET fetches, or a POST
+    /// cancels, may be a record of something else that failed.
     pub(super) is_question: bool,
     /// When a layer outside cuts the attempt off.
     attempt_ends: Option<AttemptDeadline>,
@@ -24,7 +24,9 @@ impl Asked {
         let is_known = dialect.is_some_and(|dialect| dialect != Dialect::Generic);
         Self {
             dialect,
-            is_question: is_known && *request.method() == Method::POST,
+            is_question: is_known
+                && *request.method() == Method::POST
+                && !request.uri().path().ends_with("/cancel"),
             attempt_ends: request.extensions().get().cloned(),
         }
     }

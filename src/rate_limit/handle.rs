@@ -326,11 +326,7 @@ impl RateLimiter {
     /// The quota that this upstream brings to such a scope.
     #[inline]
     pub(crate) fn grants<'a>(&self, upstream: &'a Upstream) -> Option<&'a Arc<Quota>> {
-        match self.settings().scope {
-            Scope::Upstream | Scope::Host => upstream.own_quota(),
-            Scope::Provider => upstream.provider().own_quota(),
-            Scope::All | Scope::By(_) => None,
-        }
+        self.settings().grants(upstream)
     }
 
     /// The state at a spot that somebody holds on to.

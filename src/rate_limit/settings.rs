@@ -11,6 +11,7 @@ use crate::{
     error::{BindingLimit, Error, Patience, RateLimited, RefusalReason},
     observe::{Event, Events},
     request::Scope,
+    upstream::Upstream,
 };
 
 /// What a limiter is set to.
@@ -39,6 +40,16 @@ impl Settings {
             heeds_answers: true,
             clock: Arc::new(TokioClock),
             events: Events::default(),
+        }
+    }
+
+    /// The quota that this upstream brings, where the scope goes by that.
+    #[inline]
+    pub(super) fn grants<'a>(&self, upstream: &'a Upstream) -> Option<&'a Arc<Quota>> {
+        match self.scope {
+            Scope::Upstream | Scope::Host => upstream.own_quota(),
+            Scope::Provider => upstream.provider().own_quota(),
+            Scope::All | Scope::By(_) => None,
         }
     }
 

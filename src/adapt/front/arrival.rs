@@ -2,11 +2,12 @@
 
 use std::{
     future::Future,
+    mem,
     pin::{Pin, pin},
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::future::{Either, select};
 use http::{HeaderMap, StatusCode, header::EXPECT};
 use http_body::Body;
@@ -24,7 +25,8 @@ pub(super) async fn whole<B: Body>(
     let mut arrival = Arrival {
         most: settings.max_body,
         size: usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX),
-        pieces: Vec::new(),
+        first: Bytes::new(),
+        all: BytesMut::new(),
     };
     let too_large = || {
         let message = format!("The body is larger than {} bytes.", settings.max_body);
@@ -59,7 +61,10 @@ pub(super) async fn whole<B: Body>(
 struct Arrival {
     most: usize,
     size: usize,
-    pieces: Vec<Bytes>,
+    /// What came in one piece, as most does, is passed on as it is.
+    first: Bytes,
+    /// All of it, once there are several: a list of pieces would grow with their number.
+    all: BytesMut,
 }
 
 impl Arrival {
@@ -73,9 +78,13 @@ impl Arrival {
             };
             let size = data.remaining();
             self.size = self.size.saturating_add(size);
-            match self.is_too_large() {
-                true => self.pieces = Vec::new(),
-                false => self.pieces.push(data.copy_to_bytes(size)),
+            if self.is_too_large() {
+                (self.first, self.all) = Default::default();
+            } else if self.first.is_empty() && self.all.is_empty() {
+                self.first = data.copy_to_bytes(size);
+            } else {
+                self.all.extend_from_slice(&mem::take(&mut self.first));
+                self.all.put(data);
             }
         }
         true
@@ -85,11 +94,10 @@ impl Arrival {
         self.size > self.most
     }
 
-    /// What came in one piece, as most does, is passed on as it is.
-    fn bytes(mut self) -> Bytes {
-        match self.pieces.len() {
-            0 | 1 => self.pieces.pop().unwrap_or_default(),
-            _ => self.pieces.concat().into(),
+    fn bytes(self) -> Bytes {
+        match self.all.is_empty() {
+            true => self.first,
+            false => self.all.freeze(),
         }
     }
 }

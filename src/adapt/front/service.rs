@@ -12,7 +12,8 @@ use std::{
 use bytes::Bytes;
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::CONTENT_TYPE, request::Parts,
+    header::{CONTENT_TYPE, Entry},
+    request::Parts,
 };
 use http_body::Body;
 use http_body_util::Full;
@@ -142,8 +143,17 @@ fn passed_back<R>(answer: Response<R>, names: &[HeaderName]) -> Response<R> {
 }
 
 fn only(headers: &mut HeaderMap, names: &[HeaderName]) -> HeaderMap {
-    let field = |name: &HeaderName| Some((name.clone(), headers.remove(name)?));
-    names.iter().filter_map(field).collect()
+    let mut only = HeaderMap::new();
+    for name in names {
+        // One name may stand in several lines.
+        if let Entry::Occupied(field) = headers.entry(name) {
+            let (name, values) = field.remove_entry_mult();
+            values.for_each(|value| {
+                only.append(name.clone(), value);
+            });
+        }
+    }
+    only
 }
 
 fn hand_on<T: Clone + Send + Sync + 'static>(from: &mut Extensions, to: &mut Extensions) {

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -39,6 +39,25 @@ fn upstreams() -> [Upstream; 4] {
 fn asking(path: &str, body: &str) -> Request<Full<Bytes>> {
     let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
     Request::post(path).body(body).unwrap()
+}
+
+#[tokio::test]
+async fn a_body_in_many_pieces_is_one_and_a_field_in_two_lines_keeps_both() {
+    let body = r#"{"model":"llama"}"#;
+    let pieces = body.as_bytes().chunks(1).flat_map(|byte| [byte, b""]);
+    let pieces =
+        pieces.map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(piece))));
+    let request = Request::post(CHATS)
+        .header("tracestate", "a=1")
+        .header("tracestate", "b=2")
+        .body(StreamBody::new(futures::stream::iter(
+            pieces.collect::<Vec<_>>(),
+        )));
+    let (sent, _) = passed(FrontLayer::new(&upstreams()), request.unwrap(), ok()).await;
+    let (head, sent) = sent.unwrap().into_parts();
+    assert_eq!(sent.collect().await.unwrap().to_bytes(), body);
+    let states = head.headers.get_all("tracestate").iter();
+    assert_eq!(states.collect::<Vec<_>>(), ["a=1", "b=2"]);
 }
 
 /// What the service inside is sent, and the answer of the front, with this one inside.

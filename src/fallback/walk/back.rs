@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Class, Failed, Left, Passed, Sight, Turn, Walk};
+use super::{Failed, Left, Passed, Sight, Turn, Walk};
 use crate::{
     fallback::{
         config::Chain,
@@ -60,7 +60,7 @@ impl Walk {
         Some(Turn::WaitFor { index, until })
     }
 
-    /// Whether somebody else would take a request sooner than the line in which it stands: who was not asked, or is back.
+    /// Whether somebody else would take a request at once that stands in line: who was not asked, or is back.
     pub(crate) fn is_anybody_free<C, P>(&self, plan: &Plan, mut sight: Sight<C, P>) -> bool
     where
         C: FnMut(&Upstream) -> Option<Entry>,
@@ -68,9 +68,9 @@ impl Walk {
     {
         let (chain, now) = (&plan.chain, sight.now);
         let mut would_take = |upstream: &Upstream| {
-            let prospect = (sight.prospect)(upstream);
-            let is_free = self.class(upstream, prospect, chain.max_wait) == Class::Free;
-            is_free && prospect.refused_for().is_none() && (sight.cooling)(upstream).is_none()
+            // Not one where it would stand in line again: that may be the same line, and how long its own still is nobody knows.
+            let is_free = matches!((sight.prospect)(upstream), Prospect::Pass { .. });
+            is_free && !self.is_too_large_for(upstream) && (sight.cooling)(upstream).is_none()
         };
         // In the order in which the request would go to them.
         if self.open(chain).next().is_some() {

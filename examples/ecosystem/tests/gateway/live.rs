@@ -72,6 +72,7 @@ async fn the_state_comes_at_once_and_has_what_the_page_shows() {
         "paused_ms",
         "probe_after_ms",
         "queued",
+        "shared",
     ];
     assert_eq!(
         keys(&state["upstreams"][0]),
