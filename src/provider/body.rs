@@ -160,7 +160,9 @@ where
         let rest = self.rest.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(ahead));
-        if let Some(upper) = rest.upper() {
+        // Of one that broke off while it was read ahead, the rest says that nothing is left: a server would take the answer for a
+        // whole one, and send less than its head has promised.
+        if let (Some(upper), None) = (rest.upper(), &self.error) {
             hint.set_upper(upper.saturating_add(ahead));
         }
         hint

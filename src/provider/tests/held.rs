@@ -191,3 +191,13 @@ async fn nothing_is_held_back_until_its_attempt_is_cut_off() {
         }
     }
 }
+
+// A server trusted the size, and sent an answer with a `content-length` and nothing behind it.
+#[tokio::test(start_paused = true)]
+async fn json_that_breaks_off_while_it_is_held_is_no_empty_answer() {
+    let broken = Err(io::Error::other("reset"));
+    let response = answered(asking(), JSON, stream::iter([broken])).await;
+    assert_eq!(response.body().size_hint().exact(), None);
+    assert!(!response.body().is_end_stream());
+    assert!(response.collect().await.is_err());
+}
