@@ -55,7 +55,8 @@ pub(super) fn judge<B: Body>(
         return Ok(Response::from_parts(parts, body));
     }
     let is_long = body.size_hint().lower() > settings.peek_bytes as u64;
-    let ahead = ahead(parts.status, &form, asked.is_question && !is_long);
+    let may_be_error = asked.is_question && !is_long && !body.is_end_stream();
+    let ahead = ahead(parts.status, &form, may_be_error);
     let meter = meter(parts.status, &form, asked);
     if let Some(meter) = &meter {
         parts.extensions.insert(meter.cell().clone());
