@@ -10,6 +10,8 @@ export function everySort(key) {
     ["admitted", { key, waited_s: 3.25, limits: [{ limit, capacity: 12000, used: 9000 }] }, `${key} lets a request through that waited 3.25 s`],
     ["queued", { key, limit, wait_s: 3.25 }, `${key} a request waits 3.25 s (${limit})`],
     ["left", { key, waited_s: 0.0301 }, `${key} a caller left the queue after 31 ms`],
+    ["deadline_exceeded", { layer: "retry", upstream, late_s: 3.25 }, `${key} came 3.25 s after its deadline, and was sent nowhere`],
+    ["deadline_exceeded", { layer: "fallback", upstream: "", late_s: 3.25 }, "a request came 3.25 s after its deadline, and was sent nowhere"],
     ["refused", { key, reason: "wait_too_long", limit: "", wait_s: 3.25 }, `${key} refuses a request: the wait would be too long (3.25 s)`],
     ["refused", { key, reason: "queue_full", limit, wait_s: 90 }, `${key} refuses a request: the queue is full (1 min 30 s, ${limit})`],
     ["refused", { key, reason: "too_large", limit }, `${key} refuses a request: it is larger than the limit (${limit})`],
