@@ -5,8 +5,8 @@
 //! - `{"status", "headers", "body", "now"?, "provider"?}` → `{"kind", "retry_same", "fall_back", "wait_ms",
 //!   "limit_scope", "window", "limit", "used", "requested", "remaining", "model"}`;
 //! - with `--headers`, `{"headers", "now"?}` → `[{"dimension", "window", "limit", "remaining", "reset_after_ms"}]`;
-//! - with `--usage`, `{"content_type"?, "body"}` → `{"input_tokens", "output_tokens", "cached_tokens", "total_tokens"}`, the input as
-//!   the provider reports it: with Anthropic and Bedrock without what came out of a cache or went into one.
+//! - with `--usage`, `{"content_type"?, "body"}` → `{"input_tokens", "output_tokens", "cached_tokens", "total_tokens"}`, the input
+//!   as the provider reports it: with Anthropic and Bedrock without what came out of a cache or went into one.
 //!
 //! `headers` is an object of names with a string or a list of strings each, `now` a date such as `2026-01-05T09:00:00Z`. A
 //! `provider` that the crate has no dialect for is recognised from the answer, as is one that is not told. A line that is not

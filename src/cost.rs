@@ -125,8 +125,8 @@ impl Price {
     }
 
     /// Sets what a million tokens of prompts cost that went into the provider's cache. Default: as much as others.
-    /// [Anthropic](https://docs.claude.com/en/docs/build-with-claude/prompt-caching) takes 1.25 times as much for those that it keeps for
-    /// 5 minutes, and twice as much for an hour.
+    /// [Anthropic](https://docs.claude.com/en/docs/build-with-claude/prompt-caching) takes 1.25 times as much for those that it
+    /// keeps for 5 minutes, and twice as much for an hour.
     #[must_use]
     pub fn cache_write(mut self, per_million: Money) -> Self {
         self.cache_write = Some(per_million);

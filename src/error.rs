@@ -249,10 +249,12 @@ fn refused(by: Option<RefusedBy>, retry_after: Option<Duration>) -> Failure {
 
 /// What a service's error means.
 fn kind_of(error: &(dyn std::error::Error + 'static)) -> FailureKind {
-    match () {
-        () if is_timeout(error) => FailureKind::Timeout,
-        () if is_refusal(error) => FailureKind::Refused,
-        () => FailureKind::Transport,
+    if is_timeout(error) {
+        FailureKind::Timeout
+    } else if is_refusal(error) {
+        FailureKind::Refused
+    } else {
+        FailureKind::Transport
     }
 }
 

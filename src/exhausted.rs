@@ -18,8 +18,8 @@ pub struct Exhausted {
     /// [`Preferences`](crate::Preferences).
     pub passed_by: Vec<PassedBy>,
     /// How long until the next request would be let through to an upstream. `None` where that is at once, as it is after failures
-    /// without a time ([`WhenExhausted::Probe`](crate::WhenExhausted::Probe)), and where nobody knows. What upstreams asked for is told also
-    /// where the chain holds nobody to it ([`WhenExhausted::TryAnyway`](crate::WhenExhausted::TryAnyway)) or waits for it.
+    /// without a time ([`WhenExhausted::Probe`](crate::WhenExhausted::Probe)), and where nobody knows. What upstreams asked for is
+    /// told also where the chain holds nobody to it ([`WhenExhausted::TryAnyway`](crate::WhenExhausted::TryAnyway)) or waits for it.
     pub retry_after: Option<Duration>,
 }
 
@@ -41,7 +41,8 @@ pub struct PassedBy {
 pub enum WhyNot {
     /// It is cooling down after such a failure, of this request or another.
     CoolingDown(FailureKind),
-    /// Its limiter or its circuit breaker, which the chain [consults](crate::Chain::consult), would have refused the request: this one.
+    /// Its limiter or its circuit breaker, which the chain [consults](crate::Chain::consult), would have refused the request: this
+    /// one.
     WouldRefuse(RefusedBy),
     /// The request was too large for a context that is no smaller.
     ContextTooSmall,

@@ -46,14 +46,14 @@
 //! # Errors
 //!
 //! Every layer fails with [`Error`]. Errors never nest: an inner layer's passes through the outer ones as it is, and the
-//! client's own is in [`Error::Service`], with the upstream that a fallback layer chose. A response that the upstream gave is never turned into an error, except by the
-//! fallback layer when no upstream is left. What a caller sees is how the last attempt ended: where a breaker or limiter
-//! refuses to try again, that is its refusal.
+//! client's own is in [`Error::Service`], with the upstream that a fallback layer chose. A response that the upstream gave is never
+//! turned into an error, except by the fallback layer when no upstream is left. What a caller sees is how the last attempt ended:
+//! where a breaker or limiter refuses to try again, that is its refusal.
 //!
 //! Where rustc says `implementation of From is not general enough` about a spawned call, it has lost track of a lifetime in an
 //! inner service whose error is a `BoxError` (it does so over tower's own layers as well). Box the finished stack,
-//! `let client = client.boxed_clone();`, or spawn `client.oneshot(request)` itself. Where the client's *body* fails with a `BoxError`
-//! and the spawned task reads it, that is not enough: box the body first.
+//! `let client = client.boxed_clone();`, or spawn `client.oneshot(request)` itself. Where the client's *body* fails with a
+//! `BoxError` and the spawned task reads it, that is not enough: box the body first.
 //!
 //! ```
 //! # use bytes::Bytes;

@@ -189,7 +189,8 @@ impl FailureKind {
     /// Whether the upstream did nothing for the request that it bills, or counts as tokens.
     ///
     /// Of the others it cannot be known, or is known to be billed: Azure charges prompts that its filter refused and answers that
-    /// came to no end in time, and neither a 401 nor a 429 ([source](https://learn.microsoft.com/azure/ai-foundry/openai/how-to/manage-costs)).
+    /// came to no end in time, and neither a 401 nor a 429
+    /// ([source](https://learn.microsoft.com/azure/ai-foundry/openai/how-to/manage-costs)).
     pub(crate) fn is_turned_away(self) -> bool {
         match self {
             Self::RateLimited

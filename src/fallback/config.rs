@@ -114,10 +114,10 @@ impl Chain {
         self
     }
 
-    /// The longest that a request waits in line at one upstream while another would take it sooner, as those who are
+    /// The longest that a request waits in line at one upstream while another would take it at once, as those who are
     /// [consulted](Self::consult) foresee it: who waits for longer looks for another every so often, or when half of the time until
-    /// its deadline is over, but not more often than every 100 ms. Default: 2 s, as long as the retry layer waits while there is
-    /// somebody else.
+    /// its deadline is over, but not more often than every 100 ms. Where a longer wait is foreseen before anybody is asked, those
+    /// who would take it sooner are asked first. Default: 2 s, as long as the retry layer waits while there is somebody else.
     #[must_use]
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = wait;

@@ -244,6 +244,9 @@ impl<S> Course<S> {
         let turn = self.turn(head, self.ledger.allows_another(), now);
         let (turn, next) = match turn {
             Turn::Try { index, .. } => {
+                if has_left_line {
+                    self.walk.leave_line();
+                }
                 let Shared { plan, cooldowns } = &*self.kit.shared;
                 cooldowns.tell(&Event::Switched {
                     from: upstream.id(),

@@ -2,11 +2,10 @@
 //!
 //! 1. The upstreams of a [`Chain`] are asked in its [`Order`]: as listed, local ones first, the cheapest for this request, the
 //!    one with the most headroom, the fastest, by weight, or by what they have answered. Each is asked at most once for a
-//!    request, but for one that was silent (see 12), that asked for a wait (see 13), or in whose line the request stood without being
-//!    sent (see 14). The chosen one travels
-//!    inwards as an [`Upstream`](crate::Upstream) in the request's extensions, for the layers and the client inside; who
-//!    answered travels outwards as [`ServedBy`](crate::ServedBy) in those of the response. They are told apart by their
-//!    ids: a second key for the same service is a provider with a name of its own.
+//!    request, but for one that was silent (see 12), that asked for a wait (see 13), or in whose line the request stood without
+//!    being sent (see 14). The chosen one travels inwards as an [`Upstream`](crate::Upstream) in the request's extensions, for the
+//!    layers and the client inside; who answered travels outwards as [`ServedBy`](crate::ServedBy) in those of the response. They
+//!    are told apart by their ids: a second key for the same service is a provider with a name of its own.
 //! 2. The next is asked where another may do better: rate limits, exhausted quotas, overloads, server errors, timeouts,
 //!    broken connections, models that do not exist, requests too large for this one, and refusals by an own limiter or
 //!    breaker. Wrong requests, conflicts (409), wrong credentials and content filters end the walk
@@ -14,8 +13,8 @@
 //! 3. A failure that the next request would meet as well makes the upstream cool down: for as long as it asked, else for
 //!    [`Chain::cooldown`]. One that speaks for the account cools all models of the provider. Cooldowns only ever get
 //!    longer, end to the instant, and end by themselves; one after silence alone (a timeout; an answered 504 is none) also with
-//!    an answer to a call that was under way. Own refusals, too-large requests and what does not exist (404, which may be the path of one request as well
-//!    as a model) cool nobody.
+//!    an answer to a call that was under way. Own refusals, too-large requests and what does not exist (404, which may be the path
+//!    of one request as well as a model) cool nobody.
 //! 4. Who is cooling down is passed by, and asked later where it is back before the others have failed. When all are
 //!    cooling down, [`WhenExhausted`] says whether the request is sent to one that named no time, fails at once, waits for the
 //!    soonest, or is sent to that all the same. Who answers then and had named no time is passed by no longer.
@@ -55,16 +54,18 @@
 //!     | are cooling down                                           | keeps its place, and looks again                       |
 //!     | have failed this request                                   | keeps its place; who asked for a wait (see 13) and is back counts as one that was not asked |
 //!     | would take it, but it would be admitted here before it looks again | keeps its place                                |
+//!     | would take it, but it has come out of another line already, as that was foreseen of this one | keeps its place       |
 //!     | cannot be sent it, for its body cannot be copied, or no attempt is left | keeps its place                           |
 //!     | are not known, for nobody is consulted                     | keeps its place                                        |
 //!
-//!     To leave a line is no attempt: nothing was sent. Where the other fails as well, the request comes back to the end of that line.
+//!     To leave a line is no attempt: nothing was sent. Where the other fails as well, the request comes back to the end of that
+//!     line.
 //!
 //! A refused caller sees [`Error::Exhausted`](crate::Error::Exhausted): every attempt with its upstream, what it meant and
 //! how long it took, and [`retry_after`](crate::Error::retry_after), the time until the next request would be let
-//! through to somebody; none where that is at once, or nobody knows. A response that the caller has is never switched: where a stream breaks in the middle, it breaks. Nor does the layer protect against
-//! an upstream that answers slowly; put a timeout inside of it. Another service, or a response of your own, as the end of
-//! the chain is a layer outside of this one: see [`last_resort`].
+//! through to somebody; none where that is at once, or nobody knows. A response that the caller has is never switched: where a
+//! stream breaks in the middle, it breaks. Nor does the layer protect against an upstream that answers slowly; put a timeout inside
+//! of it. Another service, or a response of your own, as the end of the chain is a layer outside of this one: see [`last_resort`].
 //!
 //! # Examples
 //!

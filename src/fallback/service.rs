@@ -63,9 +63,8 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let kit = self.held.latest();
         let clock = kit.shared.cooldowns.time();
-        let deadline = Deadline::of(request.extensions()).map(|Deadline(at)| at);
-        let late = deadline.map(|deadline| clock.now().saturating_duration_since(deadline));
-        if let Some(late) = late.filter(|late| !late.is_zero()) {
+        let deadline = Deadline::of(request.extensions());
+        if let Some(late) = deadline.and_then(|it| it.late(clock.now())) {
             kit.shared.cooldowns.tell(&Event::DeadlineExceeded {
                 layer: "fallback",
                 upstream: "",
@@ -90,7 +89,7 @@ where
             }
             return ResponseFuture::calling(self.inner.call(request), upstream, None, None);
         }
-        let mut course = Course::begin(kit, &request, deadline);
+        let mut course = Course::begin(kit, &request, deadline.map(|Deadline(at)| at));
         match course.set_out(&request) {
             // The instance that is ready makes the first call.
             Move::Ask(upstream) => {

@@ -29,6 +29,8 @@ pub(super) struct Walk {
     /// Who was asked last.
     asked: Option<usize>,
     failed: Vec<Failed>,
+    /// Whether it came to the one that is asked out of a line, and has not been sent since.
+    is_out_of_line: bool,
     /// The latest end of a wait for the soonest; `None` where the chain does not wait.
     patience: Option<Instant>,
     /// The largest context that was too small.
@@ -118,6 +120,7 @@ impl Walk {
             preferences,
             asked: None,
             failed: Vec::new(),
+            is_out_of_line: false,
             patience: None,
             too_small: None,
             passed_by: Vec::new(),
@@ -245,6 +248,11 @@ impl Walk {
         Some(self.ask_all_the_same(self.asked?))
     }
 
+    /// The request has left the line of another for the one that is asked.
+    pub(super) fn leave_line(&mut self) {
+        self.is_out_of_line = true;
+    }
+
     /// The request goes back into the line that it has left.
     pub(super) fn line_up_again(&mut self, chain: &Chain) -> Option<Turn> {
         let others = self.open(chain).count() + self.left().count();
@@ -265,6 +273,7 @@ impl Walk {
     /// Remembers that the one asked last has failed, and in how long it may be asked again, its cooldown aside; `None` where
     /// nobody knows, or no time makes it take this request.
     pub(super) fn failed(&mut self, back_in: Option<Duration>, now: Instant) {
+        self.is_out_of_line = false;
         if let Some(index) = self.asked {
             self.failed.push(Failed {
                 index,

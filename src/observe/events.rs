@@ -105,8 +105,8 @@ pub enum Event<'a> {
         /// For how long.
         wait: Duration,
     },
-    /// The retry layer will send a request again; or the fallback layer will, because nobody else is left: at once to an upstream that
-    /// was silent, and to one that asked for a wait when that is over.
+    /// The retry layer will send a request again; or the fallback layer will, because nobody else is left: at once to an upstream
+    /// that was silent, and to one that asked for a wait when that is over.
     Retrying {
         /// Where to.
         upstream: &'a str,

@@ -237,7 +237,8 @@ fn optional(visit: &mut Visit<'_>, name: &'static str, field: Option<Field<'_>>)
     }
 }
 
-/// Who was passed by and why, where anybody was: `groq/m: cooling down (rate limited), again in 12s; openai/n: its limit is used up`.
+/// Who was passed by and why, where anybody was: `groq/m: cooling down (rate limited), again in 12s; openai/n: its limit is used
+/// up`.
 pub(super) fn in_words(passed_by: &[PassedBy]) -> Option<String> {
     let words: Vec<_> = passed_by.iter().map(PassedBy::to_string).collect();
     (!words.is_empty()).then(|| words.join("; "))

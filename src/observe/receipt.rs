@@ -36,8 +36,9 @@ pub struct Receipt<'a> {
     pub content_after: Option<Duration>,
     /// How long it took until the end: of the body, or of the failure's head.
     pub took: Duration,
-    /// What was used, by what the provider reported; nothing of an answer that does not tell, or that broke off or was dropped before
-    /// it told. The rate limit layer [settles](super::Event::Settled) by it, without what the provider holds against no limit.
+    /// What was used, by what the provider reported; nothing of an answer that does not tell, or that broke off or was dropped
+    /// before it told. The rate limit layer [settles](super::Event::Settled) by it, without what the provider holds against no
+    /// limit.
     pub usage: Usage,
     /// What that came to by the upstream's [`Price`](crate::Price); `None` where it has none or the usage is not known.
     pub money: Option<Money>,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Request};
 
-use crate::{request::AttemptDeadline, signal::Dialect, upstream::Upstream};
+use crate::{instant::after, request::AttemptDeadline, signal::Dialect, upstream::Upstream};
 
 /// What is known of an answer before it comes.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ impl Asked {
     /// Until when an answer that has begun `now` may be held back. It goes up before the attempt is cut off: an upstream that has
     /// answered has not been silent.
     pub(super) fn hold_until(&self, now: Instant, at_most: Duration) -> Instant {
-        let bound = crate::instant::after(now, at_most);
+        let bound = after(now, at_most);
         let Some(attempt) = &self.attempt_ends else {
             return bound;
         };

@@ -11,8 +11,8 @@
 //! 4. The body of an error is read ahead, up to 64 KiB and 10 s, and given back whole. What it means is put into the
 //!    response's extensions as an [`Outcome`](crate::Outcome), which the layers outside believe.
 //! 5. An event stream is held back until its first content, within the same bounds, so that an error that comes before it
-//!    is a failure that can be retried or served elsewhere. After that, an error event, whether content has come by then or not, or an
-//!    end without the provider's terminator, ends the body with a [`StreamError`].
+//!    is a failure that can be retried or served elsewhere. After that, an error event, whether content has come by then or not, or
+//!    an end without the provider's terminator, ends the body with a [`StreamError`].
 //!    JSON with which an upstream answers a POST is held back until its first bytes: an error in them is a failure as well, for
 //!    some providers, such as [OpenRouter](https://openrouter.ai/docs/api-reference/errors), put one into a 200.
 //!    Nothing is held back for longer than the attempt has that a layer outside would cut off.

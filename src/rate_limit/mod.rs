@@ -12,13 +12,15 @@
 //!    limiters he stands in line at the one that holds him back the longest, and others do not wait for him elsewhere.
 //! 5. A wait that would pass [`max_wait`](RateLimiter::max_wait) or the request's [`Deadline`](crate::Deadline) is refused
 //!    at once with the time that it would have taken. How long a wait for `max_concurrent` takes cannot be known: it is cut off
-//!    when that time has passed, or where a [fallback](crate::fallback) outside finds somebody who would take the request. A request that could never fit is refused as too large; one whose deadline has passed already
-//!    is [`Error::DeadlineExceeded`](crate::Error::DeadlineExceeded).
+//!    when that time has passed, or where a [fallback](crate::fallback) outside finds somebody who would take the request. A request
+//!    that could never fit is refused as too large; one whose deadline has passed already is
+//!    [`Error::DeadlineExceeded`](crate::Error::DeadlineExceeded).
 //! 6. The [`Cost`](crate::Cost) in the request's extensions is reserved at admission. When the body of the response has
 //!    ended, the real [`Usage`](crate::outcome::Usage) is settled, where a layer below told it, up into debt or down as a
 //!    refund, unless the quota [keeps estimates](Quota::keep_estimates). A request that was dropped keeps its reservation; one
-//!    that was never sent is given it back; one that failed is charged [by its failure](#what-failed-requests-cost). Where the request sets no maximum of tokens, the limiter expects what answers
-//!    under the same key have used: their mean and four mean deviations.
+//!    that was never sent is given it back; one that failed is charged [by its failure](#what-failed-requests-cost). Where the
+//!    request sets no maximum of tokens, the limiter expects what answers under the same key have used: their mean and four mean
+//!    deviations.
 //! 7. A request is under way until the body of its response has ended or is dropped.
 //! 8. A 429 that names a wait holds back everybody under the key until then. Where there is no limit per period and none was
 //!    told, it also [cuts the rate](Quota::steady), which then grows back.
@@ -51,8 +53,8 @@
 //!
 //! Whoever is turned away asks at a price all the same: requests are counted, pauses hold, and what quota headers said is gone stays
 //! gone. A quota that [keeps estimates](Quota::keep_estimates) keeps these, too. Providers count failed requests
-//! ([OpenAI](https://platform.openai.com/docs/guides/rate-limits)), and bill what was processed: Azure names 408 and its filter among
-//! that, and 401 and 429 as free ([source](https://learn.microsoft.com/azure/ai-foundry/openai/how-to/manage-costs)).
+//! ([OpenAI](https://platform.openai.com/docs/guides/rate-limits)), and bill what was processed: Azure names 408 and its filter
+//! among that, and 401 and 429 as free ([source](https://learn.microsoft.com/azure/ai-foundry/openai/how-to/manage-costs)).
 //!
 //! # Examples
 //!

@@ -90,13 +90,12 @@ impl Taken {
     fn from(found: &mut Found<'_>, cost: &Cost, news: &mut News) -> Self {
         found.begun.begin();
         let events = &found.limiter.settings().events;
-        let is_told = found.state.has_shadow() || events.are_heard(Level::DEBUG);
-        let shadow = match is_told {
+        let shadow = match found.state.has_shadow() {
             true => found.state.shadow(cost, found.now),
             false => None,
         };
         let Admitted { at, admitted } = found.state.admit(cost, found.now);
-        if is_told {
+        if shadow.is_some() || events.are_heard(Level::DEBUG) {
             tell(found, events, shadow, at, news);
         }
         Self {

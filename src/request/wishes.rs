@@ -44,8 +44,12 @@ impl Deadline {
         extensions: &Extensions,
         now: impl FnOnce() -> Instant,
     ) -> Option<Duration> {
-        let Self(deadline) = Self::of(extensions)?;
-        let late = now().saturating_duration_since(deadline);
+        Self::of(extensions)?.late(now())
+    }
+
+    /// For how long it has passed, if it has.
+    pub(crate) fn late(self, now: Instant) -> Option<Duration> {
+        let late = now.saturating_duration_since(self.0);
         (!late.is_zero()).then_some(late)
     }
 }

@@ -100,8 +100,8 @@ impl RetryPolicy {
     }
 
     /// As [`max_hint_wait`](Self::max_hint_wait), while the request's [`Attempts`](crate::Attempts) tell of other upstreams
-    /// that could be asked instead; the shorter of the two counts. Where those then fail as well, the fallback layer waits for as long
-    /// as `max_hint_wait` allows, and asks this one again. Default: 2 s.
+    /// that could be asked instead; the shorter of the two counts. Where those then fail as well, the fallback layer waits for as
+    /// long as `max_hint_wait` allows, and asks this one again. Default: 2 s.
     #[must_use]
     pub fn max_hint_wait_with_alternatives(mut self, wait: Duration) -> Self {
         self.max_hint_wait_with_alternatives = wait;
@@ -117,9 +117,9 @@ impl RetryPolicy {
     }
 
     /// Cuts off each attempt, the last one too, that has no response head after so long, longer than zero. What a
-    /// [`ProviderLayer`](crate::ProviderLayer) inside holds back, because its first word has not come, goes up before that. It is a failure
-    /// like any other, and the last of them is [`Error::TimedOut`](crate::Error::TimedOut). What an attempt waits in line at a
-    /// [`RateLimiter`](crate::RateLimiter) inside is not counted: that is bounded by
+    /// [`ProviderLayer`](crate::ProviderLayer) inside holds back, because its first word has not come, goes up before that. It is a
+    /// failure like any other, and the last of them is [`Error::TimedOut`](crate::Error::TimedOut). What an attempt waits in line at
+    /// a [`RateLimiter`](crate::RateLimiter) inside is not counted: that is bounded by
     /// [`max_wait`](crate::RateLimiter::max_wait). Default: none, and 10 minutes in [`llm`](Self::llm).
     ///
     /// While the request's [`Attempts`](crate::Attempts) tell of other upstreams, the first attempt without an answer is the last
@@ -152,8 +152,8 @@ impl RetryPolicy {
         self
     }
 
-    /// Tells the upstream in this header which attempt it sees: 1, 2, and so on, also where a fallback comes back to it. [`ATTEMPT_COUNT`](super::ATTEMPT_COUNT) is a
-    /// name for it. A request that has the header already keeps its own. Default: none.
+    /// Tells the upstream in this header which attempt it sees: 1, 2, and so on, also where a fallback comes back to it.
+    /// [`ATTEMPT_COUNT`](super::ATTEMPT_COUNT) is a name for it. A request that has the header already keeps its own. Default: none.
     #[must_use]
     pub fn attempt_header(mut self, name: HeaderName) -> Self {
         self.attempt_header = Some(name);

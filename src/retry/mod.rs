@@ -10,8 +10,9 @@
 //!    request with an `Idempotency-Key`, which [`RetryPolicy::idempotency_key`] gives to those that have none.
 //! 3. The wait is the one that the latest failure asks for, to the letter. A wish above
 //!    [`max_hint_wait`](RetryPolicy::max_hint_wait), or above 2 s while other upstreams stand idle, is not waited for: the
-//!    failure is passed on at once; a fallback layer comes back to it where the others fail as well. So is silence, an attempt that timed out without any answer, while others stand idle; and a
-//!    failure that has opened the circuit inside, where the layer [consults](RetryLayer::consult) it.
+//!    failure is passed on at once; a fallback layer comes back to it where the others fail as well. So is silence, an attempt that
+//!    timed out without any answer, while others stand idle; and a failure that has opened the circuit inside, where the layer
+//!    [consults](RetryLayer::consult) it.
 //! 4. Where the upstream does not say, or says zero, the layer waits by its [`Schedule`]: 1 s doubled up to 30 s with
 //!    [`Jitter`]. [`Priority::High`](crate::Priority::High) halves that and [`Priority::Low`](crate::Priority::Low) makes it
 //!    half as long again, never past the longest wait.

@@ -17,8 +17,8 @@
 //!   include it.
 //! - The output is all that the model wrote, thoughts too: Gemini reports them beside its candidates, and its endpoint in OpenAI's
 //!   format in the total alone.
-//! - The usage of a stream is told once the answer has come to its end: the first figures, as in Anthropic's `message_start`, are not
-//!   what it came to.
+//! - The usage of a stream is told once the answer has come to its end: the first figures, as in Anthropic's `message_start`, are
+//!   not what it came to.
 //! - Cohere's is `tokens`; `billed_units` only where there are none.
 //! - AWS's binary event stream is not read, and a compressed body must be decompressed first.
 //!

@@ -191,8 +191,8 @@ impl StackBuilder {
     /// # Errors
     ///
     /// When a setting cannot work; the error names it. So it is where a limit of money holds an upstream that nobody has told
-    /// the [price](Upstream::price) of, and that is not local: nothing would be counted. Where requests bring a [`Cost`](crate::Cost)
-    /// with money, say so by a price of zero.
+    /// the [price](Upstream::price) of, and that is not local: nothing would be counted. Where requests bring a
+    /// [`Cost`](crate::Cost) with money, say so by a price of zero.
     pub fn build(self) -> Result<Stack, ConfigError> {
         let Self {
             upstreams,

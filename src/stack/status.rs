@@ -131,10 +131,10 @@ impl StackStatus {
     /// - `upstreams`, for each `id`, `circuit` (`closed`, `open`, `half_open`, `forced_open`, `forced_closed`, `disabled`),
     ///   `probe_after_ms`, `cooling_ms`, `cooling_reason`, `paused_ms` (`null` where there is none), `queued`, `in_flight`,
     ///   `answered`, `failed`, `last_failure` (a [`FailureKind`](crate::FailureKind) in snake case, or `broken`) and
-    ///   `last_failure_ms`, how long ago that was (`null` where there was none), and `limits`. Each of those is told in words, as `name` (`requests per 60s`) and `limit`
-    ///   (`10 requests per 60s`), and in figures: `dimension`, `per_s`, `amount`, `used`, the share `taken`, from 0 to 1, and
-    ///   `is_shadow`. `shared` has the other limiters that hold its requests, each with `scope` (`all`, `provider`), `key`,
-    ///   `paused_ms`, `queued`, `in_flight` and `limits` of all who share it.
+    ///   `last_failure_ms`, how long ago that was (`null` where there was none), and `limits`. Each of those is told in words, as
+    ///   `name` (`requests per 60s`) and `limit` (`10 requests per 60s`), and in figures: `dimension`, `per_s`, `amount`, `used`,
+    ///   the share `taken`, from 0 to 1, and `is_shadow`. `shared` has the other limiters that hold its requests, each with `scope`
+    ///   (`all`, `provider`), `key`, `paused_ms`, `queued`, `in_flight` and `limits` of all who share it.
     /// - `totals` of all upstreams, with `answered`, `failed`, `tokens`, `cost` (such as `0.25`, of what prices are in) and
     ///   `cost_nanos`.
     pub fn to_json(&self) -> String {

@@ -17,8 +17,10 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_layer::Layer;
 use tower_upstream::{
     Attempts, Chain, Deadline, Error, FallbackLayer, Limit, Provider, Quota, RateLimitLayer,
-    RateLimiter, ServedBy, Stack, Upstream,
+    RateLimiter, RequestHead, Scope, ServedBy, Stack, Upstream,
     clock::{Clock, TokioClock},
+    forecast::{Forecast, Prospect},
+    observe::Event,
 };
 
 type Body = Full<Bytes>;
@@ -353,4 +355,44 @@ async fn play(mut random: fastrand::Rng) {
 fn refusals(stack: &Stack, key: &str) -> u64 {
     let keys = stack.stats().snapshot().keys;
     keys.get(key).map_or(0, |row| row.refused_wait_too_long)
+}
+
+/// Knows nothing of lines, as a circuit breaker does not.
+struct Carefree;
+
+impl Forecast for Carefree {
+    fn forecast(&self, _: &Upstream, _: &RequestHead<'_>) -> Prospect {
+        Prospect::Pass { taken: 0.0 }
+    }
+}
+
+// Where the forecast knows nothing of a limiter inside, a request went from line to line every 2 s, each time to the end, for ever:
+// its longest wait began anew each time.
+#[tokio::test(start_paused = true)]
+async fn who_was_told_wrongly_that_another_is_free_keeps_his_place_there() {
+    let queued = Arc::new(AtomicU32::new(0));
+    let count = queued.clone();
+    let limiter = RateLimiter::new(Quota::new().max_concurrent(1)).expect("a limiter");
+    let limiter =
+        limiter
+            .scope(Scope::All)
+            .max_wait(seconds(10))
+            .observe(move |event: &Event<'_>| {
+                let is_queued = matches!(event, Event::Queued { .. });
+                count.fetch_add(u32::from(is_queued), Ordering::Relaxed);
+            });
+    let chain = Chain::new(["first", "other"].map(unlimited)).consult(Carefree);
+    let log = Log::new();
+    let service = ServiceBuilder::new()
+        .layer(FallbackLayer::new(chain).expect("a chain"))
+        .layer(RateLimitLayer::new(limiter))
+        .service(log.client(|_| 600));
+    let first = service.clone().oneshot(request());
+    let first = tokio::spawn(first);
+    let error = ask(&service, 1, request()).await.unwrap_err();
+    assert!(matches!(error, Error::Exhausted(_)), "{error}");
+    // 2 s at the first, 10 s at the other, and the full wait at the first again.
+    assert_eq!(queued.load(Ordering::Relaxed), 3);
+    assert_eq!((TokioClock.now() - log.began).as_secs(), 1 + 2 + 10 + 10);
+    first.abort();
 }

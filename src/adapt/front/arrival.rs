@@ -14,7 +14,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use super::settings::Settings;
-use crate::{adapt::rejection::OpenAiError, clock::Clock};
+use crate::{adapt::rejection::OpenAiError, clock::Clock, instant::after};
 
 /// A body as a whole, if it is no larger and no slower than allowed.
 pub(super) async fn whole<B: Body>(
@@ -108,7 +108,7 @@ pub(super) async fn within<T>(
     limit: Duration,
     call: impl Future<Output = T>,
 ) -> Option<T> {
-    let over = clock.sleep_until(crate::instant::after(clock.now(), limit));
+    let over = clock.sleep_until(after(clock.now(), limit));
     match select(pin!(call), over).await {
         Either::Left((result, _)) => Some(result),
         Either::Right(_) => None,

@@ -16,7 +16,6 @@
 //!    504; a stream may take as long as it takes, once it has begun.
 //! 5. Every error has the form that OpenAI's clients read, and upstreams' words about the account stay inside, as
 //!    [`RejectionLayer`](super::RejectionLayer) has it with `openai` and `hide_failures`.
-//!
 //! 6. `GET` of a path that ends in `/models` is answered with the list of these names, and asked of nobody.
 //!
 //! | what is wrong with a request | status | code |

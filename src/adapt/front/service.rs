@@ -97,12 +97,12 @@ where
     let (head, body) = request.into_parts();
     let body = whole(settings, &head.headers, body).await?;
     let asked = settings.names.asked(head.uri.path(), &body)?;
-    let deadline = crate::instant::after(settings.clock.now(), settings.answer_time);
-    let own = Deadline::of(&head.extensions).map_or(deadline, |Deadline(own)| own.min(deadline));
+    let Deadline(latest) = Deadline::after(settings.answer_time, &*settings.clock);
+    let deadline = Deadline::of(&head.extensions).map_or(latest, |Deadline(own)| own.min(latest));
     let mut request = sent_on(head, body, &settings.sent_on);
     request.extensions_mut().insert(asked);
     // Whose turn would come too late is told so at once, and when to come back.
-    request.extensions_mut().insert(Deadline(own));
+    request.extensions_mut().insert(Deadline(deadline));
     let call = Oneshot::new(inner, request);
     match within(&*settings.clock, settings.answer_time, call).await {
         Some(Ok(answer)) => Ok(passed_back(answer, &settings.passed_back)),

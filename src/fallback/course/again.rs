@@ -79,8 +79,8 @@ impl<S> Course<S> {
         (turn, Next::FallBack)
     }
 
-    /// Where the retry layer inside has left a request to the others because its upstream was silent, it goes there once more, and is
-    /// told of none.
+    /// Where the retry layer inside has left a request to the others because its upstream was silent, it goes there once more, and
+    /// is told of none.
     fn ask_again<B>(
         &mut self,
         upstream: &Upstream,

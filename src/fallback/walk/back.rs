@@ -66,6 +66,10 @@ impl Walk {
         C: FnMut(&Upstream) -> Option<Entry>,
         P: FnMut(&Upstream) -> Prospect,
     {
+        // Who came here for that, and stands in line again, was told wrongly: what is foreseen does not tell of this line.
+        if self.is_out_of_line {
+            return false;
+        }
         let (chain, now) = (&plan.chain, sight.now);
         let mut would_take = |upstream: &Upstream| {
             // Not one where it would stand in line again: that may be the same line, and how long its own still is nobody knows.

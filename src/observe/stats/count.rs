@@ -133,11 +133,15 @@ impl Key {
             Event::Refused {
                 reason, patience, ..
             } => match reason {
-                RefusalReason::WaitTooLong => {
-                    let is_own = matches!(patience, Some(Patience::Deadline(_)));
-                    figures.refused_by_deadline += u64::from(is_own);
-                    figures.refused_wait_too_long += 1;
-                }
+                RefusalReason::WaitTooLong => match patience {
+                    // It was not lost, but went to another upstream.
+                    Some(Patience::Chain(_)) => figures.left += 1,
+                    _ => {
+                        let is_own = matches!(patience, Some(Patience::Deadline(_)));
+                        figures.refused_by_deadline += u64::from(is_own);
+                        figures.refused_wait_too_long += 1;
+                    }
+                },
                 RefusalReason::QueueFull => figures.refused_queue_full += 1,
                 RefusalReason::TooLarge => figures.refused_too_large += 1,
             },

@@ -110,7 +110,7 @@ pub struct KeyStats {
     pub admitted: u64,
     /// Requests that had to wait: they were admitted or refused in the end, or left.
     pub queued: u64,
-    /// Those that left the queue because their caller went away.
+    /// Those that left the queue because their caller went away, or for another upstream that would take them at once.
     pub left: u64,
     /// Requests that would have waited for too long.
     pub refused_wait_too_long: u64,

@@ -464,3 +464,21 @@ fn callers_who_left_before_any_answer_began_are_not_told_of_answers() {
     let insight = stats.insights().into_iter().find(left).unwrap();
     assert!(insight.to_string().contains("no answer began"), "{insight}");
 }
+
+// A request that went to another upstream and was answered there counted as refused, and `insights` advised a longer wait.
+#[test]
+fn who_left_a_line_for_another_upstream_was_not_refused() {
+    let stats = Stats::new();
+    stats.event(&Event::Refused {
+        key: "groq/m",
+        reason: RefusalReason::WaitTooLong,
+        limit: "2 at a time",
+        wait: None,
+        patience: Some(Patience::Chain(Duration::from_secs(2))),
+    });
+    let row = stats.snapshot().keys["groq/m"].clone();
+    assert_eq!(
+        (row.left, row.refused(), row.refused_by_deadline),
+        (1, 0, 0)
+    );
+}

@@ -122,7 +122,9 @@ async fn the_word_error_in_json_that_no_model_was_asked_for_says_nothing() {
     let provider = Provider::new("own", "https://example.com").unwrap();
     let provider = provider.dialect(crate::signal::Dialect::Generic);
     generic.extensions_mut().insert(Upstream::from(provider));
-    for request in [fetch, plain, generic] {
+    let mut cancel = asking();
+    *cancel.uri_mut() = "/v1/responses/resp_1/cancel".parse().unwrap();
+    for request in [fetch, cancel, plain, generic] {
         for body in [ALONE, r#"{"text":"a job","error":{"message":"it failed"}}"#] {
             let mut copy = Request::new(Full::from("{}"));
             (*copy.method_mut(), *copy.uri_mut()) =

@@ -17,8 +17,8 @@ impl State {
         self.rare.as_ref().map_or(0, |rare| rare.line.len())
     }
 
-    /// Whether those under way and those in line will be as many as may be under way: nobody knows how long one who comes behind them
-    /// would wait.
+    /// Whether those under way and those in line will be as many as may be under way: nobody knows how long one who comes behind
+    /// them would wait.
     pub(crate) fn is_spoken_for(&self) -> bool {
         let most = self.quota.max_concurrent;
         let ahead = self.queued().saturating_add(self.in_flight as usize);
