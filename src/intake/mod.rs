@@ -9,7 +9,7 @@
 //!
 //! A caller whose body breaks, or is larger than [`max_body`](IntakeLayer::max_body), sees
 //! [`Error::Body`](crate::Error::Body); nothing was sent. The estimate is a rule of thumb: the limiter settles the real
-//! usage when the answer tells it. Four characters of all strings, and of the names in a tool's parameters, make a token, fewer in
+//! usage when the answer tells it; one of your own, by a tokenizer, is [`estimate`](IntakeLayer::estimate). Four characters of all strings, and of the names in a tool's parameters, make a token, fewer in
 //! other scripts; a number in a list is one, as embeddings take them; an image or another file in base 64 is 1,000.
 //!
 //! # Examples

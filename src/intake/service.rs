@@ -61,7 +61,7 @@ where
             Poll::Pending => {
                 // The readiness of the inner service must not be held while a body arrives.
                 self.inner = self.inner.clone();
-                ResponseFuture::collect(collect, parts, self.inner.clone(), self.settings)
+                ResponseFuture::collect(collect, parts, self.inner.clone(), self.settings.clone())
             }
         }
     }

@@ -1,25 +1,56 @@
 //! What the layer is set to, and what it makes of a request.
 
+use std::{fmt, sync::Arc};
+
 use bytes::Bytes;
 use http::{Request, request::Parts};
 use http_body_util::Full;
 
-use crate::{outline::Outline, request::Cost};
+use crate::{
+    outline::Outline,
+    request::{Cost, RequestHead},
+};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(super) struct Settings {
     pub(super) max_bytes: usize,
     pub(super) output_tokens: u64,
+    pub(super) estimate: Option<Arc<Estimate>>,
 }
+
+/// An estimate of the user's own: what a request with this body costs, beside what is estimated by rule of thumb.
+pub(super) type Estimate =
+    dyn Fn(&RequestHead<'_>, &[u8], Option<Cost>) -> Option<Cost> + Send + Sync;
 
 impl Settings {
     /// The request with its body in memory and its cost in its extensions. A cost that the caller set stays.
-    pub(super) fn request(self, mut parts: Parts, body: Bytes) -> Request<Full<Bytes>> {
-        if parts.extensions.get::<Cost>().is_none()
-            && let Some(outline) = Outline::of(&body)
-        {
-            parts.extensions.insert(outline.cost(self.output_tokens));
-            parts.extensions.insert(outline);
+    pub(super) fn request(&self, mut parts: Parts, body: Bytes) -> Request<Full<Bytes>> {
+        if parts.extensions.get::<Cost>().is_none() {
+            let outline = Outline::of(&body);
+            let by_rule = outline.as_ref().map(|it| it.cost(self.output_tokens));
+            let cost = match &self.estimate {
+                None => by_rule,
+                Some(estimate) => {
+                    let Parts {
+                        method,
+                        uri,
+                        headers,
+                        extensions,
+                        ..
+                    } = &parts;
+                    estimate(
+                        &RequestHead::new(method, uri, headers, extensions),
+                        &body,
+                        by_rule,
+                    )
+                }
+            };
+            if let Some(cost) = cost {
+                parts.extensions.insert(cost);
+            }
+            if let Some(outline) = outline {
+                parts.extensions.insert(outline);
+            }
         }
         Request::from_parts(parts, Full::new(body))
     }
@@ -30,6 +61,17 @@ impl Default for Settings {
         Self {
             max_bytes: 64 << 20,
             output_tokens: 512,
+            estimate: None,
         }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("max_bytes", &self.max_bytes)
+            .field("output_tokens", &self.output_tokens)
+            .field("has_estimate", &self.estimate.is_some())
+            .finish()
     }
 }

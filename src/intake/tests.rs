@@ -108,3 +108,30 @@ async fn the_service_that_was_made_ready_is_the_one_that_is_called() {
         .unwrap();
     ready.call(Request::new("x".to_owned())).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_estimate_of_ones_own_is_given_what_is_known_and_stands() {
+    let intake = IntakeLayer::new().estimate(|head, body, by_rule| match head.uri.path() {
+        "/chat" => by_rule.map(|cost| Cost::tokens(7, cost.output_tokens)),
+        "/audio" => Some(Cost::tokens(body.len() as u64, 0)),
+        _ => None,
+    });
+    let service = intake.layer(service_fn(echo));
+    let cost_at = async |path: &str, cost: Option<Cost>, body: &str| {
+        let mut request = Request::post(path).body(body.to_owned()).unwrap();
+        if let Some(cost) = cost {
+            request.extensions_mut().insert(cost);
+        }
+        let answer = service.clone().oneshot(request).await.unwrap();
+        let (cost, arrived) = answer.into_body();
+        assert_eq!(arrived, body);
+        cost
+    };
+    assert_eq!(cost_at("/chat", None, CHAT).await, Some(Cost::tokens(7, 9)));
+    assert_eq!(cost_at("/chat", None, "no JSON").await, None);
+    let audio = Some(Cost::tokens(5, 0));
+    assert_eq!(cost_at("/audio", None, "RIFF!").await, audio);
+    assert_eq!(cost_at("/other", None, CHAT).await, None);
+    let own = Some(Cost::tokens(1, 1));
+    assert_eq!(cost_at("/chat", own, CHAT).await, own);
+}
