@@ -6,6 +6,20 @@
 
 use std::{error::Error, io, iter};
 
+/// With this error a service of your own, right around the client, says that it sent nothing: that it has no token, or could not
+/// sign. The layers outside take it for a connection that did not come about: no quota is used, and the request is tried again,
+/// whatever its method, or served elsewhere. [`guide::layers`](crate::guide::layers) has an example.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was sent: {0}")]
+pub struct Unsent(#[source] Box<dyn Error + Send + Sync>);
+
+impl Unsent {
+    /// For this reason, such as the error of the source of tokens.
+    pub fn new(why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(why.into())
+    }
+}
+
 /// Whether the time ran out.
 pub(crate) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
@@ -21,10 +35,11 @@ pub(crate) fn is_refusal(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| cause.is::<tower::load_shed::error::Overloaded>())
 }
 
-/// Whether it is certain that there was no connection to send anything on.
+/// Whether it is certain that nothing was sent: that there was no connection, or that the service inside says so.
 pub(crate) fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
-        io_kind(cause).is_some_and(|kind| NEVER_CONNECTED.contains(&kind))
+        cause.is::<Unsent>()
+            || io_kind(cause).is_some_and(|kind| NEVER_CONNECTED.contains(&kind))
             || is_connect_of_client(cause)
     })
 }

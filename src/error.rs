@@ -15,6 +15,7 @@ use crate::{
 
 pub use crate::{
     binding::{BindingLimit, Patience},
+    client_error::Unsent,
     config_error::ConfigError,
     exhausted::{Exhausted, PassedBy, WhyNot},
 };

@@ -15,5 +15,6 @@ mod outages;
 mod settling;
 mod stack;
 mod standing;
+mod tokens;
 mod uploads;
 mod usage;
