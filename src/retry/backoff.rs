@@ -92,6 +92,11 @@ impl Schedule {
         self
     }
 
+    /// The first wait and the longest.
+    pub(crate) fn waits(&self) -> (Duration, Duration) {
+        (self.base, self.max)
+    }
+
     pub(super) fn attempts(&self) -> u32 {
         self.max_attempts
     }

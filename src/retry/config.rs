@@ -218,6 +218,11 @@ impl RetryPolicy {
         self.attempt_timeout
     }
 
+    /// The first wait and the longest, where no schedule for a kind of failure says otherwise.
+    pub(crate) fn waits(&self) -> (Duration, Duration) {
+        self.schedule.waits()
+    }
+
     /// The budget, where there is one.
     pub(crate) fn shared_budget(&self) -> Option<&RetryBudget> {
         self.budget.as_ref()

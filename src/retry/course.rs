@@ -8,6 +8,7 @@ use super::{
     budget::Withdrawal,
     key::IDEMPOTENCY_KEY,
     ledger::Ledger,
+    rules::Rules,
     shared::Shared,
     state::{Decision, Failed, State, may_cure},
     timeout::Timeout,
@@ -29,6 +30,8 @@ use crate::{
 /// The course of one call, from its first attempt to its last. Small, for most calls succeed at once.
 pub(super) struct Course<S> {
     kit: Arc<Kit<Shared, S>>,
+    /// The rules of its upstream, where it has some.
+    own: Option<Arc<Rules>>,
     /// When the first attempt began, once somebody has to know.
     began: Option<Instant>,
     ledger: Ledger,
@@ -42,13 +45,17 @@ impl<S> Course<S> {
     /// The course of a request before its first attempt, and before it is copied.
     #[inline(always)]
     pub(super) fn begin<B>(kit: &Arc<Kit<Shared, S>>, request: &mut Request<B>) -> Self {
-        let shared = &*kit.shared;
-        if let Some(budget) = &shared.policy.budget {
-            budget.deposit_request();
-        }
         let mut course = Self::idle(kit);
         // Without a layer outside there are no extensions, and nothing to look for.
-        if !shared.is_plain || !request.extensions().is_empty() {
+        let is_alone = request.extensions().is_empty();
+        if !is_alone {
+            course.own = kit.shared.own(request.extensions()).cloned();
+        }
+        let rules = course.rules();
+        if let Some(budget) = &rules.policy.budget {
+            budget.deposit_request();
+        }
+        if !rules.is_plain || !is_alone {
             course.prepare(request);
         }
         course
@@ -59,6 +66,7 @@ impl<S> Course<S> {
     pub(super) fn idle(kit: &Arc<Kit<Shared, S>>) -> Self {
         Self {
             kit: kit.clone(),
+            own: None,
             began: None,
             ledger: Ledger::none(),
             counts: false,
@@ -67,23 +75,29 @@ impl<S> Course<S> {
     }
 
     fn prepare<B>(&mut self, request: &mut Request<B>) {
-        let (policy, clock) = (&self.kit.shared.policy, &self.kit.shared.clock);
+        let (policy, clock) = (&self.rules().policy, &self.kit.shared.clock);
         if policy.idempotency_key && !is_idempotent(&RequestHead::of(request)) {
             let key = self.kit.shared.keys.make();
             request.headers_mut().insert(IDEMPOTENCY_KEY, key);
         }
         let name = policy.attempt_header.as_ref();
-        self.counts = name.is_some_and(|name| !request.headers().contains_key(name));
+        let counts = name.is_some_and(|name| !request.headers().contains_key(name));
         let has_limit = policy.total_deadline.is_some() || policy.attempt_timeout.is_some();
+        let now = has_limit.then(|| clock.now());
         self.ledger = Ledger::of(request.extensions());
-        if self.counts {
+        self.counts = counts;
+        if counts {
             self.ledger.count_earlier();
         }
-        if has_limit {
-            let now = clock.now();
+        if let Some(now) = now {
             self.began = Some(now);
             self.ledger.note_start(|| now);
         }
+    }
+
+    #[inline(always)]
+    fn rules(&self) -> &Rules {
+        self.own.as_deref().unwrap_or(&self.kit.shared.rules)
     }
 
     /// A service for the attempts after the first.
@@ -97,13 +111,13 @@ impl<S> Course<S> {
     /// Whether the attempt that is about to begin may be followed by another.
     #[inline]
     pub(super) fn may_go_on(&self) -> bool {
-        self.attempts() < self.kit.shared.most_attempts && self.ledger.allows()
+        self.attempts() < self.rules().most_attempts && self.ledger.allows()
     }
 
     /// The first attempt begins, with this request. Gives back the time that it has.
     #[inline]
     pub(super) fn send<B>(&mut self, request: &mut Request<B>) -> Option<Timeout> {
-        if self.kit.shared.is_plain {
+        if self.rules().is_plain {
             return None;
         }
         self.count(request);
@@ -126,7 +140,7 @@ impl<S> Course<S> {
     }
 
     fn count<B>(&self, request: &mut Request<B>) {
-        if let (Some(name), true) = (&self.kit.shared.policy.attempt_header, self.counts) {
+        if let (Some(name), true) = (&self.rules().policy.attempt_header, self.counts) {
             let count = HeaderValue::from(self.ledger.earlier().saturating_add(self.attempts()));
             request.headers_mut().insert(name, count);
         }
@@ -134,7 +148,7 @@ impl<S> Course<S> {
 
     /// Tells the layers inside when this attempt is cut off: all that they see of it is a future that is dropped.
     fn limit<B>(&self, request: &mut Request<B>, now: Instant) -> Option<Timeout> {
-        let end = after(now, self.kit.shared.policy.attempt_timeout?);
+        let end = after(now, self.rules().policy.attempt_timeout?);
         // A layer outside may cut off this whole call sooner.
         let outer = request.extensions().get::<AttemptDeadline>().cloned();
         let attempt = AttemptDeadline::new(end, outer);
@@ -157,7 +171,7 @@ impl<S> Course<S> {
 
     /// The error of an attempt that has taken too long.
     pub(super) fn timed_out(&self) -> Error {
-        let after = self.kit.shared.policy.attempt_timeout.unwrap_or_default();
+        let after = self.rules().policy.attempt_timeout.unwrap_or_default();
         Error::TimedOut {
             after,
             upstream: None,
@@ -167,9 +181,9 @@ impl<S> Course<S> {
     /// Whether this response goes to the caller and nothing else is to be said of it, as of most.
     #[inline]
     pub(super) fn accepts<R>(&self, response: &Response<R>) -> bool {
-        let is_first = self.trouble.is_none() && self.kit.shared.policy.rule.is_none();
+        let is_first = self.trouble.is_none() && self.rules().policy.rule.is_none();
         let is_accepted = is_first && classify::is_success(response);
-        if let (true, Some(budget)) = (is_accepted, &self.kit.shared.policy.budget) {
+        if let (true, Some(budget)) = (is_accepted, &self.rules().policy.budget) {
             budget.deposit_success();
         }
         is_accepted
@@ -212,7 +226,7 @@ impl<S> Course<S> {
         again: Option<&mut RequestCopy<B>>,
     ) -> Verdict {
         let is_refused = failure.is_some_and(|failure| failure.kind == FailureKind::Refused);
-        match (&self.kit.shared.policy.rule, again) {
+        match (&self.rules().policy.rule, again) {
             (Some(rule), Some(request)) if !is_refused => {
                 let result = match result {
                     Ok(response) => Ok(ResponseHead::of(response)),
@@ -231,7 +245,7 @@ impl<S> Course<S> {
 
     /// How much of a failed response may be read, and the time for that, which begins now.
     pub(super) fn drain(&self) -> (u64, impl FnOnce() -> Sleep) {
-        let (bytes, time) = self.kit.shared.policy.drain;
+        let (bytes, time) = self.rules().policy.drain;
         let clock = &self.kit.shared.clock;
         (bytes, move || clock.sleep_until(after(clock.now(), time)))
     }
@@ -247,7 +261,7 @@ impl<S> Course<S> {
     }
 
     fn succeed(&mut self) {
-        match (self.take_withdrawal(), &self.kit.shared.policy.budget) {
+        match (self.take_withdrawal(), &self.rules().policy.budget) {
             (Some(withdrawal), _) => withdrawal.succeed(),
             (None, Some(budget)) => budget.deposit_success(),
             (None, None) => {}
@@ -272,8 +286,9 @@ impl<S> Course<S> {
         let head = again.as_deref_mut().map(RequestCopy::head);
         let began = *self.began.get_or_insert(now);
         let shared = &self.kit.shared;
+        let rules = self.own.as_deref().unwrap_or(&shared.rules);
         let trouble = self.trouble.get_or_insert_with(|| {
-            let state = State::new(&shared.policy, head.as_ref(), began);
+            let state = State::new(&rules.policy, head.as_ref(), began);
             Box::new(Trouble::new(state))
         });
         let has_alternatives = self.ledger.has_alternatives();
@@ -293,8 +308,8 @@ impl<S> Course<S> {
             ledger_allows: self.ledger.allows(),
             has_alternatives,
         };
-        let decision = trouble.decide(shared, &failed, now);
-        let left_to_others = trouble.state.left_to_others(&shared.policy, decision);
+        let decision = trouble.decide(rules, &failed, now);
+        let left_to_others = trouble.state.left_to_others(&rules.policy, decision);
         self.tell(&decision, &failure);
         if let Some(why) = left_to_others {
             self.ledger.leave_to_others(why);

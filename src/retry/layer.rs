@@ -1,16 +1,17 @@
 //! The layer.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{config::RetryPolicy, service::Retry, shared::Shared};
+use super::{config::RetryPolicy, rules::Rules, service::Retry, shared::Shared};
 use crate::{
     clock::{Clock, TokioClock},
     config_error::ConfigError,
     current::Current,
     forecast::{Consulted, Forecast},
     observe::{Events, Observer},
+    upstream::Upstream,
 };
 
 /// Sends a request again when that can help. See the [module docs](super).
@@ -82,39 +83,83 @@ impl RetryLayer {
         self.with(|shared| shared.consulted = shared.consulted.clone().and(forecast))
     }
 
-    /// The policy that holds for calls that begin now. It shares its budget with the layer's.
+    /// The policy that holds for calls that begin now, but for upstreams that have one of their own. It shares its budget with the
+    /// layer's.
     pub fn policy(&self) -> RetryPolicy {
-        self.current.shared().policy.clone()
+        self.current.shared().rules.policy.clone()
+    }
+
+    /// That of an upstream, where it is not the layer's.
+    pub(crate) fn own_policy(&self, upstream: &Upstream) -> Option<RetryPolicy> {
+        let shared = self.current.shared();
+        shared.own_of(upstream).map(|rules| rules.policy.clone())
     }
 
     /// Another policy for all calls that begin from now on, in every service of this layer and its clones. Calls under way go on
-    /// with theirs. The budget is the new policy's: one that is made from [`policy`](Self::policy) keeps it.
+    /// with theirs, and upstreams keep their own. The budget is the new policy's: one that is made from [`policy`](Self::policy)
+    /// keeps it.
     ///
     /// # Errors
     ///
     /// When a setting of the policy or of its budget cannot work; the old one stays.
     pub fn set_policy(&self, policy: RetryPolicy) -> Result<(), ConfigError> {
         policy.check()?;
-        self.current.replace(|shared| {
-            let (clock, events) = (shared.clock.clone(), shared.events.clone());
-            let consulted = shared.consulted.clone();
-            (Shared::new(policy, clock, events, consulted), ())
+        self.replace(|shared| shared.rules = Arc::new(Rules::new(policy)));
+        Ok(())
+    }
+
+    /// As [`set_policy`](Self::set_policy), for the upstream with this id alone, or for all of the provider with this name, in place
+    /// of the layer's policy: such as a longer [`attempt_timeout`](RetryPolicy::attempt_timeout) for a model on a machine of your
+    /// own. Default: none has its own.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_upstream::{RetryLayer, RetryPolicy};
+    ///
+    /// # fn main() -> Result<(), tower_upstream::ConfigError> {
+    /// let retry = RetryLayer::new(RetryPolicy::llm().attempt_timeout(Duration::from_secs(20)))?;
+    /// retry.set_policy_for("ollama", retry.policy().attempt_timeout(Duration::from_secs(300)))?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When a setting of the policy or of its budget cannot work; the old one stays.
+    pub fn set_policy_for(
+        &self,
+        key: impl Into<Arc<str>>,
+        policy: RetryPolicy,
+    ) -> Result<(), ConfigError> {
+        policy.check()?;
+        self.replace(|shared| {
+            shared.own.insert(key.into(), Arc::new(Rules::new(policy)));
         });
         Ok(())
     }
 
     fn plain(policy: RetryPolicy) -> Self {
-        let (clock, events) = (Arc::new(TokioClock), Events::default());
-        Self::of(Shared::new(policy, clock, events, Consulted::default()))
+        Self::of(Shared {
+            rules: Arc::new(Rules::new(policy)),
+            own: HashMap::new(),
+            clock: Arc::new(TokioClock),
+            events: Events::default(),
+            consulted: Consulted::default(),
+            keys: Arc::default(),
+        })
     }
 
     fn with(self, change: impl FnOnce(&mut Shared)) -> Self {
-        let shared = self.current.shared();
-        let (clock, events) = (shared.clock.clone(), shared.events.clone());
-        let (policy, consulted) = (shared.policy.clone(), shared.consulted.clone());
-        let mut shared = Shared::new(policy, clock, events, consulted);
+        let mut shared = (*self.current.shared()).clone();
         change(&mut shared);
         Self::of(shared)
+    }
+
+    fn replace(&self, change: impl FnOnce(&mut Shared)) {
+        self.current.replace(|shared| {
+            let mut shared = shared.clone();
+            change(&mut shared);
+            (shared, ())
+        });
     }
 
     fn of(shared: Shared) -> Self {

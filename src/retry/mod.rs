@@ -96,6 +96,7 @@ mod future;
 mod key;
 mod layer;
 mod ledger;
+mod rules;
 mod service;
 mod shared;
 mod state;

@@ -1,45 +1,36 @@
 //! What the calls of one layer share.
 
-use std::sync::{Arc, Mutex};
+use std::{collections::HashMap, sync::Arc};
 
-use super::{config::RetryPolicy, key::Keys};
-use crate::{clock::Clock, forecast::Consulted, observe::Events};
+use http::Extensions;
 
-/// What the calls of one layer share, for as long as its policy is not replaced.
-#[derive(Debug)]
+use super::{key::Keys, rules::Rules};
+use crate::{clock::Clock, forecast::Consulted, observe::Events, upstream::Upstream};
+
+/// What the calls of one layer share, for as long as none of its policies is replaced.
+#[derive(Clone, Debug)]
 pub(super) struct Shared {
-    pub(super) policy: RetryPolicy,
+    pub(super) rules: Arc<Rules>,
+    /// Those of single upstreams, by their ids, and of all of a provider, by its name.
+    pub(super) own: HashMap<Arc<str>, Arc<Rules>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: Events,
     pub(super) consulted: Consulted,
-    /// The most that any schedule of the policy allows.
-    pub(super) most_attempts: u32,
-    /// Whether the policy neither writes into requests nor limits their time nor has a rule of the user's: then a call begins
-    /// with next to nothing.
-    pub(super) is_plain: bool,
-    pub(super) keys: Keys,
-    pub(super) random: Mutex<fastrand::Rng>,
+    pub(super) keys: Arc<Keys>,
 }
 
 impl Shared {
-    pub(super) fn new(
-        policy: RetryPolicy,
-        clock: Arc<dyn Clock>,
-        events: Events,
-        consulted: Consulted,
-    ) -> Self {
-        let random = policy
-            .seed
-            .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        Self {
-            most_attempts: policy.most_attempts(),
-            is_plain: policy.is_plain(),
-            policy,
-            clock,
-            events,
-            consulted,
-            keys: Keys::default(),
-            random: Mutex::new(random),
+    /// The rules for a request with these extensions, where they are not the layer's.
+    #[inline]
+    pub(super) fn own(&self, extensions: &Extensions) -> Option<&Arc<Rules>> {
+        match self.own.is_empty() {
+            true => None,
+            false => self.own_of(extensions.get()?),
         }
+    }
+
+    pub(super) fn own_of(&self, upstream: &Upstream) -> Option<&Arc<Rules>> {
+        let of_all = || self.own.get(upstream.provider().name());
+        self.own.get(upstream.id()).or_else(of_all)
     }
 }

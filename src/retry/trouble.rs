@@ -1,10 +1,10 @@
 //! What a call has to know from its first failure on.
 
-use std::{sync::PoisonError, time::Instant};
+use std::time::Instant;
 
 use super::{
     budget::Withdrawal,
-    shared::Shared,
+    rules::Rules,
     state::{Decision, Failed, Reason, State},
 };
 
@@ -23,18 +23,9 @@ impl Trouble {
     }
 
     /// What the state decides, if the budget can pay for it.
-    pub(super) fn decide(
-        &mut self,
-        shared: &Shared,
-        failed: &Failed<'_>,
-        now: Instant,
-    ) -> Decision {
-        let policy = &shared.policy;
-        let decision = {
-            let random = shared.random.lock();
-            let mut random = random.unwrap_or_else(PoisonError::into_inner);
-            self.state.decide(policy, failed, &mut random, now)
-        };
+    pub(super) fn decide(&mut self, rules: &Rules, failed: &Failed<'_>, now: Instant) -> Decision {
+        let policy = &rules.policy;
+        let decision = self.state.decide(policy, failed, &mut rules.random(), now);
         if let (Decision::RetryAt { .. }, Some(budget)) = (decision, &policy.budget) {
             self.withdrawal = budget.withdraw(failed.failure.kind);
             if self.withdrawal.is_none() {

@@ -27,6 +27,8 @@ pub struct StackBuilder {
     upstreams: Vec<Upstream>,
     fallback: Vec<Box<dyn FnOnce(Chain) -> Chain + Send>>,
     retry: RetryPolicy,
+    /// Those of single upstreams, and of providers.
+    own_retries: Vec<(Arc<str>, RetryPolicy)>,
     breaker: Breaker,
     limiters: Vec<Limiter>,
     cooldowns: Option<Cooldowns>,
@@ -59,6 +61,7 @@ impl Stack {
             upstreams: Vec::new(),
             fallback: Vec::new(),
             retry: RetryPolicy::llm(),
+            own_retries: Vec::new(),
             breaker: Breaker::Policy(Box::default()),
             limiters: Vec::new(),
             cooldowns: None,
@@ -111,6 +114,13 @@ impl StackBuilder {
     /// Sets what is repeated, how often and after which waits. Default: [`RetryPolicy::llm`].
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
+        self
+    }
+
+    /// The same for one upstream, by its id, or for all of a provider, by its name. Default: as all others. See
+    /// [`RetryLayer::set_policy_for`].
+    pub fn retry_for(mut self, key: impl Into<Arc<str>>, policy: RetryPolicy) -> Self {
+        self.own_retries.push((key.into(), policy));
         self
     }
 
@@ -198,6 +208,7 @@ impl StackBuilder {
             upstreams,
             fallback,
             retry,
+            own_retries,
             breaker,
             limiters,
             cooldowns,
@@ -243,6 +254,9 @@ impl StackBuilder {
         let retry = RetryLayer::new(retry)?
             .clock(clock.clone())
             .consult(breaker.clone());
+        for (key, policy) in own_retries {
+            retry.set_policy_for(key, policy)?;
+        }
         let provider = provider.clock(clock.clone());
         let router = fallback.as_ref().map(FallbackLayer::router);
         let layer = StackLayer {
@@ -336,6 +350,7 @@ impl fmt::Debug for StackBuilder {
         f.debug_struct("StackBuilder")
             .field("upstreams", &self.upstreams)
             .field("retry", &self.retry)
+            .field("own_retries", &self.own_retries)
             .field("intake", &self.intake)
             .field("provider", &self.provider)
             .field("clock", &self.clock)

@@ -8,7 +8,7 @@ use crate::{
     cost::Price,
     fallback::Chain,
     rate_limit::RateLimiter,
-    retry::RetryPolicy,
+    retry::RetryLayer,
     upstream::{Provider, Upstream},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Parts<'a> {
     /// None where there are no upstreams.
     pub(super) chain: Option<&'a Chain>,
-    pub(super) retry: &'a RetryPolicy,
+    pub(super) retry: &'a RetryLayer,
     pub(super) breaker: &'a CircuitBreaker,
     pub(super) limiters: &'a [RateLimiter],
     /// The variables that the keys of providers were read from.
@@ -49,7 +49,7 @@ pub(super) fn explain(parts: &Parts<'_>) -> String {
     if let Some(chain) = parts.chain {
         section("fallback", chain.in_words());
     }
-    section("retry", parts.retry.in_words());
+    section("retry", parts.retry.policy().in_words());
     section("circuit breaker", parts.breaker.policy().in_words());
     let limiters = parts.limiters.iter().zip(&quotas.set);
     let limiters = limiters.flat_map(|(limiter, quotas)| {
@@ -93,6 +93,7 @@ fn facts(
         Some(key(provider, parts)),
         quota.map(|quota| format!("quota: {quota}")),
         of_account.map(|quota| format!("quota of the whole account: {quota}")),
+        own_retry(upstream, parts.retry),
         upstream
             .own_price()
             .map(|price| price_in_words(price, upstream)),
@@ -109,6 +110,16 @@ fn facts(
     ]
     .into_iter()
     .flatten()
+}
+
+/// What of an upstream's own policy is other than of all.
+fn own_retry(upstream: &Upstream, retry: &RetryLayer) -> Option<String> {
+    let (mut own, of_all) = (
+        retry.own_policy(upstream)?.in_words(),
+        retry.policy().in_words(),
+    );
+    own.retain(|words| !of_all.contains(words));
+    (!own.is_empty()).then(|| format!("retry: {}", own.join("; ")))
 }
 
 fn key(provider: &Provider, parts: &Parts<'_>) -> String {

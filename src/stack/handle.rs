@@ -96,7 +96,7 @@ impl Stack {
         let chain = self.router.as_ref().map(Router::chain);
         explain(&Parts {
             chain: chain.as_ref(),
-            retry: &self.retry().policy(),
+            retry: self.retry(),
             breaker: &self.breaker,
             limiters: &self.limiters,
             keys: &self.keys,

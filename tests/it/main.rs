@@ -12,6 +12,7 @@ mod in_line;
 mod ledger;
 mod moving_on;
 mod outages;
+mod own_retry;
 mod settling;
 mod stack;
 mod standing;

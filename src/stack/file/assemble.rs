@@ -9,6 +9,7 @@ use super::{
     show,
 };
 use crate::{
+    retry::RetryPolicy,
     stack::{builder::StackBuilder, handle::Stack, strategy},
     upstream::Upstream,
 };
@@ -23,11 +24,18 @@ pub(super) fn assemble(
     for (name, provider) in &draft.providers {
         providers.find(name, &provider.spot, reading);
     }
+    let retry = draft.retry.build(RetryPolicy::llm(), reading);
     let mut builder = Stack::builder();
     let mut listed = HashSet::new();
     for upstream in &draft.upstreams {
-        let upstreams = upstreams(upstream, &mut providers, &mut listed, reading);
-        builder = upstreams.into_iter().fold(builder, StackBuilder::upstream);
+        let own_retry = upstream.retry.as_ref();
+        let own_retry = own_retry.map(|own| own.build(retry.clone(), reading));
+        for upstream in upstreams(upstream, &mut providers, &mut listed, reading) {
+            if let Some(retry) = &own_retry {
+                builder = builder.retry_for(upstream.id(), retry.clone());
+            }
+            builder = builder.upstream(upstream);
+        }
     }
     for (provider, variable) in providers.variables_used() {
         builder = builder.key_from(provider.as_str().into(), variable);
@@ -41,7 +49,7 @@ pub(super) fn assemble(
                 .into_iter()
                 .fold(chain, |chain, order| chain.order(order))
         })
-        .retry(draft.retry.build(reading))
+        .retry(retry)
         .circuit_breaker(draft.circuit_breaker.build(reading))
         .intake(draft.intake.build())
         .provider(draft.answers.build());

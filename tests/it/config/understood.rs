@@ -34,7 +34,11 @@ pub(super) const EVERYTHING: &str = r#"{
       "context_tokens": 64000, "weight": 9
     },
     { "provider": "azure", "models": ["deployed"] },
-    { "provider": "gateway", "models": ["one", "two"] }
+    {
+      "provider": "gateway", "models": ["one", "two"],
+      "retry": { "attempt_timeout": "5m", "first_wait": "1s", "on": { "timeout": { "max_attempts": 2 } } }
+    },
+    { "provider": "vllm", "models": ["own"], "retry": "off" }
   ],
   "fallback": {
     "cooldown": "2m", "max_wait": "3s", "max_attempts": 5, "when_exhausted": { "wait": "10s" }, "fall_back_on": ["auth"]
@@ -92,9 +96,18 @@ at most 16000 tokens in a request, estimates are kept, no other rate is held dow
   3. gateway/one, at https://gateway.example.com/v1
      key: from GATEWAY_KEY
      quota of the whole account: 1000 requests per day
+     retry: 4 attempts, after waits of 1s, each 3 times the last, up to 20s, with equal jitter; \
+timed out: 2 attempts, after waits of 1s, each 2 times the last, up to 30s, with full jitter; \
+an attempt is cut off after 5 minutes
   4. gateway/two, at https://gateway.example.com/v1
      key: from GATEWAY_KEY
      quota of the whole account: 1000 requests per day
+     retry: 4 attempts, after waits of 1s, each 3 times the last, up to 20s, with equal jitter; \
+timed out: 2 attempts, after waits of 1s, each 2 times the last, up to 30s, with full jitter; \
+an attempt is cut off after 5 minutes
+  5. vllm/own, at http://localhost:8000/v1
+     key: none
+     retry: off: each request is sent once to an upstream
 fallback:
   those on own hardware first, then as they are listed
   cools down for as long as an upstream asks, else 2 minutes

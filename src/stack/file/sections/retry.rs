@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     outcome::FailureKind,
-    retry::RetryPolicy,
+    retry::{RetryPolicy, Schedule},
     stack::file::{
         field::{Draft, Field, Form, Table},
         reading::{Reading, Spot},
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// As [`RetryPolicy::llm`], until the file says otherwise.
+/// What the file says, beside what holds without.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RetryDraft {
     pub(crate) is_off: bool,
@@ -27,7 +27,7 @@ pub(crate) struct RetryDraft {
     total_deadline: Option<Duration>,
     attempt_timeout: Option<Duration>,
     retry_non_idempotent: Option<bool>,
-    budget: BudgetDraft,
+    budget: Option<BudgetDraft>,
 }
 
 pub(crate) const RETRY: Table<RetryDraft> = Table(
@@ -74,8 +74,12 @@ pub(crate) const RETRY: Table<RetryDraft> = Table(
                 "budget",
                 "What all requests may spend on retries together. Default: 500 tokens.",
                 &[
-                    Form::Word("off", |retry| retry.budget.is_off = true),
-                    Form::Table(&Part(BUDGET, |retry: &mut RetryDraft| &mut retry.budget)),
+                    Form::Word("off", |retry| {
+                        retry.budget.get_or_insert_default().is_off = true;
+                    }),
+                    Form::Table(&Part(BUDGET, |retry: &mut RetryDraft| {
+                        retry.budget.get_or_insert_default()
+                    })),
                 ],
             ),
             Field::new(
@@ -96,13 +100,18 @@ pub(crate) const RETRY: Table<RetryDraft> = Table(
 );
 
 impl RetryDraft {
-    pub(crate) fn build(&self, reading: &mut Reading<'_>) -> RetryPolicy {
+    /// What holds where the file says nothing else is in `base`.
+    pub(crate) fn build(&self, base: RetryPolicy, reading: &mut Reading<'_>) -> RetryPolicy {
         if self.is_off {
-            return RetryPolicy::llm().max_attempts(1).without_budget();
+            let once = RetryPolicy::llm().max_attempts(1).without_budget();
+            return match base.longest_attempt() {
+                Some(time) => once.attempt_timeout(time),
+                None => once,
+            };
         }
-        let schedule = &self.schedule;
-        let (first, longest) = schedule.waits();
-        let mut policy = RetryPolicy::llm().backoff(first, longest);
+        let (schedule, usually) = (&self.schedule, base.waits());
+        let (first, longest) = schedule.waits(usually);
+        let mut policy = base.backoff(first, longest);
         if let Some(attempts) = schedule.max_attempts {
             policy = policy.max_attempts(attempts);
         }
@@ -130,15 +139,15 @@ impl RetryDraft {
         if let Some(retry) = self.retry_non_idempotent {
             policy = policy.retry_non_idempotent(retry);
         }
-        policy = match self.budget.build(reading) {
-            Some(budget) => policy.budget(budget),
-            None => policy.without_budget(),
-        };
-        for draft in [schedule]
-            .into_iter()
-            .chain(self.on.iter().map(|(_, draft)| draft))
-        {
-            draft.check(reading);
+        if let Some(budget) = &self.budget {
+            policy = match budget.build(reading) {
+                Some(budget) => policy.budget(budget),
+                None => policy.without_budget(),
+            };
+        }
+        schedule.check(usually, reading);
+        for (_, draft) in &self.on {
+            draft.check(Schedule::new().waits(), reading);
         }
         policy
     }
@@ -165,12 +174,11 @@ const SHORTEST: Duration = Duration::from_nanos(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::retry::Schedule;
 
     #[test]
     fn a_file_that_says_nothing_leaves_the_policy_as_it_is() {
         let mut reading = Reading::new("", "a table");
-        let policy = RetryDraft::default().build(&mut reading);
+        let policy = RetryDraft::default().build(RetryPolicy::llm(), &mut reading);
         assert_eq!(policy.in_words(), RetryPolicy::llm().in_words());
         let schedule = ScheduleDraft::default().build();
         assert_eq!(schedule, Schedule::new());

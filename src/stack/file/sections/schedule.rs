@@ -81,15 +81,15 @@ impl<D: Scheduled> OfSchedule<D> {
 }
 
 impl ScheduleDraft {
-    pub(super) fn waits(&self) -> (Duration, Duration) {
-        // The defaults of `Schedule::new`.
-        let first = self.first_wait.unwrap_or(Duration::from_secs(1));
-        let longest = self.longest_wait.unwrap_or(Duration::from_secs(30));
+    /// The first wait and the longest, where the file does not say as they are `usually`.
+    pub(super) fn waits(&self, usually: (Duration, Duration)) -> (Duration, Duration) {
+        let first = self.first_wait.unwrap_or(usually.0);
+        let longest = self.longest_wait.unwrap_or(usually.1);
         (first, longest)
     }
 
     pub(super) fn build(&self) -> Schedule {
-        let (first, longest) = self.waits();
+        let (first, longest) = self.waits(Schedule::new().waits());
         let mut schedule = Schedule::new().backoff(first, longest);
         if let Some(attempts) = self.max_attempts {
             schedule = schedule.max_attempts(attempts);
@@ -104,8 +104,8 @@ impl ScheduleDraft {
     }
 
     /// The numbers alone are right already; two of them can be wrong together.
-    pub(super) fn check(&self, reading: &mut Reading<'_>) {
-        let (first, longest) = self.waits();
+    pub(super) fn check(&self, usually: (Duration, Duration), reading: &mut Reading<'_>) {
+        let (first, longest) = self.waits(usually);
         if longest < first {
             let (first, longest) = (in_words(first), in_words(longest));
             let key = if self.longest_wait.is_some() {

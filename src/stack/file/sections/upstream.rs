@@ -1,6 +1,9 @@
 //! `providers` and `upstreams`: what requests can be sent to.
 
-use super::quota::{QUOTA, QuotaDraft};
+use super::{
+    quota::{QUOTA, QuotaDraft},
+    retry::{RETRY, RetryDraft},
+};
 use crate::{
     cost::Price,
     money::Money,
@@ -34,6 +37,7 @@ pub(crate) struct UpstreamDraft {
     pub(crate) provider: Option<(String, Spot)>,
     pub(crate) models: Option<Vec<(String, Spot)>>,
     pub(crate) quota: Option<QuotaDraft>,
+    pub(crate) retry: Option<RetryDraft>,
     pub(crate) price: Option<PriceDraft>,
     pub(crate) context_tokens: Option<u64>,
     pub(crate) weight: Option<u32>,
@@ -143,6 +147,18 @@ pub(crate) const UPSTREAM: Table<UpstreamDraft> = Table(
             &[Form::Table(&Part(QUOTA, |upstream: &mut UpstreamDraft| {
                 upstream.quota.get_or_insert_default()
             }))],
+        ),
+        Field::new(
+            "retry",
+            "How each of these models is retried. Default, also for what is not said here: as the file's `retry` says.",
+            &[
+                Form::Word("off", |upstream| {
+                    upstream.retry.get_or_insert_default().is_off = true;
+                }),
+                Form::Table(&Part(RETRY, |upstream: &mut UpstreamDraft| {
+                    upstream.retry.get_or_insert_default()
+                })),
+            ],
         ),
         Field::new(
             "price",
