@@ -45,6 +45,13 @@ impl Ramp {
             None => Err(after(self.began, self.length - self.saved)),
         }
     }
+
+    /// When a call would pass that is not made now, if no other came before it; `None` where it would pass now.
+    pub(super) fn outlook(mut self, now: Instant) -> Option<Instant> {
+        let missing = self.length.saturating_sub(self.saved);
+        let is_refused = !self.is_over(now) && self.admit(now).is_err();
+        is_refused.then(|| after(self.began, missing))
+    }
 }
 
 /// The share at the beginning, as Envoy's `min_weight_percent` has it: a tenth.

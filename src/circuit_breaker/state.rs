@@ -118,8 +118,11 @@ impl State {
             Phase::Open { until, .. } if now >= until => Phase::half_open(now),
             phase => phase,
         };
-        let refusal = phase.admit(policy, now).err()?;
-        Some(refusal.until.saturating_duration_since(now))
+        let until = match phase {
+            Phase::Closed { ramp, .. } => ramp?.outlook(now)?,
+            _ => phase.admit(policy, now).err()?.until,
+        };
+        Some(until.saturating_duration_since(now))
     }
 
     /// Counts the result of an admitted call.

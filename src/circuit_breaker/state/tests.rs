@@ -777,6 +777,30 @@ fn who_is_refused_in_a_ramp_is_told_when_he_would_pass() {
 }
 
 proptest! {
+    /// It told the time for one who comes after a first was refused, which may be over already: a chain that waited for it looked
+    /// again and again, and never slept.
+    #[test]
+    fn what_is_foreseen_in_a_ramp_is_when_a_call_passes_that_comes_then_and_none_before(
+        calls in proptest::collection::vec(0_u64..900, 0..40),
+    ) {
+        let mut bench = Bench::new(policy().ramp(ms(10_000)));
+        bench.fail_until_open(0);
+        bench.call(Verdict::Success, 1_000);
+        let mut at = 1_000;
+        for step in calls {
+            at += step;
+            let (now, tick) = (bench.start + ms(at), Duration::from_nanos(1));
+            let outlook = |at| bench.state.outlook(&bench.policy, at);
+            if let Some(wait) = outlook(now) {
+                prop_assert!(!wait.is_zero());
+                prop_assert_eq!(outlook(now + wait - tick), Some(tick));
+                prop_assert_eq!(outlook(now + wait), None);
+            }
+            let is_free = outlook(now).is_none();
+            prop_assert_eq!(bench.admit(at).is_ok(), is_free);
+        }
+    }
+
     /// As lanes do it: while the circuit allows, good calls pass without a word.
     #[test]
     fn good_calls_that_are_told_later_change_no_decision(
