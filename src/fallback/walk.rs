@@ -211,7 +211,10 @@ impl Walk {
                 held_back.push(Passed {
                     index,
                     why: WhyNot::WouldRefuse(by),
-                    back: retry_after.map(|wait| after(sight.now, wait)),
+                    // To wait for no time would be a loop.
+                    back: retry_after
+                        .filter(|wait| !wait.is_zero())
+                        .map(|wait| after(sight.now, wait)),
                 });
                 continue;
             }

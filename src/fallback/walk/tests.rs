@@ -389,6 +389,24 @@ fn where_nobody_knows_how_long_the_wait_would_be_whoever_is_free_goes_first() {
     assert_eq!(first_of([full(secs(4)), full(secs(9)), queue(long)]), 2);
 }
 
+/// It looked again and again, and never slept: a forecast of the user's own may say so.
+#[test]
+fn nobody_is_waited_for_who_would_refuse_for_no_time() {
+    let mut bench = Bench::new(|chain| {
+        let max = secs(60);
+        chain.when_exhausted(WhenExhausted::Wait { max })
+    });
+    let refuse = |seconds| Prospect::Refuse {
+        by: RefusedBy::Circuit,
+        retry_after: Some(secs(seconds)),
+    };
+    let until = bench.at(9_000);
+    let mut turn = |prospects| bench.turn_seen(&mut bench.walk(None, 0), 0, seen(prospects));
+    assert_eq!(turn([refuse(0); 3]), Turn::Exhausted { soonest: None });
+    let one_is_known = [refuse(0), refuse(9), refuse(0)];
+    assert_eq!(turn(one_is_known), Turn::Wait { until });
+}
+
 #[test]
 fn who_is_full_is_chosen_among_in_the_order_of_the_chain() {
     let mut bench = Bench::new(|_| {
