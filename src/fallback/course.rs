@@ -215,7 +215,9 @@ impl<S> Course<S> {
         }
         // It stood in line and was not sent: the same upstream can be asked as if it had not been.
         let has_left_line = self.ledger.elsewhere().take_left();
-        if !has_left_line {
+        if has_left_line {
+            self.walk.leave_line();
+        } else {
             let back_in = match speaks_of_the_next_request(failure.kind) {
                 true => Some(Duration::ZERO),
                 false => failure.hint(),
@@ -244,9 +246,6 @@ impl<S> Course<S> {
         let turn = self.turn(head, self.ledger.allows_another(), now);
         let (turn, next) = match turn {
             Turn::Try { index, .. } => {
-                if has_left_line {
-                    self.walk.leave_line();
-                }
                 let Shared { plan, cooldowns } = &*self.kit.shared;
                 cooldowns.tell(&Event::Switched {
                     from: upstream.id(),

@@ -29,7 +29,7 @@ pub(super) struct Walk {
     /// Who was asked last.
     asked: Option<usize>,
     failed: Vec<Failed>,
-    /// Whether it came to the one that is asked out of a line, and has not been sent since.
+    /// Whether it has left a line, and nobody has been sent it since.
     is_out_of_line: bool,
     /// The latest end of a wait for the soonest; `None` where the chain does not wait.
     patience: Option<Instant>,
@@ -251,13 +251,14 @@ impl Walk {
         Some(self.ask_all_the_same(self.asked?))
     }
 
-    /// The request has left the line of another for the one that is asked.
+    /// The request has left the line in which it stood.
     pub(super) fn leave_line(&mut self) {
         self.is_out_of_line = true;
     }
 
     /// The request goes back into the line that it has left.
     pub(super) fn line_up_again(&mut self, chain: &Chain) -> Option<Turn> {
+        self.is_out_of_line = false;
         let others = self.open(chain).count() + self.left().count();
         Some(self.ask(self.asked?, others as u32))
     }
@@ -302,6 +303,8 @@ impl Walk {
             Prospect::Queue { wait } | Prospect::Full { at_least: wait } if wait > max_wait => {
                 Class::Queues
             }
+            // It would stand in a line again, and not ask again.
+            Prospect::Queue { .. } if self.is_out_of_line => Class::Full,
             Prospect::Full { .. } => Class::Full,
             _ => Class::Free,
         }

@@ -71,18 +71,37 @@ impl Walk {
             return false;
         }
         let (chain, now) = (&plan.chain, sight.now);
-        let mut would_take = |upstream: &Upstream| {
-            // Not one where it would stand in line again: that may be the same line, and how long its own still is nobody knows.
-            let is_free = matches!((sight.prospect)(upstream), Prospect::Pass { .. });
-            is_free && !self.is_too_large_for(upstream) && (sight.cooling)(upstream).is_none()
-        };
         // In the order in which the request would go to them.
-        if self.open(chain).next().is_some() {
-            return self.open(chain).any(|(_, upstream)| would_take(upstream));
+        let mut can_others_be_asked = false;
+        for (_, upstream) in self.open(chain) {
+            match self.would_take(upstream, &mut sight) {
+                Some(true) => return true,
+                Some(false) => can_others_be_asked = true,
+                None => {}
+            }
         }
-        let left = self.left().filter(|(_, left)| left.back <= now);
-        left.map(|(index, _)| &chain.upstreams[index])
-            .any(would_take)
+        let mut left = self.left().filter(|(_, left)| left.back <= now);
+        !can_others_be_asked
+            && left.any(|(index, _)| {
+                self.would_take(&chain.upstreams[index], &mut sight) == Some(true)
+            })
+    }
+
+    /// Whether this upstream would take the request at once; `None` where it cannot be asked now. Not one where it would stand in
+    /// line again: that may be the same line, and how long its own still is nobody knows.
+    fn would_take<C, P>(&self, upstream: &Upstream, sight: &mut Sight<C, P>) -> Option<bool>
+    where
+        C: FnMut(&Upstream) -> Option<Entry>,
+        P: FnMut(&Upstream) -> Prospect,
+    {
+        if (sight.cooling)(upstream).is_some() {
+            return None;
+        }
+        match (sight.prospect)(upstream) {
+            Prospect::Refuse { .. } => None,
+            Prospect::Pass { .. } => Some(!self.is_too_large_for(upstream)),
+            _ => Some(false),
+        }
     }
 }
 

@@ -446,6 +446,54 @@ fn a_line_is_left_for_one_who_was_not_asked_is_not_cooling_and_would_take_the_re
     assert_eq!(bench.turn(&mut walk, 10), Turn::Exhausted { soonest: None });
 }
 
+/// It went over to a short line, which then grew: who goes out of a line does not ask again.
+#[test]
+fn who_leaves_a_line_goes_to_who_is_free_and_to_no_other_line() {
+    let mut bench = Bench::new(|chain| chain);
+    let mut walk = bench.walk(None, 0);
+    let all_full = [full(Duration::ZERO); 3];
+    assert_eq!(bench.turn_seen(&mut walk, 0, seen(all_full)), asks(0, 2));
+    let other_is_free = [full(Duration::ZERO), queue(secs(2)), Prospect::FREE];
+    assert!(bench.is_free(&walk, 0, other_is_free));
+    walk.leave_line();
+    let turn = bench.turn_seen(&mut walk, 0, seen(other_is_free));
+    assert_eq!(turn, asks(2, 1));
+    // Where it has failed, a short line is as good as it was.
+    walk.failed(None, bench.at(0));
+    let turn = bench.turn_seen(&mut walk, 0, seen(other_is_free));
+    assert_eq!(turn, asks(1, 1));
+}
+
+#[test]
+fn a_line_is_left_for_one_whose_wait_is_over_also_while_others_cool_down_or_would_refuse() {
+    let refuse = Prospect::Refuse {
+        by: RefusedBy::Limit,
+        retry_after: None,
+    };
+    for (is_cooling, last, is_left) in [
+        (true, Prospect::FREE, true),
+        (false, refuse, true),
+        (false, queue(secs(9)), false),
+    ] {
+        let bench = &mut Bench::new(|chain| chain);
+        let mut walk = bench.walk(None, 0);
+        assert_eq!(bench.turn(&mut walk, 0), asks(0, 2));
+        walk.failed(Some(Duration::ZERO), bench.at(0));
+        walk.leave(bench.at(20), bench.at(50));
+        assert_eq!(bench.turn(&mut walk, 0), asks(1, 2));
+        if is_cooling {
+            bench.cool(2, &limited(), 60, 0);
+        }
+        let seen_now = [Prospect::FREE, full(Duration::ZERO), last];
+        assert!(!bench.is_free(&walk, 19, seen_now));
+        assert_eq!(bench.is_free(&walk, 20, seen_now), is_left);
+        walk.leave_line();
+        let turn = bench.turn_seen(&mut walk, 20, seen(seen_now));
+        let goes_to = if is_left { asks(0, 0) } else { asks(2, 1) };
+        assert_eq!(turn, goes_to);
+    }
+}
+
 /// A walk on which all three have failed, the first two of whom named a wait of 30 ms and of 20 ms at the beginning.
 fn walk_of_two_left(bench: &mut Bench) -> Walk {
     let mut walk = bench.walk(None, 0);
