@@ -61,6 +61,8 @@ pub struct Cooldown {
     pub kind: FailureKind,
     /// How long it still lasts.
     pub remaining: Duration,
+    /// For how long of that it was asked for; the rest is a guess.
+    pub(crate) asked: Duration,
 }
 
 impl Cooldowns {
@@ -89,6 +91,22 @@ impl Cooldowns {
         self.cool_for(upstream, failure, time, Grounds::Asked, now);
     }
 
+    /// Leaves it alone for so long again, of which so much was asked for.
+    pub(crate) fn cool_again(
+        &self,
+        upstream: &Upstream,
+        failure: &Failure,
+        remaining: Duration,
+        asked: Duration,
+    ) {
+        let now = self.shared.clock.now();
+        let cool = |time, grounds| self.cool_for(upstream, failure, time, grounds, now);
+        if remaining > asked {
+            cool(remaining, Grounds::Failure);
+        }
+        cool(asked, Grounds::Asked);
+    }
+
     /// Every cooldown, the soonest to end first.
     pub fn list(&self) -> Vec<Cooldown> {
         let now = self.shared.clock.now();
@@ -96,11 +114,13 @@ impl Cooldowns {
             let [upstreams, providers] = state.entries(now);
             let upstreams = upstreams.iter().map(|entry| (entry, false));
             let providers = providers.iter().map(|entry| (entry, true));
+            let left = |until: Instant| until.saturating_duration_since(now);
             let cooldown = |((key, entry), account_wide): ((&Arc<str>, &Entry), bool)| Cooldown {
                 key: key.clone(),
                 account_wide,
                 kind: entry.kind,
-                remaining: entry.until.saturating_duration_since(now),
+                remaining: left(entry.until),
+                asked: entry.asked.map_or(Duration::ZERO, left),
             };
             upstreams.chain(providers).map(cooldown).collect()
         });

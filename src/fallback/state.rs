@@ -32,7 +32,10 @@ pub(super) type Entries = HashMap<Arc<str>, Entry>;
 pub(super) struct Entry {
     pub(super) until: Instant,
     pub(super) kind: FailureKind,
-    pub(super) grounds: Grounds,
+    /// Until when it was asked for: what goes beyond that is a guess.
+    pub(super) asked: Option<Instant>,
+    /// On what the guess stands, where there is one.
+    grounds: Grounds,
 }
 
 /// On what a cooldown stands, the weakest first.
@@ -65,47 +68,54 @@ impl State {
         } else {
             (&mut self.upstreams, upstream.shared_id().clone())
         };
-        let standing = entries.get(&*key);
+        let standing = entries.get(&*key).copied();
         // Only ever longer: a second, shorter hint does not unsay the first.
-        if until <= standing.map_or(now, |standing| standing.until) {
+        let is_longer = until > standing.map_or(now, |standing| standing.until);
+        if !is_longer && standing.is_none() {
             return None;
         }
-        let kind = failure.kind;
-        // Nor does silence make light of what was known before.
-        let grounds = standing.map_or(grounds, |standing| grounds.max(standing.grounds));
         let entry = Entry {
             until,
-            kind,
+            kind: failure.kind,
+            asked: (grounds == Grounds::Asked).then_some(until),
             grounds,
         };
+        let entry = standing.map_or(entry, |standing| standing.and(entry));
         entries.insert(key, entry);
         self.first_end = Some(self.first_end.map_or(until, |end| end.min(until)));
-        Some(until)
+        is_longer.then_some(until)
     }
 
     /// This upstream has answered: a guess that it does not was wrong. An answer to a call that is no probe was under way when
     /// the guess was made, and says nothing of a failure; but it says that the upstream is not silent.
     pub(super) fn answered(&mut self, upstream: &Upstream, is_probe: bool) {
-        let is_refuted = |entry: &Entry| match entry.grounds {
+        let Some(entry) = self.upstreams.get_mut(upstream.id()) else {
+            return;
+        };
+        let is_refuted = match entry.grounds {
             Grounds::Silence => true,
             Grounds::Failure => is_probe,
             Grounds::Asked => false,
         };
-        if self.upstreams.get(upstream.id()).is_some_and(is_refuted) {
-            self.upstreams.remove(upstream.id());
+        match entry.asked.filter(|asked| Some(*asked) > self.latest) {
+            _ if !is_refuted => {}
+            Some(asked) => {
+                (entry.until, entry.grounds) = (asked, Grounds::Asked);
+                self.first_end = self.first_end.min(Some(asked));
+            }
+            None => {
+                self.upstreams.remove(upstream.id());
+            }
         }
     }
 
-    /// The cooldown of this upstream, its own or its provider's: the one that ends later.
+    /// The cooldown of this upstream, its own and its provider's.
     pub(super) fn entry(&mut self, upstream: &Upstream, now: Instant) -> Option<Entry> {
         self.move_to(now);
         let of_upstream = self.upstreams.get(upstream.id());
         let of_provider = self.providers.get(upstream.provider().name());
-        of_upstream
-            .into_iter()
-            .chain(of_provider)
-            .copied()
-            .max_by_key(|entry| entry.until)
+        let both = of_upstream.into_iter().chain(of_provider);
+        both.copied().reduce(Entry::and)
     }
 
     /// The entries of upstreams, then those of providers.
@@ -140,6 +150,29 @@ impl State {
             self.first_end = left.map(|entry| entry.until).min();
         }
         now
+    }
+}
+
+impl Entry {
+    /// Whether somebody may find out by now whether it has to be.
+    pub(super) fn is_guess(&self, now: Instant) -> bool {
+        self.asked.is_none_or(|asked| asked <= now)
+    }
+
+    /// Both hold.
+    fn and(self, other: Self) -> Self {
+        let guesses = [self, other].map(|it| it.grounds).into_iter();
+        let guesses = guesses.filter(|grounds| *grounds < Grounds::Asked);
+        Self {
+            asked: self.asked.max(other.asked),
+            // Silence does not make light of what was known before.
+            grounds: guesses.max().unwrap_or(Grounds::Asked),
+            ..if other.until > self.until {
+                other
+            } else {
+                self
+            }
+        }
     }
 }
 

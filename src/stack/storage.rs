@@ -124,6 +124,8 @@ struct SavedCooldown {
     is_account_wide: bool,
     kind: FailureKind,
     until: u64,
+    /// What goes beyond that is a guess.
+    asked_until: u64,
 }
 
 impl SavedCooldown {
@@ -132,24 +134,23 @@ impl SavedCooldown {
             true => upstream.provider().name() == self.key,
             false => upstream.id() == self.key,
         };
-        let left = Duration::from_nanos(self.until.saturating_sub(now));
-        if let Some(upstream) = upstreams.iter().find(is_meant)
-            && !left.is_zero()
-        {
-            let mut failure = Failure::new(self.kind).with_retry_after(left);
+        let left = |until: u64| Duration::from_nanos(until.saturating_sub(now));
+        if let Some(upstream) = upstreams.iter().find(is_meant) {
+            let mut failure = Failure::new(self.kind);
             failure.account_wide = self.is_account_wide;
-            cooldowns.cool(upstream, &failure);
+            cooldowns.cool_again(upstream, &failure, left(self.until), left(self.asked_until));
         }
     }
 }
 
 fn of_cooldown(entry: &Cooldown, now: u64) -> Value {
-    let left = nanos(entry.remaining);
+    let until = |left| now.saturating_add(nanos(left));
     json!({
         "key": &*entry.key,
         "account_wide": entry.account_wide,
         "kind": entry.kind.as_str(),
-        "until": now.saturating_add(left),
+        "until": until(entry.remaining),
+        "asked_until": until(entry.asked),
     })
 }
 
@@ -209,11 +210,13 @@ fn list<T>(
 
 fn to_cooldown(json: Value) -> Result<SavedCooldown, Wrong> {
     Fields::read(json, |fields| {
+        let until = fields.required("until", count)?;
         Ok(SavedCooldown {
             key: fields.required("key", text)?,
             is_account_wide: fields.flag("account_wide")?,
             kind: fields.required("kind", to_kind)?,
-            until: fields.required("until", count)?,
+            until,
+            asked_until: fields.optional("asked_until", count)?.unwrap_or(until),
         })
     })
 }

@@ -212,6 +212,42 @@ async fn limits_and_cooldowns_survive_a_restart_by_the_wall_clock() {
     );
 }
 
+/// After a restart a guess was taken for what had been asked for: every request failed for five minutes, where one would have been
+/// sent to find out.
+#[tokio::test]
+async fn a_cooldown_that_is_a_guess_is_one_after_a_restart() {
+    let folder = Folder::new();
+    let file = folder.0.join("state.json");
+    let clock = ManualClock::new();
+    let start = || restarted(&clock, &["a", "b"]);
+    let seen = Arc::<Mutex<Vec<Uri>>>::default();
+    let before = start();
+    let failing = before.layer().layer(client(Arc::clone(&seen), 501));
+    failing.oneshot(request()).await.unwrap_err();
+    before.save(&file).unwrap();
+    let after = start();
+    after.load(&file).unwrap();
+    let service = after.layer().layer(client(Arc::clone(&seen), 200));
+    service.clone().oneshot(request()).await.unwrap();
+    assert_eq!(
+        after.cooldowns().list().len(),
+        1,
+        "who answers is left alone no longer"
+    );
+    // What one of them asked for is kept beside it.
+    let failure = Failure::new(FailureKind::RateLimited).with_retry_after(Duration::from_secs(60));
+    for model in ["a", "b"] {
+        after
+            .cooldowns()
+            .cool(&Provider::ollama().model(model), &failure);
+    }
+    after.save(&file).unwrap();
+    let third = start();
+    third.load(&file).unwrap();
+    let service = third.layer().layer(client(seen, 200));
+    assert!(service.oneshot(request()).await.is_err());
+}
+
 #[tokio::test]
 async fn quotas_of_upstreams_hold_beside_a_limiter_over_all() {
     let quota = Quota::new().limit(Limit::requests(1).per_minute());

@@ -348,6 +348,53 @@ async fn who_asked_to_be_left_alone_is_not_asked_even_when_nobody_else_is_left()
     assert_eq!(bench.asked(), [""; 0]);
 }
 
+// It named a wait within a cooldown that was longer, but a guess, and was asked again at once, as often as requests came.
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_named_within_a_longer_guess_is_kept() {
+    let bench = Bench::new(|chain| chain);
+    exhausted(bench.call(|_| status(503)).await);
+    bench.asked();
+    let named = exhausted(bench.call(|_| limited(60)).await);
+    assert_eq!(bench.asked(), ["a/1"], "one request finds out");
+    assert_eq!(named.retry_after, None, "the others may be asked at once");
+    for _ in 0..2 {
+        exhausted(
+            bench
+                .call(|id| if id == "a/1" { ok() } else { limited(90) })
+                .await,
+        );
+    }
+    assert_eq!(bench.asked(), ["a/2", "b/1"]);
+    let told = exhausted(bench.call(|_| ok()).await);
+    assert_eq!(told.retry_after, Some(secs(60)));
+    sleep(secs(59)).await;
+    exhausted(bench.call(|_| ok()).await);
+    assert_eq!(bench.asked(), [""; 0]);
+    sleep(secs(1)).await;
+    assert_eq!(served_by(&bench.call(|_| ok()).await), "a/1");
+    assert_eq!(bench.cooling().len(), 2);
+}
+
+// One who had named a second and then failed without a word was left alone for five minutes, as if that had been asked for.
+#[tokio::test(start_paused = true)]
+async fn a_guess_that_goes_beyond_a_wait_that_was_named_is_a_guess_from_then_on() {
+    let bench = Bench::new(|chain| chain);
+    exhausted(bench.call(|_| limited(1)).await);
+    let failed = Failure::new(FailureKind::ServerError);
+    for upstream in chain().listed() {
+        let now = bench.cooldowns.time().now();
+        let grounds = crate::fallback::state::Grounds::Failure;
+        bench
+            .cooldowns
+            .cool_for(upstream, &failed, secs(300), grounds, now);
+    }
+    bench.asked();
+    let told = exhausted(bench.call(|_| ok()).await);
+    assert_eq!((bench.asked().len(), told.retry_after), (0, Some(secs(1))));
+    sleep(secs(1)).await;
+    assert_eq!(served_by(&bench.call(|_| ok()).await), "a/1");
+}
+
 // litellm#40718: the error of "nobody left" was booked to the previous upstream. hermes-agent#33088: the fallback's 429
 // was booked to the primary.
 #[tokio::test(start_paused = true)]

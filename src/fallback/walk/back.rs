@@ -4,11 +4,7 @@ use std::time::Instant;
 
 use super::{Failed, Left, Passed, Sight, Turn, Walk};
 use crate::{
-    fallback::{
-        config::Chain,
-        plan::Plan,
-        state::{Entry, Grounds},
-    },
+    fallback::{config::Chain, plan::Plan, state::Entry},
     forecast::Prospect,
     instant::after,
     upstream::Upstream,
@@ -113,9 +109,9 @@ impl Left {
         P: FnMut(&Upstream) -> Prospect,
     {
         // What it asked for itself is known; that it goes on failing is a guess.
-        let cooling = (sight.cooling)(upstream).filter(|entry| entry.grounds == Grounds::Asked);
+        let asked = (sight.cooling)(upstream).and_then(|entry| entry.asked);
         let refused = (sight.prospect)(upstream).refused_for();
-        let back = cooling.map_or(self.back, |entry| self.back.max(entry.until));
+        let back = asked.map_or(self.back, |asked| self.back.max(asked));
         let back = refused.map_or(back, |time| back.max(after(sight.now, time)));
         (back <= self.latest).then_some(back)
     }

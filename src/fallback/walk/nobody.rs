@@ -7,7 +7,7 @@ use crate::{
     exhausted::WhyNot,
     fallback::{
         config::{Chain, WhenExhausted},
-        state::{Entry, Grounds},
+        state::Entry,
     },
     forecast::Prospect,
     instant::after,
@@ -111,11 +111,12 @@ impl Walk {
         };
         let free = now.max(failed).max(refused);
         let cooled = entry.map_or(free, |entry| entry.until.max(free));
-        let is_guess = entry.is_none_or(|entry| entry.grounds < Grounds::Asked);
+        let asked = entry.and_then(|entry| entry.asked);
+        let found_out = asked.map_or(free, |asked| asked.max(free));
         Some(Back {
             index,
             cooled,
-            open: if is_probing && is_guess { free } else { cooled },
+            open: if is_probing { found_out } else { cooled },
         })
     }
 
@@ -160,7 +161,7 @@ impl Walk {
         P: FnMut(&Upstream) -> Prospect,
     {
         let guessed = self.open(chain).filter_map(|(index, upstream)| {
-            let entry = (sight.cooling)(upstream).filter(|entry| entry.grounds < Grounds::Asked)?;
+            let entry = (sight.cooling)(upstream).filter(|entry| entry.is_guess(sight.now))?;
             let is_refused = (sight.prospect)(upstream).refused_for().is_some();
             (!is_refused).then_some((entry.until, index))
         });
