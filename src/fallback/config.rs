@@ -46,9 +46,9 @@ pub struct Chain {
 #[non_exhaustive]
 pub enum WhenExhausted {
     /// It is sent to the one that is back soonest among those that nobody asked to leave alone: which were overloaded, failed,
-    /// timed out or could not be reached, and named no time, or one that is over. How long they are left alone is a guess: a request that would
-    /// fail anyway finds out, and an answer ends the cooldown. A breaker that the chain [consults](Chain::consult) bounds how
-    /// often that is. Without such a one it fails at once.
+    /// timed out or could not be reached, and named no time, or one that is over. How long they are left alone is a guess: a
+    /// request that would fail anyway finds out, and an answer ends the cooldown. A breaker that the chain
+    /// [consults](Chain::consult) bounds how often that is. Without such a one it fails at once.
     #[default]
     Probe,
     /// It fails at once, and the error tells when the soonest is back; but for one that a retry layer inside left to the others and

@@ -84,12 +84,19 @@ impl<B> ProviderBody<B> {
         meter: Option<Box<Meter>>,
         witness: Option<Box<Witness>>,
     ) -> Self {
+        let (mut watch, is_over) = (Watch { meter, witness }, end.is_some());
+        let error = match end {
+            // What is wrong with it must be known before its size is told.
+            Some(Ok(())) => watch.finish(false),
+            Some(Err(error)) => Some(error),
+            None => None,
+        };
         Self {
             peeked,
             rest: Rest::Boxed { body: rest },
-            is_over: end.is_some(),
-            watch: Watch { meter, witness },
-            error: end.and_then(Result::err),
+            is_over,
+            watch,
+            error,
         }
     }
 }

@@ -204,6 +204,46 @@ async fn json_that_breaks_off_while_it_is_held_is_no_empty_answer() {
     assert!(response.collect().await.is_err());
 }
 
+// So it was with a stream that had ended before it began.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_ends_before_it_began_is_no_empty_answer() {
+    for text in ["", ": PROCESSING\n\n"] {
+        let answer = Response::builder().header(CONTENT_TYPE, EVENTS);
+        let body = Full::<Bytes>::from(text);
+        let mut answer = Some(answer.body(LateEnd(body)).unwrap());
+        let client = service_fn(move |_: Request<Full<Bytes>>| {
+            let answer = answer.take().unwrap();
+            async { Ok::<_, BoxError>(answer) }
+        });
+        let response = ProviderLayer::new().layer(client).oneshot(asking()).await;
+        let response = response.unwrap();
+        assert_eq!(kind(&response), FailureKind::Transport);
+        assert_eq!(response.body().size_hint().exact(), None, "{text}");
+        assert!(!response.body().is_end_stream());
+        let error = response.collect().await.unwrap_err();
+        assert!(error.is::<StreamError>());
+    }
+}
+
+/// Knows its size, and that it is at its end only when it has said so.
+struct LateEnd(Full<Bytes>);
+
+impl Body for LateEnd {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        std::pin::Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.size_hint()
+    }
+}
+
 // A 204 may promise a length, of which nothing comes. Where its body is not at its end at once, hyper takes that for a mistake.
 #[tokio::test(start_paused = true)]
 async fn an_answer_without_a_body_is_not_held() {
