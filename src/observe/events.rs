@@ -95,7 +95,7 @@ pub enum Event<'a> {
         amount: Option<u64>,
         /// How much is left.
         remaining: u64,
-        /// Whether the limit was not known.
+        /// Whether the limit was not known, or not with this amount.
         is_new: bool,
     },
     /// The upstream asked to be left alone, or somebody did for it, and the rate limit layer holds everybody back.

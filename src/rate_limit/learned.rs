@@ -1,6 +1,6 @@
 //! What an upstream tells of its limits: what is left of those that are known, and limits that nobody had set.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use super::{
     config::{MOST_LIMITS, Quota},
@@ -139,6 +139,10 @@ impl Learned {
         else {
             return;
         };
+        let by = at(&mut self.refunds, index).compare(mark.admitted);
+        if let Some(learned) = index.checked_sub(quota.limits.len()) {
+            self.change_amount(learned, told, by);
+        }
         let (limit, window) = match index.checked_sub(quota.limits.len()) {
             None => (&quota.limits[index], &windows[index]),
             Some(learned) => {
@@ -149,20 +153,19 @@ impl Learned {
         let since = amount_since(limit, mark.admitted, admitted);
         let used_now = window.used(limit, now);
         let refunds = at(&mut self.refunds, index);
-        let is_overtaken = refunds.have_overtaken(mark.admitted);
         let then = mark.then.and_then(|then| then.get(index));
-        let used_then = then.map(|then| match is_overtaken {
-            true => then.used,
+        let used_then = then.map(|then| match by {
+            Ordering::Less => then.used,
             // What has been given back of it since goes for nothing: the upstream may still count it.
-            false => then
+            _ => then
                 .used
                 .saturating_sub(refunds.since(then.given_back, mark.admitted)),
         });
         let elsewhere = told.elsewhere(limit, used_then, used_now, since);
         let heard = Elsewhere::heard(limit, elsewhere, told.reset_after, now);
         let known = at(&mut self.elsewhere, index);
-        // Answers overtake one another: an older one frees nothing of what a later one told.
-        if is_overtaken && known.taken(now) >= heard.amount {
+        // Answers overtake one another: an older one frees nothing of what a later one told, nor does one of what it said before.
+        if by != Ordering::Greater && known.taken(now) >= heard.amount {
             return;
         }
         *known = heard;
@@ -238,6 +241,20 @@ impl Learned {
         self.limits.push((limit, window));
         self.pace = None;
         Some(index)
+    }
+
+    /// The latest amount holds, as its owner may have bought more; of several in one answer, the least.
+    fn change_amount(&mut self, learned: usize, told: Told, by: Ordering) {
+        let (limit, _) = &mut self.limits[learned];
+        let (Some(amount @ 1..), Some(per)) = (told.limit, told.period) else {
+            return;
+        };
+        let amount = match by {
+            Ordering::Less => return,
+            Ordering::Equal => amount.min(limit.amount),
+            Ordering::Greater => amount,
+        };
+        *limit = Limit::learned(told.dimension, amount, per);
     }
 
     /// Takes what a request costs from what was learned.

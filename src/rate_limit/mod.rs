@@ -27,8 +27,8 @@
 //! 9. What quota headers say is left, less what has been sent since, is all that is left until the time of their reset, for
 //!    others may use the quota as well. They never free anything; nor does a settlement give back what they said is gone, before
 //!    they say more or that time has come. An answer out of a cache tells nothing. A limit that the
-//!    quota does not have is taken up where they tell its amount and its period. A limiter in a server
-//!    [heeds no answers](RateLimiter::heed_answers): they are not meant for it.
+//!    quota does not have is taken up where they tell its amount and its period, and changes with what they tell. A limiter in a
+//!    server [heeds no answers](RateLimiter::heed_answers): they are not meant for it.
 //! 10. [`save`](RateLimiter::save) and [`load`](RateLimiter::load) keep what is taken over a restart, by the wall clock; or
 //!     [`snapshot`](RateLimiter::snapshot) and [`restore`](RateLimiter::restore), for a store of your own.
 //!

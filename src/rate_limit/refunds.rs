@@ -11,6 +11,8 @@
 //! So a settlement gives back what goes beyond what the upstream had counted, and no more until it tells again or the time of the
 //! reset has come. What it had not counted, because the request came after the one that is answered, is given back at once.
 
+use std::cmp::Ordering;
+
 use super::{epoch::Nanos, limit::Limit, mark::Admissions, size::amount, window::Window};
 use crate::cost::Cost;
 
@@ -58,9 +60,13 @@ impl Refunds {
         self.all
     }
 
-    /// Whether a later request than this one has been told of.
-    pub(super) fn have_overtaken(&self, request: Admissions) -> bool {
-        request.is_before(self.of)
+    /// How this request stands to the latest that has been told of.
+    pub(super) fn compare(&self, request: Admissions) -> Ordering {
+        match request.is_before(self.of) {
+            true => Ordering::Less,
+            false if request == self.of => Ordering::Equal,
+            false => Ordering::Greater,
+        }
     }
 
     /// What was given back, since `then`, of what had been taken when this request was admitted.
@@ -73,7 +79,7 @@ impl Refunds {
 
     /// The answer to a request has told what is left, so that no less than `floor` is taken; `now` is all that was admitted.
     pub(super) fn hear(&mut self, request: Admissions, floor: u64, now: Admissions) {
-        if !self.have_overtaken(request) {
+        if !request.is_before(self.of) {
             self.of = request;
             self.later.retain(|(it, _)| request.is_before(*it));
         }

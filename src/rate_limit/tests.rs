@@ -585,7 +585,7 @@ async fn who_goes_while_a_service_is_made_ready_gets_everything_back() {
     assert_eq!(limiter.status("").limits[0].used, 0);
 }
 
-fn with_headers(headers: &'static [(&'static str, &'static str)]) -> Answer {
+fn with_headers(headers: &[(&'static str, &str)]) -> Answer {
     let mut response = answer(200);
     for (name, value) in headers {
         response.headers_mut().insert(*name, value.parse().unwrap());
@@ -631,6 +631,33 @@ async fn a_limit_that_nobody_set_is_learned_where_the_upstream_tells_it_whole() 
         (50, ms(86_400_000), 0)
     );
     assert_eq!(limiter.wait_time("", Cost::default()), Some(ms(600_000)));
+}
+
+// After its owner had bought more, a limit that had been learned stayed what it was for as long as requests came.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_was_learned_changes_its_amount_when_the_upstream_says_so() {
+    let limiter = limiter(Quota::new());
+    let answers = Arc::new(std::sync::Mutex::new(vec![
+        ("40", "39"),
+        ("500", "497"),
+        ("2", "0"),
+    ]));
+    let inner = service_fn(move |_: Request<()>| {
+        let (limit, left) = answers.lock().unwrap().remove(0);
+        async move {
+            Ok::<_, BoxError>(with_headers(&[
+                ("x-ratelimit-limit-requests-day", limit),
+                ("x-ratelimit-remaining-requests-day", left),
+                ("x-ratelimit-reset-requests-day", "600"),
+            ]))
+        }
+    });
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    for (amount, remaining) in [(40, 39), (500, 497), (2, 0)] {
+        service.clone().oneshot(request()).await.unwrap();
+        let learned = &limiter.status("").limits[0];
+        assert_eq!((learned.amount, learned.remaining), (amount, remaining));
+    }
 }
 
 // RL-50: Envoy's ratelimit.

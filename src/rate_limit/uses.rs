@@ -13,11 +13,13 @@ pub(super) fn uses(state: &mut State, now: Nanos) -> Vec<LimitUse> {
     uses
 }
 
-/// Whether an upstream told of a limit that was not known (true), or that less is left of one than was counted (false).
+/// Whether an upstream told of a limit that was not known, or is another now (true), or that less is left of one than was counted
+/// (false).
 pub(super) fn is_news(before: &[LimitUse], after: &[LimitUse]) -> Option<bool> {
-    let mut pairs = before.iter().zip(after);
-    let has_less = pairs.any(|(before, after)| after.used > before.used);
-    (after.len() > before.len())
+    let pairs = || before.iter().zip(after);
+    let is_new = pairs().any(|(before, after)| after.amount != before.amount);
+    let has_less = pairs().any(|(before, after)| after.used > before.used);
+    (is_new || after.len() > before.len())
         .then_some(true)
         .or(has_less.then_some(false))
 }

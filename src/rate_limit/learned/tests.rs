@@ -216,6 +216,33 @@ fn the_limit_that_is_told_of_is_known_by_its_period_its_amount_or_that_there_is_
 }
 
 #[test]
+fn of_a_limit_that_was_learned_the_latest_amount_holds_and_of_two_in_one_answer_the_less() {
+    let (quota, minute) = (Quota::new(), Some(Limit::requests(1).per_minute()));
+    let mut learned = Learned::default();
+    let mut admitted = Admissions::default();
+    let older = admitted.and(&Cost::default());
+    for amounts in [&[60][..], &[600], &[900, 30, 700], &[80]] {
+        admitted = admitted.and(&Cost::default()).and(&Cost::default());
+        let mark = |admitted| Mark {
+            admitted,
+            then: None,
+        };
+        for amount in amounts {
+            let told = told(Dimension::Requests, minute.clone(), Some(*amount));
+            learned.heed((&quota, &[]), told, (mark(admitted), admitted), 0, 0);
+        }
+        let least = amounts.iter().min().copied();
+        assert_eq!(Some(learned.limits[0].0.amount), least);
+        // An answer that was overtaken, and one that does not say for which period it is.
+        let late = told(Dimension::Requests, minute.clone(), Some(9));
+        learned.heed((&quota, &[]), late, (mark(older), admitted), 0, 0);
+        let vague = told(Dimension::Requests, None, Some(9));
+        learned.heed((&quota, &[]), vague, (mark(admitted), admitted), 0, 0);
+        assert_eq!(Some(learned.limits[0].0.amount), least);
+    }
+}
+
+#[test]
 fn a_key_has_32_limits_at_most_those_that_were_learned_included() {
     let quota = (1..=30).fold(Quota::new(), |quota, amount| {
         quota.limit(Limit::money(crate::Money::from_nanos(amount)).per_day())
