@@ -15,7 +15,7 @@ use super::{
     preferences::Preferences,
     shared::Shared,
     state::Grounds,
-    walk::{Sight, Turn, Walk},
+    walk::{Left, Sight, Turn, Walk},
 };
 use crate::{
     body::{Replay, RequestCopy},
@@ -223,10 +223,13 @@ impl<S> Course<S> {
                 false => failure.hint(),
             };
             self.walk.failed(back_in, now);
-            if let (Some(LeftToOthers::Hint { latest }), Some(wait)) =
-                (self.ledger.left_to_others(), failure.hint())
-            {
-                self.walk.leave(after(now, wait), latest);
+            match (self.ledger.left_to_others(), failure.hint()) {
+                (Some(LeftToOthers::Hint { latest }), Some(wait)) => {
+                    let back = after(now, wait);
+                    self.walk.leave(Left::Hint { back, latest });
+                }
+                (Some(LeftToOthers::Silence), _) => self.walk.leave(Left::Silence),
+                _ => {}
             }
         }
         let is_late = self.deadline.is_some_and(|deadline| now > deadline);
@@ -246,21 +249,18 @@ impl<S> Course<S> {
         let turn = self.turn(head, self.ledger.allows_another(), now);
         let (turn, next) = match turn {
             Turn::Try { index, .. } => {
-                let Shared { plan, cooldowns } = &*self.kit.shared;
-                cooldowns.tell(&Event::Switched {
-                    from: upstream.id(),
-                    to: plan.chain.upstreams[index].id(),
-                    failure: &failure,
-                });
-                (turn, Next::FallBack)
+                let next = self.go_on(upstream, index, Duration::ZERO, &failure);
+                (turn, next)
             }
             Turn::WaitFor { .. } | Turn::Wait { .. } | Turn::Exhausted { .. } if has_left_line => {
                 let chain = &self.kit.shared.plan.chain;
                 (self.walk.line_up_again(chain).unwrap_or(turn), Next::Stop)
             }
-            Turn::WaitFor { .. } | Turn::Wait { .. } | Turn::Exhausted { .. } => {
-                self.stay(turn, upstream, &failure, request, now)
+            Turn::WaitFor { index, until } => {
+                let wait = until.saturating_duration_since(now);
+                (turn, self.go_on(upstream, index, wait, &failure))
             }
+            Turn::Wait { .. } | Turn::Exhausted { .. } => (turn, Next::Stop),
         };
         // Nor was that an attempt.
         if !has_left_line {

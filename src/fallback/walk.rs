@@ -83,12 +83,13 @@ struct Failed {
     left: Option<Left>,
 }
 
-/// The wait that one has asked for, which is only begun where nobody else can answer.
+/// How one is come back to that would have been asked again, had there been nobody else to ask.
 #[derive(Clone, Copy, Debug)]
-struct Left {
-    back: Instant,
-    /// A wait that would end later is not begun.
-    latest: Instant,
+pub(super) enum Left {
+    /// It asked for a wait until `back`. One that would end later than `latest` is not begun.
+    Hint { back: Instant, latest: Instant },
+    /// It was silent. It is asked at once, or not at all, and after all who asked for a wait.
+    Silence,
 }
 
 /// How one that may be asked compares with others: the least goes first.
@@ -231,8 +232,7 @@ impl Walk {
         let turn = match best {
             Some(best) if sight.is_allowed => {
                 plan.chosen(best.index, self.order);
-                let left = self.left().count() as u32;
-                self.ask(best.index, free - 1 + left)
+                self.ask(best.index, free - 1 + self.waiting())
             }
             // The cap ends the walk, not the upstreams: there is no time to wait for.
             Some(_) => Turn::Exhausted { soonest: None },
@@ -246,11 +246,6 @@ impl Walk {
         turn
     }
 
-    /// The one asked last is asked once more, as if it were the only one; `None` before anybody was asked.
-    pub(super) fn again(&mut self) -> Option<Turn> {
-        Some(self.ask_all_the_same(self.asked?))
-    }
-
     /// The request has left the line in which it stood.
     pub(super) fn leave_line(&mut self) {
         self.is_out_of_line = true;
@@ -259,8 +254,8 @@ impl Walk {
     /// The request goes back into the line that it has left.
     pub(super) fn line_up_again(&mut self, chain: &Chain) -> Option<Turn> {
         self.is_out_of_line = false;
-        let others = self.open(chain).count() + self.left().count();
-        Some(self.ask(self.asked?, others as u32))
+        let others = self.open(chain).count() as u32 + self.waiting();
+        Some(self.ask(self.asked?, others))
     }
 
     /// Whether anybody could be asked after the one that is asked now, were it not cooling down.

@@ -123,8 +123,8 @@ impl RetryPolicy {
     /// [`max_wait`](crate::RateLimiter::max_wait). Default: none, and 10 minutes in [`llm`](Self::llm).
     ///
     /// While the request's [`Attempts`](crate::Attempts) tell of other upstreams, the first attempt without an answer is the last
-    /// one here: the next upstream is asked at once, or the same again where the fallback layer finds that none is left by
-    /// then. With a [`schedule`](Self::schedule) of its own for [`FailureKind::Timeout`], it is tried again by that.
+    /// one here: the next upstream is asked at once, and the same again where the fallback layer finds that none is left that
+    /// answers. With a [`schedule`](Self::schedule) of its own for [`FailureKind::Timeout`], it is tried again by that.
     #[must_use]
     pub fn attempt_timeout(mut self, time: Duration) -> Self {
         self.attempt_timeout = Some(time);

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::pending,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -227,5 +227,39 @@ async fn who_goes_on_to_be_silent_is_tried_again_as_often_as_a_lone_upstream_and
         let (answer, asked, _) = ask_the_silent(u32::MAX, most, limit_the_other).await;
         assert!(answer.is_err());
         assert_eq!(asked, most);
+    }
+}
+
+/// A new user's test: alone, an upstream that was silent once is asked again and answers; beside another that is out of its quota,
+/// it was asked once and the request was lost.
+#[tokio::test(start_paused = true)]
+async fn silence_is_tried_again_where_the_others_fail_when_they_are_asked() {
+    for (hint, expected) in [
+        (3_600, &["first", "other", "first"][..]),
+        (20, &["first", "other", "other"]),
+    ] {
+        let stack = of_two(Stack::builder().retry(half_a_minute()));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = asked.clone();
+        let client = service_fn(move |request: Request<Body>| {
+            let is_first = is_of_first(&request);
+            let mut log = log.lock().unwrap();
+            let is_again = log.contains(if is_first { &"first" } else { &"other" });
+            log.push(if is_first { "first" } else { "other" });
+            async move {
+                if is_first && !is_again {
+                    pending::<()>().await;
+                }
+                let response = match is_again {
+                    true => Response::builder(),
+                    false => Response::builder().status(429).header("retry-after", hint),
+                };
+                Ok::<_, Infallible>(response.body(Body::default()).unwrap())
+            }
+        });
+        let request = Request::post("/v1/chat/completions").body(Body::from("{}"));
+        let answer = stack.layer().layer(client).oneshot(request.unwrap()).await;
+        assert_eq!(answer.unwrap().status(), StatusCode::OK, "{hint}");
+        assert_eq!(*asked.lock().unwrap(), expected, "{hint}");
     }
 }

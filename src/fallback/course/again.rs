@@ -1,17 +1,14 @@
 //! The same upstream again, where nobody else is left; and another, out of a line.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Course;
 use crate::{
     body::RequestCopy,
-    fallback::{
-        shared::Shared,
-        walk::{Sight, Turn},
-    },
+    fallback::{shared::Shared, walk::Sight},
     observe::Event,
     outcome::Failure,
-    request::{LeftToOthers, Next},
+    request::Next,
     upstream::Upstream,
 };
 
@@ -44,62 +41,30 @@ impl<S> Course<S> {
         calls_back
     }
 
-    /// What becomes of a request for which nobody else is left now.
-    pub(super) fn stay<B>(
-        &mut self,
-        turn: Turn,
-        upstream: &Upstream,
+    /// The request goes on from one that has failed to another, or to the same again, after this wait.
+    pub(super) fn go_on(
+        &self,
+        from: &Upstream,
+        index: usize,
+        wait: Duration,
         failure: &Failure,
-        request: Option<&mut RequestCopy<B>>,
-        now: Instant,
-    ) -> (Turn, Next) {
-        if let Some(again) = self.ask_again(upstream, failure, request) {
-            let wait = Duration::ZERO;
-            return (again, Next::Retry { wait });
-        }
-        let Turn::WaitFor { index, until } = turn else {
-            return (turn, Next::Stop);
-        };
-        let wait = until.saturating_duration_since(now);
+    ) -> Next {
         let to = &self.kit.shared.plan.chain.upstreams[index];
-        if to == upstream {
+        if to == from {
             self.tell_again(to, wait, failure);
-            return (turn, Next::Retry { wait });
+            return Next::Retry { wait };
         }
         let failed = self.ledger.failed().into_iter();
         let of_it = failed.filter(|it| it.upstream.as_deref() == Some(to.id()));
         match of_it.last() {
             Some(attempt) => self.tell_again(to, wait, &attempt.failure),
             None => self.kit.shared.cooldowns.tell(&Event::Switched {
-                from: upstream.id(),
+                from: from.id(),
                 to: to.id(),
                 failure,
             }),
         }
-        (turn, Next::FallBack)
-    }
-
-    /// Where the retry layer inside has left a request to the others because its upstream was silent, it goes there once more, and
-    /// is told of none.
-    fn ask_again<B>(
-        &mut self,
-        upstream: &Upstream,
-        failure: &Failure,
-        request: Option<&mut RequestCopy<B>>,
-    ) -> Option<Turn> {
-        let is_silent = self.ledger.left_to_others() == Some(LeftToOthers::Silence);
-        if !is_silent || !self.ledger.allows_another() {
-            return None;
-        }
-        let consulted = &self.kit.shared.plan.chain.consulted;
-        let prospect = consulted.prospect(upstream, &request?.head());
-        if prospect.refused_for().is_some() {
-            return None;
-        }
-        let turn = self.walk.again()?;
-        // Silence has lasted for many times any backoff.
-        self.tell_again(upstream, Duration::ZERO, failure);
-        Some(turn)
+        Next::FallBack
     }
 
     fn tell_again(&self, upstream: &Upstream, wait: Duration, failure: &Failure) {

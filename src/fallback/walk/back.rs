@@ -11,18 +11,23 @@ use crate::{
 };
 
 impl Walk {
-    /// The one that failed last has asked for a wait until `back`, which would be waited for were there nobody else, as long as it
-    /// ends by `latest`.
-    pub(crate) fn leave(&mut self, back: Instant, latest: Instant) {
+    /// The one that failed last would be asked again, were there nobody else.
+    pub(crate) fn leave(&mut self, left: Left) {
         if let Some(failed) = self.failed.last_mut() {
-            failed.left = Some(Left { back, latest });
+            failed.left = Some(left);
         }
     }
 
-    /// Who has failed, and asked for a wait that is only begun where nobody else can answer.
+    /// Who has failed, and is come back to where nobody else can answer.
     pub(super) fn left(&self) -> impl Iterator<Item = (usize, Left)> + '_ {
         let left = |failed: &Failed| Some((failed.index, failed.left?));
         self.failed.iter().filter_map(left)
+    }
+
+    /// How many of those asked for a wait. Who was silent is none to whom others leave a request.
+    pub(super) fn waiting(&self) -> u32 {
+        let hints = self.left().filter(|(_, left)| !left.is_silence());
+        hints.count() as u32
     }
 
     /// Where nobody else is left, one that was left to them is asked again, once, or waited for.
@@ -40,9 +45,10 @@ impl Walk {
             return None;
         }
         let back = |(index, left): (usize, Left)| {
-            Some((left.back(&chain.upstreams[index], sight)?, index))
+            let back = left.back(&chain.upstreams[index], sight)?;
+            Some((left.is_silence(), back, index))
         };
-        let (back, index) = self.left().filter_map(back).min()?;
+        let (_, back, index) = self.left().filter_map(back).min()?;
         if back <= sight.now {
             let mut failed = self.failed.iter_mut();
             let left = failed.find(|failed| failed.index == index);
@@ -76,7 +82,7 @@ impl Walk {
                 None => {}
             }
         }
-        let mut left = self.left().filter(|(_, left)| left.back <= now);
+        let mut left = self.left().filter(|(_, left)| left.is_back(now));
         !can_others_be_asked
             && left.any(|(index, _)| {
                 self.would_take(&chain.upstreams[index], &mut sight) == Some(true)
@@ -102,17 +108,30 @@ impl Walk {
 }
 
 impl Left {
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::Silence)
+    }
+
+    /// Whether the wait is over that it asked for.
+    fn is_back(&self, now: Instant) -> bool {
+        matches!(self, Self::Hint { back, .. } if *back <= now)
+    }
+
     /// When it can be asked again; `None` where that is too late.
     fn back<C, P>(&self, upstream: &Upstream, sight: &mut Sight<C, P>) -> Option<Instant>
     where
         C: FnMut(&Upstream) -> Option<Entry>,
         P: FnMut(&Upstream) -> Prospect,
     {
+        let (back, latest) = match *self {
+            Self::Hint { back, latest } => (back, latest),
+            Self::Silence => (sight.now, sight.now),
+        };
         // What it asked for itself is known; that it goes on failing is a guess.
         let asked = (sight.cooling)(upstream).and_then(|entry| entry.asked);
         let refused = (sight.prospect)(upstream).refused_for();
-        let back = asked.map_or(self.back, |asked| self.back.max(asked));
+        let back = asked.map_or(back, |asked| back.max(asked));
         let back = refused.map_or(back, |time| back.max(after(sight.now, time)));
-        (back <= self.latest).then_some(back)
+        (back <= latest).then_some(back)
     }
 }

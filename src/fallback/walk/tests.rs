@@ -479,7 +479,10 @@ fn a_line_is_left_for_one_whose_wait_is_over_also_while_others_cool_down_or_woul
         let mut walk = bench.walk(None, 0);
         assert_eq!(bench.turn(&mut walk, 0), asks(0, 2));
         walk.failed(Some(Duration::ZERO), bench.at(0));
-        walk.leave(bench.at(20), bench.at(50));
+        walk.leave(Left::Hint {
+            back: bench.at(20),
+            latest: bench.at(50),
+        });
         assert_eq!(bench.turn(&mut walk, 0), asks(1, 2));
         if is_cooling {
             bench.cool(2, &limited(), 60, 0);
@@ -501,7 +504,10 @@ fn walk_of_two_left(bench: &mut Bench) -> Walk {
         assert_eq!(bench.turn(&mut walk, 0), asks(index, 2));
         bench.cool(index, &limited(), wait, 0);
         walk.failed(Some(Duration::ZERO), bench.at(0));
-        walk.leave(bench.at(wait), bench.at(50));
+        walk.leave(Left::Hint {
+            back: bench.at(wait),
+            latest: bench.at(50),
+        });
     }
     assert_eq!(
         bench.turn(&mut walk, 0),
