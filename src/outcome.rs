@@ -97,6 +97,16 @@ impl Failure {
         self.retry_after.filter(|hint| !hint.is_zero())
     }
 
+    /// Whether the upstream cannot have done what the request asks: it was full, or never saw it, as its error says (`unsent`).
+    pub(crate) fn is_unprocessed(&self, unsent: bool) -> bool {
+        match self.kind {
+            FailureKind::RateLimited => true,
+            // One that says when to come back has refused in good order; without it, anything may have happened.
+            FailureKind::Overloaded => self.hint().is_some(),
+            _ => unsent,
+        }
+    }
+
     /// Sets how long the upstream asked to be left alone.
     #[must_use]
     pub fn with_retry_after(mut self, retry_after: impl Into<Option<Duration>>) -> Self {

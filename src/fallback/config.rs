@@ -39,6 +39,7 @@ pub struct Chain {
     pub(super) cooldown: Duration,
     pub(super) max_attempts: Option<u32>,
     pub(super) opted_in: Vec<FailureKind>,
+    pub(super) repeats_all: bool,
 }
 
 /// What becomes of a request that finds every upstream of its chain cooling down.
@@ -87,6 +88,7 @@ impl Chain {
             cooldown: DEFAULT_COOLDOWN,
             max_attempts: None,
             opted_in: Vec::new(),
+            repeats_all: true,
         }
     }
 
@@ -155,6 +157,16 @@ impl Chain {
     #[must_use]
     pub fn fall_back_on(mut self, kind: FailureKind) -> Self {
         self.opted_in.push(kind);
+        self
+    }
+
+    /// Whether the next upstream is asked even where the one before may have done what the request asks, and its method is not
+    /// idempotent (RFC 9110, section 9.2.2). Default: true, for an answer that is computed twice is paid for twice, but does no harm.
+    /// For upstreams that do more than to answer, such as taking an order or a payment, say false: an
+    /// `Idempotency-Key` does not help, for nobody knows the keys of another.
+    #[must_use]
+    pub fn repeat_non_idempotent(mut self, repeat: bool) -> Self {
+        self.repeats_all = repeat;
         self
     }
 

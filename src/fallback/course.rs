@@ -234,7 +234,12 @@ impl<S> Course<S> {
         }
         let is_late = self.deadline.is_some_and(|deadline| now > deadline);
         let cannot_go_on = is_late || self.cannot_repeat || self.walk.is_final();
-        let is_over = cannot_go_on || !chain.falls_back(&failure);
+        let unsent = result.as_ref().is_err_and(Error::is_unsent);
+        let may_repeat = chain.repeats_all || failure.is_unprocessed(unsent) || {
+            let head = request.as_deref_mut().map(RequestCopy::head);
+            head.is_some_and(|head| head.method.is_idempotent())
+        };
+        let is_over = cannot_go_on || !may_repeat || !chain.falls_back(&failure);
         let can_claim = |request: &mut &mut RequestCopy<B>| request.claim();
         if is_over || !request.as_mut().is_none_or(can_claim) {
             self.record(upstream, failure, Next::Stop, now);

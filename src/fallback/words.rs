@@ -28,6 +28,9 @@ impl Chain {
         for kind in &self.opted_in {
             lines.push(format!("turns to the next when {kind}, too"));
         }
+        if !self.repeats_all {
+            lines.push("a POST goes to the next only where it cannot have been processed".into());
+        }
         lines.push(match self.when_exhausted {
             WhenExhausted::Probe => {
                 "when all are cooling down, asks one that nobody asked to leave alone, else fails at once"

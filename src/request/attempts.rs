@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::HeaderValue;
+
 use super::elsewhere::Elsewhere;
 use crate::outcome::Failure;
 
@@ -37,6 +39,8 @@ struct Log {
     began: Option<Instant>,
     left_to_others: Option<LeftToOthers>,
     failed: Vec<Attempt>,
+    /// The idempotency keys that were given to the request, each for an upstream.
+    keys: Vec<(Option<Arc<str>>, HeaderValue)>,
 }
 
 /// Why the retry layer does not send a request again, which it would have sent, had there been nobody else to ask.
@@ -167,6 +171,23 @@ impl Attempts {
     /// for an attempt that has ended already.
     pub(crate) fn note_start(&self, now: impl FnOnce() -> Instant) -> Instant {
         *self.log().began.get_or_insert_with(now)
+    }
+
+    /// The idempotency key of the request at this upstream: the one that was given before, where it comes back to it. Another
+    /// upstream is sent another body, for another model, which it would refuse under the same key.
+    pub(crate) fn idempotency_key(
+        &self,
+        upstream: Option<&Arc<str>>,
+        make: impl FnOnce() -> HeaderValue,
+    ) -> HeaderValue {
+        let mut log = self.log();
+        let given = log.keys.iter().find(|(to, _)| to.as_ref() == upstream);
+        if let Some((_, key)) = given {
+            return key.clone();
+        }
+        let key = make();
+        log.keys.push((upstream.cloned(), key.clone()));
+        key
     }
 
     pub(crate) fn record(

@@ -140,7 +140,7 @@ impl RetryPolicy {
     }
 
     /// Gives a random key to each request whose method is not idempotent and that has none, in the header `Idempotency-Key`. All
-    /// its attempts carry the same, so the upstream does only once what it asks, and it is repeated like any other request.
+    /// its attempts at one upstream carry the same, so that does only once what it asks, and it is repeated like any other request.
     /// Default: false.
     ///
     /// Only for upstreams that heed it: another would do a request twice. The header is that of

@@ -76,16 +76,16 @@ impl<S> Course<S> {
 
     fn prepare<B>(&mut self, request: &mut Request<B>) {
         let (policy, clock) = (&self.rules().policy, &self.kit.shared.clock);
+        let ledger = Ledger::of(request.extensions());
         if policy.idempotency_key && !is_idempotent(&RequestHead::of(request)) {
-            let key = self.kit.shared.keys.make();
+            let key = ledger.idempotency_key(|| self.kit.shared.keys.make());
             request.headers_mut().insert(IDEMPOTENCY_KEY, key);
         }
         let name = policy.attempt_header.as_ref();
         let counts = name.is_some_and(|name| !request.headers().contains_key(name));
         let has_limit = policy.total_deadline.is_some() || policy.attempt_timeout.is_some();
         let now = has_limit.then(|| clock.now());
-        self.ledger = Ledger::of(request.extensions());
-        self.counts = counts;
+        (self.ledger, self.counts) = (ledger, counts);
         if counts {
             self.ledger.count_earlier();
         }

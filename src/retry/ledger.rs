@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::{Extensions, Request, Response};
+use http::{Extensions, HeaderValue, Request, Response};
 
 use crate::{
     outcome::Failure,
@@ -50,6 +50,15 @@ impl Ledger {
         let id = self.upstream.as_ref().map(Upstream::id);
         let is_here = |attempt: &Attempt| attempt.upstream.as_deref() == id;
         self.earlier = failed.filter(is_here).count() as u32;
+    }
+
+    /// The idempotency key for all attempts of the request here.
+    pub(super) fn idempotency_key(&self, make: impl FnOnce() -> HeaderValue) -> HeaderValue {
+        let upstream = self.upstream.as_ref().map(Upstream::shared_id);
+        match &self.attempts {
+            Some(attempts) => attempts.idempotency_key(upstream, make),
+            None => make(),
+        }
     }
 
     /// How many attempts of the request this upstream has had before this call, where they were counted.

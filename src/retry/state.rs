@@ -171,7 +171,8 @@ impl State {
             return Err(Reason::NotReplayable);
         }
         let may_repeat = failed.idempotent || policy.retry_non_idempotent;
-        if !may_repeat && failed.verdict != Verdict::Retry && !failed.is_unprocessed() {
+        if !may_repeat && failed.verdict != Verdict::Retry && !failure.is_unprocessed(failed.unsent)
+        {
             return Err(Reason::NotIdempotent);
         }
         if failed.is_better_asked_elsewhere(policy) {
@@ -236,16 +237,6 @@ impl Failed<'_> {
         let is_wanted =
             self.verdict == Verdict::Retry || policy.has_schedule_for(self.failure.kind);
         self.silent && self.has_alternatives && !is_wanted
-    }
-
-    /// Whether the upstream cannot have done what the request asks: it was full, or never saw it.
-    fn is_unprocessed(&self) -> bool {
-        match self.failure.kind {
-            FailureKind::RateLimited => true,
-            // One that says when to come back has refused in good order; without it, anything may have happened.
-            FailureKind::Overloaded => self.failure.hint().is_some(),
-            _ => self.unsent,
-        }
     }
 }
 

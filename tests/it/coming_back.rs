@@ -288,3 +288,57 @@ async fn an_upstream_that_is_asked_again_goes_on_to_count() {
     let counts = counts.lock().expect("no test has failed").clone();
     assert_eq!(counts, ["1", "1", "2"]);
 }
+
+/// A new user's test: a request came back to an upstream under another key, which could not tell it from a new one.
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_is_asked_again_sees_the_same_idempotency_key() {
+    let scene = Scene::new(&[("first", &[Limited(30), Well]), ("other", &[Broken])]);
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    let (told, answers) = (keys.clone(), scene.clone());
+    let client = service_fn(move |request: Request<Body>| {
+        let key = request.headers()["idempotency-key"].clone();
+        told.lock().expect("no test has failed").push(key);
+        let scene = answers.clone();
+        async move { scene.answer(request).await }
+    });
+    let stack = scene
+        .upstreams()
+        .fold(Stack::builder(), |stack, it| stack.upstream(it));
+    let stack = stack.retry(RetryPolicy::llm().idempotency_key(true));
+    let stack = stack.build().expect("a stack");
+    let answer = stack.layer().layer(client).oneshot(request()).await;
+    answer.expect("an answer");
+    assert_eq!(scene.asked(), ["first 0", "other 0", "first 30"]);
+    let keys = keys.lock().expect("no test has failed").clone();
+    assert_eq!(keys[0], keys[2]);
+    // To another upstream it is another request: that is sent another body.
+    assert_ne!(keys[0], keys[1]);
+}
+
+/// A new user's test: what may have been done is not done elsewhere, where the chain is told so.
+#[tokio::test(start_paused = true)]
+async fn a_post_that_may_have_been_done_goes_to_nobody_else_where_that_is_said() {
+    let seen = async |method: &str, first: Answer, repeat: bool| {
+        let scene = Scene::new(&[("first", &[first]), ("other", &[Well])]);
+        let chain = Chain::new(scene.upstreams()).repeat_non_idempotent(repeat);
+        let layer = FallbackLayer::new(chain).expect("a chain");
+        let answers = scene.clone();
+        let client = service_fn(move |request: Request<Body>| {
+            let scene = answers.clone();
+            async move { scene.answer(request).await }
+        });
+        let request = Request::builder().method(method).uri("http://host/orders");
+        let request = request.body(Body::default()).expect("a request");
+        // A failure is the caller's to judge.
+        let _ = layer.layer(client).oneshot(request).await;
+        scene.asked().len()
+    };
+    assert_eq!(seen("POST", Failing, false).await, 1);
+    assert_eq!(seen("POST", Failing, true).await, 2);
+    for method in ["GET", "PUT"] {
+        assert_eq!(seen(method, Failing, false).await, 2);
+    }
+    for unprocessed in [Limited(30), Unreachable] {
+        assert_eq!(seen("POST", unprocessed, false).await, 2);
+    }
+}

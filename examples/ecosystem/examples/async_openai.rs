@@ -29,6 +29,7 @@ pub(crate) async fn main() -> Result<(), BoxError> {
 
     let reqwest = reqwest::Client::builder()
         .retry(reqwest::retry::never())
+        .redirect(reqwest::redirect::Policy::none())
         .build()?;
     let stack = ServiceBuilder::new()
         .layer(IntakeLayer::new())

@@ -19,6 +19,7 @@ pub(crate) async fn main() -> Result<(), BoxError> {
     // The layers alone repeat requests: what reqwest sends by itself, the limiter cannot count.
     let reqwest = reqwest::Client::builder()
         .retry(reqwest::retry::never())
+        .redirect(reqwest::redirect::Policy::none())
         .build()?;
     let client = ServiceBuilder::new()
         .layer(IntakeLayer::new())

@@ -37,6 +37,7 @@ impl Middleware for Say {
 pub(crate) async fn main() -> Result<(), BoxError> {
     let reqwest = reqwest::Client::builder()
         .retry(reqwest::retry::never())
+        .redirect(reqwest::redirect::Policy::none())
         .build()?;
 
     println!("the layers in a chain:");

@@ -11,7 +11,8 @@
 //! 4. reqwest repeats requests by itself, out of sight of the layers: where a server says over HTTP/2 that it has not looked
 //!    at them, and whatever your own `ClientBuilder::retry` says. Turn it off with `.retry(reqwest::retry::never())`, or some
 //!    requests are sent more often than the limiter counts. Redirects are followed out of sight, too: each hop is a request
-//!    more. `.redirect(reqwest::redirect::Policy::none())` gives them to you.
+//!    more, and where it leads to another host, reqwest leaves `authorization` behind, but takes the fields along in which Azure,
+//!    Anthropic and Gemini are told their keys. Turn them off with `.redirect(reqwest::redirect::Policy::none())`.
 //!
 //! A timeout of the client (`ClientBuilder::timeout`) lasts until the answer's body has ended; for streams use
 //! `read_timeout`, and [`attempt_timeout`](crate::RetryPolicy::attempt_timeout), which lasts until the head.
@@ -25,7 +26,10 @@
 //! use tower_upstream::{RetryLayer, RetryPolicy, adapt::reqwest::ReqwestService};
 //!
 //! # async fn fetch() -> Result<(), BoxError> {
-//! let reqwest = reqwest::Client::builder().retry(reqwest::retry::never()).build()?;
+//! let reqwest = reqwest::Client::builder()
+//!     .retry(reqwest::retry::never())
+//!     .redirect(reqwest::redirect::Policy::none())
+//!     .build()?;
 //! let client = ServiceBuilder::new()
 //!     .layer(RetryLayer::new(RetryPolicy::default())?)
 //!     .service(ReqwestService::new(reqwest));
