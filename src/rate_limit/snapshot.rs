@@ -71,6 +71,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// What the keys stand for.
+    pub(crate) fn scope(&self) -> &str {
+        &self.scope
+    }
+
     /// When it was taken.
     pub fn saved_at(&self) -> SystemTime {
         let offset = Duration::from_nanos(self.saved_at.unsigned_abs());

@@ -31,7 +31,7 @@ impl RateLimiter {
         self.for_each(|key, state| keys.extend(state.save(key, &settings.quota, anchor)));
         keys.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         Snapshot {
-            scope: settings.scope.as_str().into(),
+            scope: self.scope_name().into(),
             saved_at: anchor.wall_of(self.now()),
             keys,
         }
@@ -140,7 +140,7 @@ impl RateLimiter {
 
     /// Whether a snapshot's keys mean here what they meant there, and it is not among those that were taken up.
     pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
-        let own = self.settings().scope.as_str();
+        let own = self.scope_name();
         if *snapshot.scope == *own {
             return match self.restored().contains(&snapshot.saved_at) {
                 true => Err(Problem::TakenUp.into()),
@@ -190,6 +190,16 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Problem> {
         done: "written",
         source,
     };
+    // Through links, which stay.
+    let target = fs::canonicalize(path);
+    let path = target.as_deref().unwrap_or(path);
+    if path.exists() && !path.is_file() {
+        let kind = io::ErrorKind::InvalidInput;
+        return Err(failed(io::Error::new(
+            kind,
+            "there is something else than a file",
+        )));
+    }
     let beside = beside(path).map_err(failed)?;
     let replaced = fill(&beside, path, text).and_then(|()| fs::rename(&beside, path));
     if let Err(error) = replaced {

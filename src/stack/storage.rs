@@ -1,6 +1,10 @@
 //! What a stack knows, kept over a restart.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use serde_json::{Value, error::Category, json, value::RawValue};
 
@@ -11,7 +15,7 @@ use crate::{
     instant::nanos,
     outcome::{Failure, FailureKind},
     rate_limit::{
-        Snapshot, SnapshotError,
+        RateLimiter, Snapshot, SnapshotError,
         snapshot::{
             self, Problem, Wrong,
             fields::{Fields, count, expected, text},
@@ -56,15 +60,16 @@ impl Stack {
         write(path, &self.to_json()).map_err(|problem| SnapshotError::from(problem).at(path))
     }
 
-    /// Takes up what another stack of the same limiters has [saved](Self::save): once, before the first request. What is over
-    /// by the wall clock is gone, and so are the cooldowns of upstreams that this stack does not have.
+    /// Takes up what another stack has [saved](Self::save): once, before the first request. What is over by the wall clock is gone,
+    /// and so are the cooldowns of upstreams, and the counts of limiters with a [scope](crate::Scope), that this stack does not have.
+    /// Limiters with a scope that the other did not have begin anew.
     ///
     /// This blocks on the disk; in async code, use `tokio::task::spawn_blocking`.
     ///
     /// # Errors
     ///
-    /// When there is no such file, when it is damaged, of a newer version, or of a stack with other limiters, or when it was loaded
-    /// already.
+    /// When there is no such file, when it is damaged, of a newer version, or of a stack with more or fewer limiters of one scope, or when
+    /// it was loaded already.
     /// The error names the file and what is wrong in it. Then nothing has changed.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<(), SnapshotError> {
         let path = path.as_ref();
@@ -92,15 +97,12 @@ impl Stack {
 
     fn take_up(&self, json: &str) -> Result<(), SnapshotError> {
         let saved = to_saved(json)?;
-        let (here, there) = (self.limiters.len(), saved.limiters.len());
-        if here != there {
-            let problem = format!("expected those of {here} limiters, found {there}");
-            return Err(Wrong::new(problem).within("limiters").into());
-        }
-        let limiters = || self.limiters.iter().zip(&saved.limiters);
+        let pairs = self.pairs(&saved.limiters)?;
         // All are looked at before one is changed.
-        limiters().try_for_each(|(limiter, snapshot)| limiter.check(snapshot))?;
-        limiters().try_for_each(|(limiter, snapshot)| limiter.restore(snapshot))?;
+        let mut all = pairs.iter();
+        all.try_for_each(|(limiter, snapshot)| limiter.check(snapshot))?;
+        let mut all = pairs.iter();
+        all.try_for_each(|(limiter, snapshot)| limiter.restore(snapshot))?;
         // Where the wall clock has gone back, no time has passed.
         let now = wall_nanos(&*self.clock).max(saved.saved_at);
         // Those that were added while the stack is in use are among them.
@@ -110,6 +112,31 @@ impl Stack {
             entry.take_up(upstreams, &self.cooldowns, now);
         }
         Ok(())
+    }
+
+    /// Which limiter takes up what: of several of one scope the first takes the first. A scope that only one side has is passed by,
+    /// for limiters come and go; where both have several, and not as many, nobody knows which is which.
+    fn pairs<'a>(
+        &'a self,
+        saved: &'a [Snapshot],
+    ) -> Result<Vec<(&'a RateLimiter, &'a Snapshot)>, Wrong> {
+        let mut pairs = Vec::new();
+        let scopes: BTreeSet<&str> = self.limiters.iter().map(RateLimiter::scope_name).collect();
+        for scope in scopes {
+            let here = self.limiters.iter().filter(|it| it.scope_name() == scope);
+            let there = saved.iter().filter(|it| it.scope() == scope);
+            match (here.clone().count(), there.clone().count()) {
+                (_, 0) => {}
+                (here, there) if here != there => {
+                    let problem = format!(
+                        "expected those of {here} limiters of the scope \"{scope}\", found {there}"
+                    );
+                    return Err(Wrong::new(problem).within("limiters"));
+                }
+                _ => pairs.extend(here.zip(there)),
+            }
+        }
+        Ok(pairs)
     }
 }
 

@@ -397,8 +397,8 @@ fn a_file_that_cannot_be_right_changes_nothing_and_the_error_names_the_place() {
         ),
         (
             r#""scope":"all""#,
-            r#""scope":"host""#,
-            "scope: its keys are by \"host\", this limiter's by \"all\"",
+            r#""scope":"upstream""#,
+            "limiters: expected those of 1 limiters of the scope \"upstream\", found 2",
         ),
         (
             "\"keys\":[
@@ -419,10 +419,46 @@ fn a_file_that_cannot_be_right_changes_nothing_and_the_error_names_the_place() {
         assert_eq!(fresh.limiter().keys().len(), 0, "{wanted}");
     }
     std::fs::write(&file, &good).unwrap();
-    let one = Stack::builder().limiter(limiter(1)).build().unwrap();
-    let error = one.load(&file).unwrap_err().to_string();
+}
+
+// A new user's: with one limiter more, a day's quota was granted anew, for the file was refused.
+#[tokio::test]
+async fn limiters_that_come_and_go_leave_the_others_what_was_taken() {
+    let folder = Folder::new();
+    let file = folder.0.join("state.json");
+    let clock = ManualClock::new();
+    let before = restarted(&clock, &["a"]);
+    let seen = Arc::<Mutex<Vec<Uri>>>::default();
+    let service = before.layer().layer(client(Arc::clone(&seen), 200));
+    service.oneshot(request()).await.unwrap();
+    before.save(&file).unwrap();
+
+    let with_limiters = |limiters: Vec<RateLimiter>| {
+        let builder = Stack::builder().clock(clock.clone());
+        let builder = limiters.into_iter().fold(builder, |builder, limiter| {
+            builder.limiter(limiter.clock(clock.clone()))
+        });
+        let stack = builder.build().unwrap();
+        stack.load(&file).map(|()| stack)
+    };
+    let of_provider = limiter(5).scope(Scope::Provider);
+    let more = [
+        of_provider.clone(),
+        limiter(3).scope(Scope::All),
+        limiter(10),
+    ];
+    let more = with_limiters(more.into()).unwrap();
+    assert_eq!(more.limiters()[1].status("").limits[0].used, 1);
+    assert_eq!(more.limiters()[2].status("ollama/a").limits[0].used, 1);
+    assert_eq!(more.limiters()[0].keys().len(), 0);
+    let other = with_limiters(vec![of_provider, limiter(10)]).unwrap();
+    assert_eq!(other.limiters()[1].status("ollama/a").limits[0].used, 1);
+    // Which of two of a scope is the one that was, nobody knows.
+    let error = with_limiters(vec![limiter(10), limiter(20)])
+        .unwrap_err()
+        .to_string();
     assert!(
-        error.contains("limiters: expected those of 1 limiters, found 2"),
+        error.contains("expected those of 2 limiters of the scope \"upstream\", found 1"),
         "{error}"
     );
 }

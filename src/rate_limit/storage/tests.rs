@@ -488,6 +488,25 @@ fn the_permissions_of_the_file_stay() {
     assert_eq!(mode(&folder.file()), 0o600);
 }
 
+// A new user's: the link was replaced by a file, and so was a device.
+#[cfg(unix)]
+#[test]
+fn a_link_stays_one_and_what_is_no_file_is_left_alone() {
+    let folder = Folder::new("link");
+    let (limiter, link) = (RateLimiter::default(), folder.file().with_file_name("link"));
+    limiter.save(folder.file()).unwrap();
+    std::os::unix::fs::symlink(folder.file(), &link).unwrap();
+    fs::write(folder.file(), "old").unwrap();
+    limiter.save(&link).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_ne!(fs::read_to_string(folder.file()).unwrap(), "old");
+    let error = limiter.save(folder.file().parent().unwrap()).unwrap_err();
+    assert!(
+        error.to_string().contains("something else than a file"),
+        "{error}"
+    );
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Take { input: u64, output: u64 },
