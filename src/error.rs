@@ -5,6 +5,8 @@
 
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
+use http_body_util::LengthLimitError;
+
 use crate::{
     binding::USED_UP,
     client_error::{in_full, is_refusal, is_timeout, is_unconnected},
@@ -184,6 +186,7 @@ impl Error {
             Self::Exhausted(_) => format!("No provider could answer. {again}"),
             Self::TimedOut { .. } => format!("The service did not answer in time. {again}"),
             Self::DeadlineExceeded => DEADLINE_EXCEEDED.to_owned(),
+            Self::Body(cause) if cause.is::<LengthLimitError>() => TOO_LARGE.to_owned(),
             Self::Body(_) => "The request could not be read.".to_owned(),
             Self::Service(failed) if is_refusal(&*failed.error) => {
                 format!("The service is not available at the moment. {again}")

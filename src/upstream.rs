@@ -216,8 +216,13 @@ mod tests {
         let provider = Provider::openai().key("sk-very-secret").unwrap();
         let upstream = provider.model("gpt-4o-mini");
         assert!(!format!("{provider:?} {upstream:?}").contains("secret"));
-        let error = Provider::openai().key("sk-secret\n").unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("secret"));
+        for bad in ["sk-secret\nx", "Bearer sk-secret"] {
+            let error = Provider::openai().key(bad).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"));
+        }
+        // As it is read from a file.
+        let provider = Provider::openai().key(" sk-secret\n").unwrap();
+        assert_eq!(provider.credentials().unwrap().key, "sk-secret");
     }
 
     #[test]

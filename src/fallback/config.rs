@@ -174,6 +174,14 @@ impl Chain {
         if self.upstreams.is_empty() {
             return Err(ConfigError::new("chain", "empty", "at least one upstream"));
         }
+        let is_nameless = |upstream: &&Upstream| {
+            upstream.provider().name().is_empty() || upstream.model().is_some_and(str::is_empty)
+        };
+        if let Some(upstream) = self.upstreams.iter().find(is_nameless) {
+            let id = upstream.id();
+            let wanted = "a name of the provider, and of the model where there is one";
+            return Err(ConfigError::new("chain", format!("\"{id}\""), wanted));
+        }
         let mut named = HashMap::new();
         for upstream in &self.upstreams {
             let provider = upstream.provider();

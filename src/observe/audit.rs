@@ -184,7 +184,9 @@ impl AuditOptions {
     pub fn open(self) -> io::Result<AuditLog> {
         let lost = Arc::new(Lost::default());
         let (queue, lines) = mpsc::sync_channel(self.queue);
-        let mut writer = Writer::open(self.path, self.max_bytes, self.keep, lost.clone())?;
+        let name = self.path.display().to_string();
+        let mut writer = Writer::open(self.path, self.max_bytes, self.keep, lost.clone())
+            .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
         let thread = thread::Builder::new().name("audit-log".to_owned());
         let thread = thread.spawn(move || writer.run(&lines))?;
         let shared = Shared {

@@ -139,6 +139,17 @@ impl RetryBudget {
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let prices = &self.shared.prices;
+        let is_share = prices.request_deposit != 0.0;
+        if !(0.0..=1.0).contains(&prices.request_deposit) {
+            return Err(ConfigError::new(
+                "share",
+                prices.request_deposit,
+                "0.0 to 1.0",
+            ));
+        }
+        if is_share && prices.tokens == 0 {
+            return Err(ConfigError::new("reserve", 0, "at least 1"));
+        }
         for (setting, cost) in [
             ("retry_cost", prices.retry),
             ("timeout_cost", prices.timeout),
@@ -159,13 +170,6 @@ impl RetryBudget {
                 "success_deposit",
                 prices.success_deposit,
                 "zero or more",
-            ));
-        }
-        if !(0.0..=1.0).contains(&prices.request_deposit) {
-            return Err(ConfigError::new(
-                "ratio",
-                prices.request_deposit,
-                "0.0 to 1.0",
             ));
         }
         Ok(())
@@ -310,9 +314,9 @@ mod tests {
                 "success_deposit",
                 "inf",
             ),
-            (RetryBudget::ratio(0.2, 0), "tokens", "0"),
-            (RetryBudget::ratio(1.5, 10), "ratio", "1.5"),
-            (RetryBudget::ratio(f64::NAN, 10), "ratio", "NaN"),
+            (RetryBudget::ratio(1.5, 10), "share", "1.5"),
+            (RetryBudget::ratio(f64::NAN, 0), "share", "NaN"),
+            (RetryBudget::ratio(0.1, 0), "reserve", "0"),
         ] {
             let error = bad.check().unwrap_err();
             assert_eq!((error.setting(), error.value()), (setting, value));

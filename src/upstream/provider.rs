@@ -162,21 +162,23 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// When the key is empty or has characters that a header cannot carry; the error does not repeat it.
+    /// When the key is empty, has characters that a header cannot carry, or begins with `Bearer`, which is put before it; the error
+    /// does not repeat it. Blanks around it, as the line break at the end of a file, are no part of it.
     pub fn key(self, key: &str) -> Result<Self, ConfigError> {
+        let key = key.trim();
         let header = |text: &str| {
             let mut value = HeaderValue::from_str(text).ok()?;
             value.set_sensitive(true);
             Some(value)
         };
         match (header(&format!("Bearer {key}")), header(key)) {
-            (Some(bearer), Some(value)) if !key.trim().is_empty() => {
+            (Some(bearer), Some(value)) if !key.is_empty() && !key.starts_with("Bearer ") => {
                 Ok(self.with(|inner| inner.credentials = Some(Credentials { bearer, key: value })))
             }
             _ => Err(ConfigError::new(
                 "key",
                 "***",
-                "printable ASCII that is not empty",
+                "printable ASCII that is not empty, without `Bearer`",
             )),
         }
     }

@@ -16,7 +16,11 @@ use std::fmt;
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct Mistakes {
+    /// The name of the file, where it was read from one.
+    file: Option<String>,
+    list: Vec<Mistake>,
+}
 
 /// One thing that is wrong with a configuration. What may be a secret is never part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,16 +37,28 @@ impl Mistakes {
         mistakes.sort_by_key(|mistake| mistake.place);
         // What is wrong with a provider is found wherever it is used.
         mistakes.dedup();
-        (!mistakes.is_empty()).then_some(Self(mistakes))
+        (!mistakes.is_empty()).then_some(Self {
+            file: None,
+            list: mistakes,
+        })
     }
 
     pub(crate) fn one(mistake: Mistake) -> Self {
-        Self(vec![mistake])
+        Self {
+            file: None,
+            list: vec![mistake],
+        }
+    }
+
+    /// Of the file of this name.
+    pub(super) fn of_file(self, name: String) -> Self {
+        let file = Some(name);
+        Self { file, ..self }
     }
 
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
-        self.0.iter()
+        self.list.iter()
     }
 }
 
@@ -110,11 +126,14 @@ impl fmt::Display for Mistake {
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let [one] = &*self.0 {
+        if let Some(file) = &self.file {
+            write!(f, "{file}: ")?;
+        }
+        if let [one] = &*self.list {
             return one.fmt(f);
         }
-        write!(f, "{} mistakes:", self.0.len())?;
-        self.0
+        write!(f, "{} mistakes:", self.list.len())?;
+        self.list
             .iter()
             .try_for_each(|mistake| write!(f, "\n  {mistake}"))
     }

@@ -1,6 +1,6 @@
 //! A stack by the path of its file.
 
-use std::{env, fs, path::Path};
+use std::{env, ffi::OsStr, fs, path::Path};
 
 use super::{Mistake, Mistakes, to_stack};
 use crate::stack::{builder::StackBuilder, handle::Stack};
@@ -13,7 +13,9 @@ impl Stack {
     ///
     /// That the file cannot be read, or everything that is wrong with it, each with its place.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Mistakes> {
-        to_stack(StackBuilder::from_file(path, |name| env::var(name).ok())?)
+        let path = path.as_ref();
+        let builder = StackBuilder::from_file(path, |name| env::var(name).ok())?;
+        to_stack(builder).map_err(|mistakes| mistakes.of_file(path.display().to_string()))
     }
 }
 
@@ -38,17 +40,23 @@ impl StackBuilder {
         variables: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Mistakes> {
         let path = path.as_ref();
-        let wrong = |problem| Mistakes::one(Mistake::of(path.display().to_string(), problem));
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        match path.extension().is_some_and(|it| it == "toml") {
-            #[cfg(feature = "toml")]
-            true => Self::from_toml(&text, variables),
-            #[cfg(not(feature = "toml"))]
-            true => Err(wrong(NO_TOML.to_owned())),
-            false => Self::from_json(&text, variables),
-        }
+        let wrong = |problem: String| Mistakes::one(Mistake::of("", problem));
+        let read = || {
+            let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+            match path.extension().and_then(OsStr::to_str) {
+                #[cfg(feature = "toml")]
+                Some("toml") => Self::from_toml(&text, variables),
+                #[cfg(not(feature = "toml"))]
+                Some("toml") => Err(wrong(NO_TOML.to_owned())),
+                Some("yaml" | "yml") => Err(wrong(NO_YAML.to_owned())),
+                _ => Self::from_json(&text, variables),
+            }
+        };
+        read().map_err(|mistakes| mistakes.of_file(path.display().to_string()))
     }
 }
+
+const NO_YAML: &str = "expected a file in TOML or JSON, found the name of one in YAML";
 
 #[cfg(not(feature = "toml"))]
 const NO_TOML: &str = "TOML needs a build with the feature `toml`; a file in JSON needs no feature";
@@ -83,5 +91,29 @@ mod tests {
         let path = examples("none.json");
         assert!(read(&path).unwrap_err().starts_with(&path));
         assert!(Stack::from_file(&path).is_err());
+    }
+
+    #[test]
+    fn a_mistake_names_the_file_and_yaml_is_said_to_be_none_of_ours() {
+        let folder = std::env::temp_dir();
+        let file = |end: &str| {
+            let name = format!("tower-upstream-path-{}.{end}", std::process::id());
+            folder.join(name).display().to_string()
+        };
+        let (json, yaml) = (file("json"), file("yaml"));
+        fs::write(&json, r#"{"retry": {"max_atempts": 5}}"#).unwrap();
+        fs::write(&yaml, "retry:\n").unwrap();
+        let (of_json, of_yaml) = (read(&json).unwrap_err(), read(&yaml).unwrap_err());
+        for name in [&json, &yaml] {
+            fs::remove_file(name).unwrap();
+        }
+        assert!(
+            of_json.starts_with(&format!("{json}: line 1, column 12: ")),
+            "{of_json}"
+        );
+        assert!(
+            of_yaml.starts_with(&format!("{yaml}: expected a file in TOML or JSON")),
+            "{of_yaml}"
+        );
     }
 }
