@@ -291,7 +291,8 @@ impl<S> Course<S> {
             let state = State::new(&rules.policy, head.as_ref(), began);
             Box::new(Trouble::new(state))
         });
-        let has_alternatives = self.ledger.has_alternatives();
+        // Whom nobody asks after such a failure is no alternative.
+        let has_alternatives = self.ledger.has_alternatives() && failure.fall_back;
         let refused_for = || {
             let upstream = self.ledger.chosen()?;
             let prospect = shared.consulted.prospect(upstream, &head?);

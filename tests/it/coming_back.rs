@@ -26,7 +26,9 @@ enum Answer {
     Well,
     /// A 429 that names so many seconds.
     Limited(u64),
-    /// The same, which comes after so many.
+    /// A 423, which another would not answer better, and that names so many seconds.
+    Locked(u64),
+    /// The same as a 429, which comes after so many.
     LimitedAfter(u64, u64),
     /// A 501, which is not tried again.
     Broken,
@@ -34,7 +36,7 @@ enum Answer {
     Failing,
     Unreachable,
 }
-use Answer::{Broken, Failing, Limited, LimitedAfter, Unreachable, Well};
+use Answer::{Broken, Failing, Limited, LimitedAfter, Locked, Unreachable, Well};
 
 /// Upstreams that answer by a script, the last line of it over and over.
 struct Scene {
@@ -95,6 +97,7 @@ impl Scene {
         let response = match script[count.min(script.len()) - 1] {
             Well => Response::builder(),
             Limited(wait) => limited(wait),
+            Locked(wait) => Response::builder().status(423).header(RETRY_AFTER, wait),
             LimitedAfter(wait, time) => {
                 let end = TokioClock.now() + Duration::from_secs(time);
                 TokioClock.sleep_until(end).await;
@@ -341,4 +344,12 @@ async fn a_post_that_may_have_been_done_goes_to_nobody_else_where_that_is_said()
     for unprocessed in [Limited(30), Unreachable] {
         assert_eq!(seen("POST", unprocessed, false).await, 2);
     }
+}
+
+// The wait was left to others, whom nobody asks after such a failure: it was the caller's at once.
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_not_left_to_others_who_are_not_asked_for_it() {
+    let scene = Scene::new(&[("first", &[Locked(9), Well]), ("other", &[Well])]);
+    assert_eq!(ask(&scene, request()).await.unwrap(), "first");
+    assert_eq!(scene.asked(), ["first 0", "first 9"]);
 }
