@@ -114,19 +114,21 @@ impl<S> Course<S> {
         request: &mut Request<B>,
         upstream: &Upstream,
     ) -> Option<RequestCopy<B>> {
-        let may_go_on = self.may_go_on();
-        let copy = match may_go_on {
+        let (goes_on, patience) = (self.goes_on(), self.kit.shared.plan.patience());
+        let may_go_on = goes_on && self.ledger.allows_another();
+        // To leave a line for another is no attempt.
+        let copy = match may_go_on || (goes_on && patience > 0) {
             true => RequestCopy::of(request),
             false => None,
         };
         self.cannot_repeat = may_go_on && copy.is_none();
         // The retry layer is less patient with this upstream while there is another.
-        let alternatives = if copy.is_some() { self.alternatives } else { 0 };
-        self.ledger.set_alternatives(alternatives);
-        let patience = match copy.is_some() {
-            true => self.kit.shared.plan.patience(),
+        let alternatives = match may_go_on && copy.is_some() {
+            true => self.alternatives,
             false => 0,
         };
+        self.ledger.set_alternatives(alternatives);
+        let patience = if copy.is_some() { patience } else { 0 };
         self.ledger.elsewhere().offer(patience);
         // After the copy is made, so that it need not carry them.
         request.extensions_mut().insert(self.ledger.clone());
@@ -142,16 +144,14 @@ impl<S> Course<S> {
         self.kit.service()
     }
 
-    /// Whether there may be another attempt. Even if all others are cooling down now: one of them may be back by the time that
-    /// this one fails.
+    /// Whether there may be somebody else. Even if all others are cooling down now: one of them may be back by the time that this
+    /// attempt fails.
     #[inline]
-    fn may_go_on(&self) -> bool {
-        let chain = &self.kit.shared.plan.chain;
-        let goes_on = match self.alternatives {
-            0 => self.walk.goes_on(chain),
+    fn goes_on(&self) -> bool {
+        match self.alternatives {
+            0 => self.walk.goes_on(&self.kit.shared.plan.chain),
             _ => !self.walk.is_final(),
-        };
-        goes_on && self.ledger.allows_another()
+        }
     }
 
     /// The attempt was not answered at once: when it began will be asked for if it fails.
@@ -240,6 +240,8 @@ impl<S> Course<S> {
             head.is_some_and(|head| head.method.is_idempotent())
         };
         let is_over = cannot_go_on || !may_repeat || !chain.falls_back(&failure);
+        let is_allowed = has_left_line || self.ledger.allows_another();
+        request = request.filter(|_| is_allowed);
         let can_claim = |request: &mut &mut RequestCopy<B>| request.claim();
         if is_over || !request.as_mut().is_none_or(can_claim) {
             self.record(upstream, failure, Next::Stop, now);
@@ -251,7 +253,7 @@ impl<S> Course<S> {
             self.walk.too_large_for(upstream);
         }
         let head = self.head(request.as_deref_mut());
-        let turn = self.turn(head, self.ledger.allows_another(), now);
+        let turn = self.turn(head, is_allowed, now);
         let (turn, next) = match turn {
             Turn::Try { index, .. } => {
                 let next = self.go_on(upstream, index, Duration::ZERO, &failure);

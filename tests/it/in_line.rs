@@ -177,6 +177,36 @@ async fn who_waits_under_a_full_cap_goes_to_another_as_soon_as_that_is_known_to_
     assert_eq!((status.queued, status.in_flight), (0, 0));
 }
 
+/// To leave a line is no attempt: one that may have a single one waited to the end, or to its deadline, while another was free.
+#[tokio::test(start_paused = true)]
+async fn who_may_have_one_attempt_makes_it_where_somebody_is_free() {
+    let upstreams = ["first", "other"].map(one_at_a_time);
+    let builder = upstreams
+        .into_iter()
+        .fold(Stack::builder(), |stack, it| stack.upstream(it));
+    let stack = builder.fallback(|chain| chain.max_attempts(1)).build();
+    let (stack, log) = (stack.expect("a stack"), Log::new());
+    let takes = |name: &str| if name == "first" { 80 } else { 9 };
+    let fails = Arc::new(AtomicU32::new(0));
+    let status = move |name: &str| match name {
+        "other" if fails.fetch_add(1, Ordering::Relaxed) == 2 => 501,
+        _ => 200,
+    };
+    let service = stack.layer().layer(log.answers(takes, status));
+    let calls = (0..4).map(|_| ask(&service, 0, request()));
+    let answers = join_all(calls).await.into_iter();
+    let answers: Vec<_> = answers
+        .map(|answer| match answer {
+            Ok((by, after)) => format!("{by} {after}"),
+            Err(Error::Exhausted(it)) => format!("{} attempt", it.attempts.len()),
+            Err(other) => other.to_string(),
+        })
+        .collect();
+    // The last was sent, and failed.
+    assert_eq!(answers, ["first 80", "other 9", "other 19", "1 attempt"]);
+    assert_eq!(log.sent().len(), 4);
+}
+
 /// So it is for one that has a second left: it looks when half of that is over.
 #[tokio::test(start_paused = true)]
 async fn who_has_little_time_left_looks_for_another_sooner() {

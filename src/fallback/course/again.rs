@@ -30,11 +30,11 @@ impl<S> Course<S> {
         let (head, now) = (request.head(), cooldowns.time().now());
         let sight = Sight {
             now,
-            is_allowed: self.ledger.allows_another(),
+            is_allowed: true,
             cooling: |upstream: &Upstream| cooldowns.entry(upstream, now),
             prospect: |upstream: &Upstream| plan.chain.consulted.prospect(upstream, &head),
         };
-        let calls_back = sight.is_allowed && self.walk.is_anybody_free(plan, sight);
+        let calls_back = self.walk.is_anybody_free(plan, sight);
         if calls_back {
             elsewhere.call_back();
         }

@@ -91,6 +91,6 @@ fn no_message_repeats_a_key() {
     assert_eq!(
         bad.to_string(),
         "line 1, column 38: providers.openai.key_env: the variable A_VARIABLE holds no key: expected printable ASCII that is \
-         not empty"
+         not empty, without `Bearer`"
     );
 }

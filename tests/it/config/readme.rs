@@ -42,7 +42,7 @@ fn the_mistakes_in_the_readme_are_those_of_that_file_with_two_slips() {
     let slipped = block("toml", "strategy").replace("8000/minute", "8000/minuet");
     let slipped = slipped.replace("max_attempts", "max_atempts");
     if let Some(builder) = read(&slipped, super::any_key) {
-        let told = block("text", "2 mistakes");
+        let told = block("text", "stack.toml: 2 mistakes");
         assert_eq!(
             Some(&*builder.unwrap_err().to_string()),
             told.trim_end().strip_prefix("stack.toml: ")
