@@ -113,6 +113,7 @@ mod env;
 mod explain;
 mod file;
 mod handle;
+mod health;
 mod layer;
 mod open_metrics;
 pub mod presets;

@@ -8,6 +8,7 @@ mod config;
 mod conformance;
 mod deadline;
 mod floors;
+mod health;
 mod in_line;
 mod ledger;
 mod moving_on;
