@@ -100,7 +100,9 @@ impl Router {
         Ok(())
     }
 
-    /// Adds an upstream at the end of the chain, or in the place of the one with the same id.
+    /// Adds an upstream at the end of the chain, or in the place of the one with the same id. The quota of its
+    /// [account](crate::Provider::quota) is heeded where a limiter by providers stands inside: a [`Stack`](crate::Stack) has one that
+    /// was built with an upstream of such an account, or with that limiter.
     ///
     /// # Errors
     ///
