@@ -9,7 +9,6 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_upstream::{
     Attempts, Error, FailureKind, Provider, RetryLayer, RetryPolicy, ServedBy, Stack, Upstream,
     clock::{Clock, TokioClock},
-    stack::StackBuilder,
 };
 
 /// The answer of each upstream: after so many seconds, with this status.
@@ -77,6 +76,7 @@ async fn each_upstream_has_the_time_that_it_needs() {
     assert_eq!(ends(&answer), ("ollama/m".to_owned(), failed));
 }
 
+#[cfg(feature = "toml")]
 #[tokio::test(start_paused = true)]
 async fn each_upstream_is_asked_as_often_as_its_policy_says_and_the_budget_is_one() {
     let file = r#"
@@ -98,7 +98,8 @@ async fn each_upstream_is_asked_as_often_as_its_policy_says_and_the_budget_is_on
         provider = "vllm"
         models = ["m"]
     "#;
-    let builder = StackBuilder::from_toml(file, |_| Some("key".to_owned())).unwrap();
+    let builder =
+        tower_upstream::stack::StackBuilder::from_toml(file, |_| Some("key".to_owned())).unwrap();
     let stack = builder.build().unwrap();
     let busy = StatusCode::SERVICE_UNAVAILABLE;
     let all_busy = [
