@@ -252,7 +252,7 @@ impl<S> Course<S> {
         {
             self.walk.too_large_for(upstream);
         }
-        let head = self.head(request.as_deref_mut());
+        let head = self.head(request);
         let turn = self.turn(head, is_allowed, now);
         let (turn, next) = match turn {
             Turn::Try { index, .. } => {
