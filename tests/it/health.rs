@@ -40,9 +40,13 @@ impl World {
         let world = self.clone();
         service_fn(move |request: Request<Full<Bytes>>| {
             let key = request.headers().get(AUTHORIZATION);
-            let key = key.map_or("", |key| key.to_str().unwrap());
+            let key = key.map_or("", |key| key.to_str().expect("it is there"));
             let line = format!("{} {} {key}", request.method(), request.uri());
-            world.seen.lock().unwrap().push(line.trim_end().to_owned());
+            world
+                .seen
+                .lock()
+                .expect("it is there")
+                .push(line.trim_end().to_owned());
             let status = world.status.load(Ordering::Relaxed);
             let hint = world.hint.load(Ordering::Relaxed);
             async move {
@@ -53,32 +57,35 @@ impl World {
                 if hint > 0 {
                     response = response.header("retry-after", hint);
                 }
-                Ok(response.body("{}".to_owned()).unwrap())
+                Ok(response.body("{}".to_owned()).expect("it is there"))
             }
         })
     }
 
     fn seen(&self) -> Vec<String> {
-        std::mem::take(&mut self.seen.lock().unwrap())
+        std::mem::take(&mut self.seen.lock().expect("it is there"))
     }
 
     async fn chat(&self, stack: &Stack) -> Result<u16, Error> {
         let request = Request::post("/v1/chat/completions").body(Full::<Bytes>::from("{}"));
-        let answer = stack.layer().layer(self.client()).oneshot(request.unwrap());
+        let answer = stack
+            .layer()
+            .layer(self.client())
+            .oneshot(request.expect("it is there"));
         Ok(answer.await?.status().as_u16())
     }
 }
 
 /// Two models of one provider and one of another, of which a single failure opens the circuit.
 fn stack() -> Stack {
-    let groq = Provider::groq().key("sk-groq").unwrap();
+    let groq = Provider::groq().key("sk-groq").expect("it is there");
     let stack = Stack::builder()
         .upstream(groq.model("a"))
         .upstream(groq.model("b"))
         .upstream(Provider::ollama().model("c"))
         .retry(RetryPolicy::llm().max_attempts(1))
         .circuit_breaker(CircuitBreakerPolicy::default().consecutive_failures(1));
-    stack.build().unwrap()
+    stack.build().expect("it is there")
 }
 
 fn ids(upstreams: &[Upstream]) -> Vec<&str> {
@@ -93,7 +100,7 @@ async fn who_is_back_is_let_in_again_before_its_time() {
     assert_eq!(world.seen(), [""; 0], "all is well, and nobody is asked");
 
     world.becomes(500);
-    world.chat(&stack).await.unwrap_err();
+    world.chat(&stack).await.expect_err("it fails");
     assert_eq!(stack.cooldowns().list().len(), 3);
     world.seen();
     assert!(
@@ -116,7 +123,7 @@ async fn who_is_back_is_let_in_again_before_its_time() {
     assert_eq!(stack.breaker().state("groq/a"), CircuitState::HalfOpen);
     assert!(stack.cooldowns().list().is_empty());
     world.becomes(200);
-    assert_eq!(world.chat(&stack).await.unwrap(), 200);
+    assert_eq!(world.chat(&stack).await.expect("it is there"), 200);
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,7 +131,7 @@ async fn who_asked_to_be_left_alone_is_left_alone_and_so_is_what_a_person_forced
     let (stack, world) = (stack(), World::default());
     world.hint.store(120, Ordering::Relaxed);
     world.becomes(503);
-    world.chat(&stack).await.unwrap_err();
+    world.chat(&stack).await.expect_err("it fails");
     world.seen();
     world.becomes(200);
     assert!(stack.check_health(&world.client()).await.is_empty());

@@ -57,7 +57,9 @@ fn client(
     let asked = Asked::default();
     let kept = asked.clone();
     let server = service_fn(move |request: Request<Full<Bytes>>| {
-        kept.lock().unwrap().push(request.headers().clone());
+        kept.lock()
+            .expect("it is there")
+            .push(request.headers().clone());
         let body = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
         ready(Ok::<_, Infallible>(Response::new(body.to_owned())))
     });
@@ -78,28 +80,32 @@ fn client(
 }
 
 fn stack() -> Stack {
-    let azure = Provider::azure("https://mine.openai.azure.com", "2024-10-21").unwrap();
+    let azure =
+        Provider::azure("https://mine.openai.azure.com", "2024-10-21").expect("it is there");
     let quota = Quota::new().limit(Limit::requests(10).per_hour());
-    let azure = azure.model("deployed").quota(quota).unwrap();
-    let openai = Provider::openai().key("sk-own").unwrap();
+    let azure = azure.model("deployed").quota(quota).expect("it is there");
+    let openai = Provider::openai().key("sk-own").expect("it is there");
     let stack = Stack::builder()
         .upstream(azure)
         .upstream(openai.model("gpt-4o-mini"));
-    stack.build().unwrap()
+    stack.build().expect("it is there")
 }
 
 fn chat() -> Request<Full<Bytes>> {
     let body = r#"{"messages":[{"role":"user","content":"Hello"}]}"#;
     Request::post("/v1/chat/completions")
         .body(Full::from(body))
-        .unwrap()
+        .expect("it is there")
 }
 
 fn authorizations(asked: &Asked) -> Vec<String> {
-    let asked = asked.lock().unwrap();
-    let told = asked
-        .iter()
-        .map(|fields| fields[AUTHORIZATION].to_str().unwrap().to_owned());
+    let asked = asked.lock().expect("it is there");
+    let told = asked.iter().map(|fields| {
+        fields[AUTHORIZATION]
+            .to_str()
+            .expect("it is there")
+            .to_owned()
+    });
     told.collect()
 }
 
@@ -108,9 +114,14 @@ async fn each_request_that_is_sent_has_a_token_of_its_time() {
     let (stack, tokens) = (stack(), Tokens::default());
     let (client, asked) = client(&stack, &tokens);
     for _ in 0..3 {
-        let answer = client.clone().oneshot(chat()).await.unwrap();
+        let answer = client.clone().oneshot(chat()).await.expect("it is there");
         assert_eq!(
-            answer.extensions().get::<ServedBy>().unwrap().0.id(),
+            answer
+                .extensions()
+                .get::<ServedBy>()
+                .expect("it is there")
+                .0
+                .id(),
             "azure/deployed"
         );
     }
@@ -124,26 +135,40 @@ async fn without_a_token_nothing_is_counted_and_the_next_upstream_answers() {
     let (stack, tokens) = (stack(), Tokens::default());
     let (client, asked) = client(&stack, &tokens);
     tokens.missing.store(1, Ordering::Relaxed);
-    let answer = client.clone().oneshot(chat()).await.unwrap();
+    let answer = client.clone().oneshot(chat()).await.expect("it is there");
     assert_eq!(
-        answer.extensions().get::<ServedBy>().unwrap().0.id(),
+        answer
+            .extensions()
+            .get::<ServedBy>()
+            .expect("it is there")
+            .0
+            .id(),
         "azure/deployed"
     );
     drop(answer);
     assert_eq!(stack.limiter().status("azure/deployed").limits[0].used, 1);
 
     tokens.missing.store(u32::MAX, Ordering::Relaxed);
-    let answer = client.oneshot(chat()).await.unwrap();
+    let answer = client.oneshot(chat()).await.expect("it is there");
     assert_eq!(
-        answer.extensions().get::<ServedBy>().unwrap().0.id(),
+        answer
+            .extensions()
+            .get::<ServedBy>()
+            .expect("it is there")
+            .0
+            .id(),
         "openai/gpt-4o-mini"
     );
     assert_eq!(authorizations(&asked), ["Bearer token-0", "Bearer sk-own"]);
     assert_eq!(stack.limiter().status("azure/deployed").limits[0].used, 1);
-    let attempts = answer.extensions().get::<Attempts>().unwrap().failed();
+    let attempts = answer
+        .extensions()
+        .get::<Attempts>()
+        .expect("it is there")
+        .failed();
     let told = attempts
         .last()
-        .unwrap()
+        .expect("it is there")
         .failure
         .message
         .as_deref()
