@@ -4,31 +4,40 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Request};
 
-use crate::{instant::after, request::AttemptDeadline, signal::Dialect, upstream::Upstream};
+use crate::{
+    instant::after, outline::Outline, request::AttemptDeadline, signal::Dialect, upstream::Upstream,
+};
 
 /// What is known of an answer before it comes.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     /// Who answers, where that is known.
     pub(super) dialect: Option<Dialect>,
-    /// Whether a model was asked: then an error in the JSON of the answer is the answer's own. What a GET fetches, or a POST
-    /// cancels, may be a record of something else that failed.
+    /// Whether anything was asked. What a GET fetches, or a POST cancels, is a record of something else: its errors and tokens are
+    /// not those of this request, and the end of a file is its end.
     pub(super) is_question: bool,
+    /// Whether the answer was asked for as a stream, as far as that is known.
+    pub(super) is_stream: bool,
     /// When a layer outside cuts the attempt off.
     attempt_ends: Option<AttemptDeadline>,
 }
 
 impl Asked {
     pub(super) fn of<B>(request: &Request<B>, upstream: Option<&Upstream>) -> Self {
-        let dialect = upstream.map(|upstream| upstream.provider().speaks());
-        let is_known = dialect.is_some_and(|dialect| dialect != Dialect::Generic);
+        let outline = request.extensions().get::<Outline>();
         Self {
-            dialect,
-            is_question: is_known
-                && *request.method() == Method::POST
+            dialect: upstream.map(|upstream| upstream.provider().speaks()),
+            is_question: *request.method() == Method::POST
                 && !request.uri().path().ends_with("/cancel"),
+            is_stream: outline.is_some_and(|outline| outline.streams),
             attempt_ends: request.extensions().get().cloned(),
         }
+    }
+
+    /// Whether a model was asked: then an error in the JSON of the answer is the answer's own. What plain HTTP means nobody knows.
+    pub(super) fn is_of_model(&self) -> bool {
+        let is_known = |dialect| dialect != Dialect::Generic;
+        self.is_question && self.dialect.is_some_and(is_known)
     }
 
     /// Until when an answer that has begun `now` may be held back. It goes up before the attempt is cut off: an upstream that has

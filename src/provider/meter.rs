@@ -14,18 +14,22 @@ pub(super) struct Meter {
     reader: UsageReader,
     cell: UsageCell,
     dialect: Option<Dialect>,
-    is_question: bool,
+    is_of_model: bool,
     /// Whether what is wrong with it was told before its body: then nobody is misled by that.
     is_judged: bool,
 }
 
 impl Meter {
     pub(super) fn new(content_type: Option<&str>, asked: &Asked) -> Self {
+        let reader = UsageReader::new(content_type);
         Self {
-            reader: UsageReader::new(content_type),
+            reader: match asked.is_stream {
+                true => reader.asked_for_stream(),
+                false => reader,
+            },
             cell: UsageCell::default(),
             dialect: asked.dialect,
-            is_question: asked.is_question,
+            is_of_model: asked.is_of_model(),
             is_judged: false,
         }
     }
@@ -71,7 +75,7 @@ impl Meter {
     pub(super) fn is_broken_off(&self, reading: &Reading) -> bool {
         let is_own = match (reading.ending, reading.error) {
             (_, None) => false,
-            (Ending::NotAStream, _) => self.is_question,
+            (Ending::NotAStream, _) => self.is_of_model,
             (_, Some(ErrorSeen::AfterContent)) => true,
             (_, Some(ErrorSeen::BeforeContent)) => self.dialect.is_some(),
         };

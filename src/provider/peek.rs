@@ -55,8 +55,8 @@ pub(super) fn judge<B: Body>(
         return Ok(Response::from_parts(parts, body));
     }
     let is_long = body.size_hint().lower() > settings.peek_bytes as u64;
-    let may_be_error = asked.is_question && !is_long && !body.is_end_stream();
-    let ahead = ahead(parts.status, &form, may_be_error);
+    let may_be_error = asked.is_of_model() && !is_long && !body.is_end_stream();
+    let ahead = ahead(parts.status, &form, asked, may_be_error);
     let meter = meter(parts.status, &form, asked);
     if let Some(meter) = &meter {
         parts.extensions.insert(meter.cell().clone());
@@ -129,13 +129,13 @@ fn page() -> Failure {
 const PAGE: &str = "a page of HTML in place of an answer, as a proxy or a login page sends it";
 
 /// `may_be_error` tells whether an error may lie in a whole answer that claims to be none. It is short.
-fn ahead(status: StatusCode, form: &Form<'_>, may_be_error: bool) -> Ahead {
+fn ahead(status: StatusCode, form: &Form<'_>, asked: &Asked, may_be_error: bool) -> Ahead {
     let is = |kind: &str| form.content_type.is_some_and(|it| it.starts_with(kind));
     if form.is_encoded {
         Ahead::Nothing
     } else if !status.is_success() {
         Ahead::Error
-    } else if is("text/event-stream") {
+    } else if asked.is_question && is("text/event-stream") {
         Ahead::Stream
     } else if may_be_error && is("application/json") {
         Ahead::Answer
@@ -144,9 +144,9 @@ fn ahead(status: StatusCode, form: &Form<'_>, may_be_error: bool) -> Ahead {
     }
 }
 
-/// Counts the usage of a good answer. What is compressed cannot be read.
+/// Counts the usage of a good answer. What is compressed cannot be read, and what answers no question is no answer.
 fn meter(status: StatusCode, form: &Form<'_>, asked: &Asked) -> Option<Box<Meter>> {
-    let is_readable = status.is_success() && !form.is_encoded;
+    let is_readable = asked.is_question && status.is_success() && !form.is_encoded;
     is_readable.then(|| Box::new(Meter::new(form.content_type, asked)))
 }
 

@@ -23,12 +23,12 @@ use crate::{
 
 /// Turns a request into one for this upstream.
 ///
-/// Whatever credentials it carries were meant for somebody else, and go.
+/// Whatever credentials it carries were meant for somebody else, and go. Returns whether it asks for a stream.
 pub(super) fn address(
     request: &mut Request<Full<Bytes>>,
     upstream: &Upstream,
     include_usage: bool,
-) {
+) -> bool {
     let path = below_base(request.uri().path());
     let include_usage = include_usage && path.starts_with("/chat/completions");
     let credentials = credentials(upstream.provider(), path);
@@ -45,12 +45,14 @@ pub(super) fn address(
     let told = request.extensions_mut().remove::<Outline>();
     let outline = told.filter(|outline| outline.is_of(&body));
     let outline = outline.or_else(|| Outline::of(&body));
+    let is_stream = outline.as_ref().is_some_and(|outline| outline.streams);
     let edited =
         outline.and_then(|outline| edit(&body, &outline, upstream.quoted_model(), include_usage));
     if edited.is_some() {
         request.headers_mut().remove(CONTENT_LENGTH);
     }
     *request.body_mut() = Full::new(edited.unwrap_or(body));
+    is_stream
 }
 
 /// The path without the `/v1` or `/openai/v1` that callers put before it: that is part of a base URL.

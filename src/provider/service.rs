@@ -56,10 +56,10 @@ where
 
     fn call(&mut self, mut request: Request<Full<Bytes>>) -> Self::Future {
         let upstream = request.extensions().get::<Upstream>().cloned();
-        let asked = Asked::of(&request, upstream.as_ref());
+        let mut asked = Asked::of(&request, upstream.as_ref());
         let witness = Witness::call(&self.settings, &RequestHead::of(&request));
         if let Some(upstream) = &upstream {
-            address(&mut request, upstream, self.settings.include_usage);
+            asked.is_stream = address(&mut request, upstream, self.settings.include_usage);
         }
         let call = match &witness {
             None => self.inner.call(request),

@@ -390,5 +390,6 @@ async fn a_compressed_body_is_passed_on_unread() {
     assert_eq!(response.collect().await.unwrap().to_bytes(), "\u{1f}binary");
 }
 
+mod downloads;
 mod held;
 mod receipts;

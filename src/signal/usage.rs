@@ -94,8 +94,9 @@ pub struct UsageReader {
 impl UsageReader {
     /// A reader at the start of a body with this `content-type`.
     ///
-    /// The body's first byte has the last word: JSON is sent as `application/octet-stream`, and errors as JSON in an event stream. Types
-    /// that are neither text nor JSON (pictures, sound) are not read at all.
+    /// JSON is known by its first byte: it is sent as `application/octet-stream`, and errors as JSON in an event stream. Any other
+    /// text is a stream of events only where its type says so: a transcript may begin with `data:`, and a table with `error,1`.
+    /// Types that are neither text nor JSON (pictures, sound) are not read at all.
     pub fn new(content_type: Option<&str>) -> Self {
         Self {
             format: Format::declared(content_type),
@@ -103,11 +104,20 @@ impl UsageReader {
         }
     }
 
+    /// Says that the request asked for a stream: then text that begins like an event is one, whatever its type.
+    #[must_use]
+    pub fn asked_for_stream(mut self) -> Self {
+        if let Format::Undecided(expected @ Expected::Document) = &mut self.format {
+            *expected = Expected::DocumentOrEvents;
+        }
+        self
+    }
+
     /// Reads the body's next bytes.
     pub fn push(&mut self, chunk: &[u8]) {
         let chunk = self.format.recognise(chunk);
         match &mut self.format {
-            Format::Undecided { .. } | Format::Unknown => {}
+            Format::Undecided(_) | Format::Unknown => {}
             Format::Json => self.scanner.read(chunk),
             Format::Lines => read_lines(&mut self.scanner, chunk),
             Format::Events(events) => events.read(&mut self.scanner, chunk),
@@ -118,10 +128,7 @@ impl UsageReader {
     pub fn reading(&self) -> Reading {
         let finds = &self.scanner.finds;
         let ending = match self.format {
-            Format::Undecided {
-                is_events: false,
-                is_lines: false,
-            }
+            Format::Undecided(Expected::Document | Expected::DocumentOrEvents)
             | Format::Unknown
             | Format::Json => Ending::NotAStream,
             _ if finds.ended => Ending::Terminated,
@@ -147,7 +154,7 @@ impl UsageReader {
 
     /// Whether anything but space has come.
     pub(crate) fn has_begun(&self) -> bool {
-        !matches!(self.format, Format::Undecided { .. })
+        !matches!(self.format, Format::Undecided(_))
     }
 
     /// What the body has shown in all.
@@ -183,11 +190,8 @@ impl Default for UsageReader {
 /// How a body is written.
 #[derive(Debug)]
 enum Format {
-    /// Nothing but space has come yet; this is what the content type says.
-    Undecided {
-        is_events: bool,
-        is_lines: bool,
-    },
+    /// Nothing but space has come yet.
+    Undecided(Expected),
     /// One document, or several.
     Json,
     /// A document a line.
@@ -196,27 +200,34 @@ enum Format {
     Unknown,
 }
 
+/// What a body is before it begins, by its content type and what was asked for.
+#[derive(Clone, Copy, Debug)]
+enum Expected {
+    Document,
+    /// The type says nothing of a stream, but one was asked for.
+    DocumentOrEvents,
+    Lines,
+    Events,
+}
+
 impl Format {
     fn declared(content_type: Option<&str>) -> Self {
         // Nearly all that is sent is one of these, and the search below takes longer than to read the answer.
         let content_type = content_type.unwrap_or_default();
         let kind = content_type.split(';').next();
-        if let Some(kind @ ("" | "application/json" | "text/event-stream")) = kind {
-            return Self::Undecided {
-                is_events: kind == "text/event-stream",
-                is_lines: false,
-            };
+        match kind {
+            Some("" | "application/json") => return Self::Undecided(Expected::Document),
+            Some("text/event-stream") => return Self::Undecided(Expected::Events),
+            _ => {}
         }
         let content_type = content_type.to_ascii_lowercase();
         let names = |parts: &[&str]| parts.iter().any(|part| content_type.contains(part));
-        let is_events = names(&["text/event-stream"]);
-        let is_lines = names(&["ndjson", "jsonl", "json-l", "stream+json", "json-seq"]);
-        let is_readable = names(&["json", "text", "octet-stream"]);
-        if is_events || is_lines || is_readable {
-            Self::Undecided {
-                is_events,
-                is_lines,
-            }
+        if names(&["text/event-stream"]) {
+            Self::Undecided(Expected::Events)
+        } else if names(&["ndjson", "jsonl", "json-l", "stream+json", "json-seq"]) {
+            Self::Undecided(Expected::Lines)
+        } else if names(&["json", "text", "octet-stream"]) {
+            Self::Undecided(Expected::Document)
         } else {
             Self::Unknown
         }
@@ -224,11 +235,7 @@ impl Format {
 
     /// Decides by the body's first byte, unless that is done, and gives back what is to be read.
     fn recognise<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
-        let Self::Undecided {
-            is_events,
-            is_lines,
-        } = *self
-        else {
+        let Self::Undecided(expected) = *self else {
             return chunk;
         };
         let is_space = |byte: &u8| b" \t\r\n\x1E\xEF\xBB\xBF".contains(byte);
@@ -236,12 +243,16 @@ impl Format {
             return &[];
         };
         *self = match chunk[start] {
-            b'{' | b'[' if is_lines => Self::Lines,
+            b'{' | b'[' if matches!(expected, Expected::Lines) => Self::Lines,
             b'{' | b'[' => Self::Json,
-            _ if is_events => Self::Events(Events::default()),
             // data, event, id, retry, or a comment
-            b'd' | b'e' | b'i' | b'r' | b':' => Self::Events(Events::default()),
-            _ => Self::Unknown,
+            first => match (expected, first) {
+                (Expected::Events, _)
+                | (Expected::DocumentOrEvents, b'd' | b'e' | b'i' | b'r' | b':') => {
+                    Self::Events(Events::default())
+                }
+                _ => Self::Unknown,
+            },
         };
         &chunk[start..]
     }

@@ -16,7 +16,7 @@ fn asking() -> Request<Full<Bytes>> {
     request
 }
 
-async fn answered(
+pub(super) async fn answered(
     request: Request<Full<Bytes>>,
     kind: &str,
     pieces: impl Stream<Item = Piece> + Send + 'static,

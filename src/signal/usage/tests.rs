@@ -372,7 +372,7 @@ fn no_error_is_no_error() {
 }
 
 #[test]
-fn the_first_byte_tells_how_the_body_is_written() {
+fn the_first_byte_tells_json_and_a_stream_that_was_asked_for_or_is_declared() {
     let document = r#" {"usage":{"prompt_tokens":4}}"#;
     let stream = "\n: hello\n\ndata: {\"usage\":{\"prompt_tokens\":4}}\n\ndata: [DONE]\n\n";
     for content_type in [
@@ -387,11 +387,17 @@ fn the_first_byte_tells_how_the_body_is_written() {
             (tokens(reading)[0], reading.ending),
             (Some(4), Ending::NotAStream)
         );
+        let mut asked = UsageReader::new(Some(content_type)).asked_for_stream();
+        asked.push(stream.as_bytes());
+        let expected = (Some(4), Ending::Terminated);
+        let reading = asked.finish();
+        assert_eq!((tokens(reading)[0], reading.ending), expected);
         let reading = whole(content_type, stream);
-        assert_eq!(
-            (tokens(reading)[0], reading.ending),
-            (Some(4), Ending::Terminated)
-        );
+        let expected = match content_type {
+            "text/event-stream" => expected,
+            _ => (None, Ending::NotAStream),
+        };
+        assert_eq!((tokens(reading)[0], reading.ending), expected);
     }
     assert_eq!(whole("audio/mpeg", document).usage, None);
     assert_eq!(

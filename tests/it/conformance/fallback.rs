@@ -139,7 +139,8 @@ async fn send(
         tried.borrow_mut().push(upstream.id().to_owned());
         answer(script["answers"].get(upstream.id()), clock)
     });
-    let mut request = Request::new(Full::<Bytes>::default());
+    let request = Request::post("/").body(Full::<Bytes>::default());
+    let mut request = request.expect("a request");
     if let Some(deadline) = script.get("deadline_ms") {
         request
             .extensions_mut()
