@@ -1,0 +1,121 @@
+//! What a provider gets of a request.
+
+use super::*;
+
+fn addressed(mut request: Request<Full<Bytes>>, upstream: &Upstream) -> (Uri, HeaderMap, Bytes) {
+    address(&mut request, upstream, false);
+    let (parts, body) = request.into_parts();
+    (parts.uri, parts.headers, bytes_of(body))
+}
+
+fn uri(upstream: &Upstream, requested: &str) -> String {
+    let request = Request::post(requested).body(Full::default()).unwrap();
+    addressed(request, upstream).0.to_string()
+}
+
+#[test]
+fn the_path_goes_below_the_base_url_whatever_prefix_the_caller_used() {
+    let upstream = Provider::groq().model("m");
+    for path in [
+        "/v1/chat/completions",
+        "/chat/completions",
+        "/openai/v1/chat/completions",
+        "http://localhost/v1/chat/completions",
+    ] {
+        assert_eq!(
+            uri(&upstream, path),
+            "https://api.groq.com/openai/v1/chat/completions",
+            "{path}"
+        );
+    }
+    let odd = uri(&upstream, "/v10/x?a=1&key=secret&b=2");
+    assert_eq!(odd, "https://api.groq.com/openai/v1/v10/x?a=1&b=2");
+}
+
+#[test]
+fn azure_has_the_deployment_in_the_path_and_its_version_in_the_query() {
+    let azure = Provider::azure("https://mine.openai.azure.com/", "2024-10-21")
+        .unwrap()
+        .key("mine")
+        .unwrap();
+    let upstream = azure.model("my gpt");
+    assert_eq!(
+        uri(&upstream, "/v1/chat/completions?api-version=old&x=1"),
+        "https://mine.openai.azure.com/openai/deployments/my%20gpt/chat/completions?api-version=2024-10-21&x=1"
+    );
+    let request = Request::post("/v1/chat/completions")
+        .body(Full::default())
+        .unwrap();
+    let (_, headers, _) = addressed(request, &upstream);
+    assert_eq!(headers["api-key"], "mine");
+    assert!(!headers.contains_key(AUTHORIZATION));
+}
+
+#[test]
+fn anthropic_takes_the_key_in_its_own_field_below_messages_and_as_a_token_elsewhere() {
+    let upstream = Provider::anthropic().key("mine").unwrap().model("m");
+    let headers = |path: &str| {
+        let request = Request::post(path).body(Full::default()).unwrap();
+        addressed(request, &upstream).1
+    };
+    let native = headers("/v1/messages");
+    assert_eq!(native["x-api-key"], "mine");
+    assert_eq!(native["anthropic-version"], "2023-06-01");
+    assert!(!native.contains_key(AUTHORIZATION));
+    let compatible = headers("/v1/chat/completions");
+    assert_eq!(compatible[AUTHORIZATION], "Bearer mine");
+    assert!(!compatible.contains_key("x-api-key"));
+}
+
+#[test]
+fn credentials_of_somebody_else_go_and_the_provider_s_own_come() {
+    let mut secret = HeaderValue::from_static("other");
+    secret.set_sensitive(true);
+    let request = Request::post("/v1/chat/completions")
+        .header(HOST, "localhost")
+        .header(AUTHORIZATION, "Bearer other")
+        .header("x-api-key", "other")
+        .header("Openai-Organization", "other")
+        .header("x-session", secret)
+        .header("x-trace", "stays")
+        .body(Full::default())
+        .unwrap();
+    let upstream = Provider::openai().key("mine").unwrap().model("m");
+    let (_, headers, _) = addressed(request, &upstream);
+    assert_eq!(headers.len(), 2);
+    assert_eq!(headers["x-trace"], "stays");
+    assert_eq!(headers[AUTHORIZATION], "Bearer mine");
+    assert!(headers[AUTHORIZATION].is_sensitive());
+}
+
+#[test]
+fn an_answer_is_not_asked_for_in_a_form_that_nobody_on_the_way_can_read() {
+    let request = Request::post("/v1/chat/completions").header("accept-encoding", "gzip, br");
+    let mut request = request.body(Full::default()).unwrap();
+    address(&mut request, &Provider::openai().model("m"), false);
+    assert!(!request.headers().contains_key("accept-encoding"));
+}
+
+#[test]
+fn a_body_that_was_changed_since_it_was_read_is_read_anew() {
+    let read = Bytes::from_static(br#"{"model":"x"}"#);
+    let mut request = Request::post("/v1/x")
+        .body(Full::from(r#"{"input":"of another length","model":"y"}"#))
+        .unwrap();
+    let outline = Outline::of(&read).unwrap();
+    request.extensions_mut().insert(outline);
+    let (_, _, body) = addressed(request, &Provider::ollama().model("m"));
+    assert_eq!(body, r#"{"input":"of another length","model":"m"}"#);
+}
+
+#[test]
+fn a_body_that_changes_its_length_loses_the_old_one() {
+    let upstream = Provider::ollama().model("a-longer-name");
+    let request = Request::post("/v1/x").header(CONTENT_LENGTH, "13");
+    let (_, headers, body) = addressed(
+        request.body(Full::from(r#"{"model":"x"}"#)).unwrap(),
+        &upstream,
+    );
+    assert_eq!(body, r#"{"model":"a-longer-name"}"#);
+    assert!(!headers.contains_key(CONTENT_LENGTH));
+}
