@@ -90,6 +90,7 @@ impl Place {
             (Self::Root, b"choices" | b"message" | b"x_groq" | b"result") => Look(Self::Part),
             (Self::Root, b"delta") => LookOrContent(Self::Part),
             (Self::Root, b"response") => LookOrContent(Self::Response),
+            (Self::Root, b"interaction") => Look(Self::Response), // Gemini's interactions
             (Self::Root, b"metadata") => Look(Self::Metadata),
             (Self::Root, b"results") => Look(Self::Results),
             (Self::Root, b"base_resp") => Look(Self::BaseResponse),
@@ -149,9 +150,16 @@ impl Place {
 /// What the kind of an event or document shows: its `type`, `object` or `event_type`, or the `event:` line.
 pub(super) fn kind(kind: &[u8]) -> Option<Mark> {
     match kind {
-        b"error" | b"response.failed" | b"thread.run.failed" => Some(Mark::Error),
+        b"error" | b"response.failed" | b"thread.run.failed" | b"conversation.response.error" => {
+            Some(Mark::Error)
+        }
         b"message_stop" // Anthropic
         | b"response.completed" | b"response.incomplete" // OpenAI responses
+        | b"response.done" // the same of OpenRouter
+        | b"speech.audio.done" // OpenAI
+        | b"transcription.done" | b"conversation.response.done" // Mistral
+        | b"interaction.completed" | b"interaction.complete" // Gemini's interactions, now and before
+        | b"done" // assistants
         | b"message-end" | b"stream-end" => Some(Mark::End), // Cohere, v2 and v1
         b"transcript.text.done" | b"image_generation.completed" | b"image_edit.completed" => {
             Some(Mark::Whole)

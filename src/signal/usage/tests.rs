@@ -328,6 +328,71 @@ fn other_streams_have_words_of_their_own_for_the_end() {
     );
 }
 
+/// A user's test: speech in events ended with an error, each time.
+/// https://platform.openai.com/docs/api-reference/audio/speech-audio-done-event and its neighbours,
+/// https://docs.mistral.ai/api/#tag/beta.conversations, https://ai.google.dev/api/interactions-api,
+/// https://platform.openai.com/docs/api-reference/assistants-streaming/events.
+#[test]
+fn streams_that_are_no_chats_have_words_of_their_own_for_the_end() {
+    for (content, last) in [
+        (
+            r#"{"type":"speech.audio.delta","audio":"AAAA"}"#,
+            r#"{"type":"speech.audio.done","usage":{"input_tokens":3,"output_tokens":9,"total_tokens":12}}"#,
+        ),
+        (
+            r#"{"type":"transcript.text.delta","delta":"Hi"}"#,
+            r#"{"type":"transcript.text.done","text":"Hi","usage":{"type":"tokens","input_tokens":3,"output_tokens":9,"total_tokens":12}}"#,
+        ),
+        (
+            r#"{"type":"image_generation.partial_image","b64_json":"AAAA","partial_image_index":0}"#,
+            r#"{"type":"image_generation.completed","b64_json":"AAAA","usage":{"input_tokens":3,"output_tokens":9,"total_tokens":12}}"#,
+        ),
+        (
+            r#"{"type":"image_edit.partial_image","b64_json":"AAAA","partial_image_index":0}"#,
+            r#"{"type":"image_edit.completed","b64_json":"AAAA","usage":{"input_tokens":3,"output_tokens":9,"total_tokens":12}}"#,
+        ),
+        (
+            r#"{"type":"transcription.text.delta","text":"Hi"}"#,
+            r#"{"type":"transcription.done","text":"Hi","usage":{"prompt_tokens":3,"completion_tokens":9,"total_tokens":12}}"#,
+        ),
+        (
+            r#"{"type":"message.output.delta","content":"Hi"}"#,
+            r#"{"type":"conversation.response.done","usage":{"prompt_tokens":3,"completion_tokens":9,"total_tokens":12}}"#,
+        ),
+        (
+            r#"{"event_type":"content.delta","index":0,"delta":{"type":"text","text":"Hi"}}"#,
+            r#"{"event_type":"interaction.complete","interaction":{"usage":{"total_input_tokens":3,"total_output_tokens":9,"total_tokens":12}}}"#,
+        ),
+        (
+            r#"{"event_type":"step.delta","index":0,"delta":{"type":"text","text":"Hi"}}"#,
+            r#"{"event_type":"interaction.completed","interaction":{"usage":{"total_input_tokens":3,"total_output_tokens":9,"total_tokens":12}}}"#,
+        ),
+        (
+            r#"{"type":"response.output_text.delta","delta":"Hi"}"#,
+            r#"{"type":"response.done","response":{"usage":{"input_tokens":3,"output_tokens":9,"total_tokens":12}}}"#,
+        ),
+    ] {
+        let begun = events(&[content]);
+        assert_eq!(
+            (begun.content, begun.ending),
+            (true, Ending::Unterminated),
+            "{content}"
+        );
+        let all = events(&[content, last]);
+        assert_eq!(
+            (all.ending, all.error),
+            (Ending::Terminated, None),
+            "{last}"
+        );
+        assert_eq!(tokens(all), [Some(3), Some(9), None, Some(12)], "{last}");
+    }
+    let run = "event: thread.message.delta\ndata: {\"object\":\"thread.message.delta\",\"delta\":{\"content\":[]}}\n\nevent: done\ndata: {}\n\n";
+    assert_eq!(whole("text/event-stream", run).ending, Ending::Terminated);
+    let failed =
+        events(&[r#"{"type":"conversation.response.error","message":"Sorry","code":500}"#]);
+    assert_eq!(failed.error, Some(ErrorSeen::BeforeContent));
+}
+
 #[test]
 fn errors_in_a_stream_are_seen_in_every_wording() {
     let word = r#"{"choices":[{"delta":{"content":"Hi"}}]}"#;
