@@ -92,6 +92,32 @@ impl Cost {
     }
 }
 
+/// Whether a request for this path asks how many tokens something has: of [Anthropic], [OpenAI], [Gemini], Bedrock, Vertex AI,
+/// vLLM, llama.cpp or xAI. It costs a request, and none of the tokens that the answer names.
+///
+/// [Anthropic]: https://docs.claude.com/en/docs/build-with-claude/token-counting
+/// [OpenAI]: https://platform.openai.com/docs/api-reference/responses/input-tokens
+/// [Gemini]: https://ai.google.dev/api/tokens
+pub(crate) fn only_counts_tokens(path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    // As Vertex AI passes on what is Anthropic's.
+    let path = path.strip_suffix(":rawPredict").unwrap_or(path);
+    let operation = path.rsplit(['/', ':']).next();
+    matches!(
+        operation,
+        Some(
+            "count_tokens"
+                | "count-tokens"
+                | "countTokens"
+                | "computeTokens"
+                | "input_tokens"
+                | "tokenize"
+                | "tokenize-text"
+                | "detokenize"
+        )
+    )
+}
+
 /// What a model's tokens cost, each per million of them. Default: nothing.
 ///
 /// ```

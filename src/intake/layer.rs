@@ -37,7 +37,8 @@ impl IntakeLayer {
 
     /// An estimate of your own, such as by the tokenizer of your model: it is given the head, the body, and what the request costs by
     /// the rule of thumb, `None` where the body is no JSON object. It is asked for each request whose extensions have no
-    /// [`Cost`] yet, while the caller waits. A request for which it says `None` goes without a cost. Default: the rule of thumb.
+    /// [`Cost`] yet, and which does not only count tokens, while the caller waits. A request for which it says `None` goes without
+    /// a cost. Default: the rule of thumb.
     ///
     /// Limits of tokens are used to their last only as far as estimates are right: one that is too high waits for room that it
     /// does not need until its answer has ended.

@@ -5,7 +5,8 @@
 //! 2. The estimate is put into the request's extensions as a [`Cost`](crate::Cost), for the rate limit layer. A cost that
 //!    the caller has set stays.
 //! 3. A body that is no JSON object passes on as it is, without a cost.
-//! 4. No readiness of the inner service is held while a body arrives.
+//! 4. A request that only counts tokens, such as `/messages/count_tokens`, costs a request and no tokens.
+//! 5. No readiness of the inner service is held while a body arrives.
 //!
 //! A caller whose body breaks, or is larger than [`max_body`](IntakeLayer::max_body), sees
 //! [`Error::Body`](crate::Error::Body); nothing was sent. The estimate is a rule of thumb: the limiter settles the real

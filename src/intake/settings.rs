@@ -7,6 +7,7 @@ use http::{Request, request::Parts};
 use http_body_util::Full;
 
 use crate::{
+    cost::only_counts_tokens,
     outline::Outline,
     request::{Cost, RequestHead},
 };
@@ -29,6 +30,7 @@ impl Settings {
             let outline = Outline::of(&body);
             let by_rule = outline.as_ref().map(|it| it.cost(self.output_tokens));
             let cost = match &self.estimate {
+                _ if only_counts_tokens(parts.uri.path()) => Some(Cost::default()),
                 None => by_rule,
                 Some(estimate) => {
                     let Parts {

@@ -135,3 +135,29 @@ async fn an_estimate_of_ones_own_is_given_what_is_known_and_stands() {
     let own = Some(Cost::tokens(1, 1));
     assert_eq!(cost_at("/chat", own, CHAT).await, own);
 }
+
+/// https://docs.claude.com/en/docs/build-with-claude/token-counting: it is free, and has a limit of its own that counts requests.
+#[tokio::test(start_paused = true)]
+async fn to_count_tokens_costs_a_request_and_none_of_them() {
+    let by_rule = IntakeLayer::new();
+    let own = IntakeLayer::new().estimate(|_, _, _| Some(Cost::tokens(60_000, 0)));
+    for layer in [by_rule, own] {
+        for (path, counts) in [
+            ("/v1/messages/count_tokens", true),
+            ("/v1/responses/input_tokens", true),
+            ("/v1beta/models/gemini-x:countTokens", true),
+            ("/tokenize", true),
+            (
+                "/v1/publishers/anthropic/models/count-tokens:rawPredict",
+                true,
+            ),
+            ("/v1/messages", false),
+        ] {
+            let service = layer.clone().layer(service_fn(echo));
+            let request = Request::post(path).body(CHAT.to_owned()).unwrap();
+            let (cost, _) = service.oneshot(request).await.unwrap().into_body();
+            let is_free = cost == Some(Cost::default());
+            assert_eq!(is_free, counts, "{path} {cost:?}");
+        }
+    }
+}

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use http::{Method, Request};
 
 use crate::{
-    instant::after, outline::Outline, request::AttemptDeadline, signal::Dialect, upstream::Upstream,
+    cost::only_counts_tokens, instant::after, outline::Outline, request::AttemptDeadline,
+    signal::Dialect, upstream::Upstream,
 };
 
 /// What is known of an answer before it comes.
@@ -14,7 +15,7 @@ pub(super) struct Asked {
     /// Who answers, where that is known.
     pub(super) dialect: Option<Dialect>,
     /// Whether anything was asked. What a GET fetches, or a POST cancels, is a record of something else: its errors and tokens are
-    /// not those of this request, and the end of a file is its end.
+    /// not those of this request, and the end of a file is its end. Nor are tokens used that are only counted.
     pub(super) is_question: bool,
     /// Whether the answer was asked for as a stream, as far as that is known.
     pub(super) is_stream: bool,
@@ -25,10 +26,11 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) fn of<B>(request: &Request<B>, upstream: Option<&Upstream>) -> Self {
         let outline = request.extensions().get::<Outline>();
+        let path = request.uri().path();
+        let is_post = *request.method() == Method::POST;
         Self {
             dialect: upstream.map(|upstream| upstream.provider().speaks()),
-            is_question: *request.method() == Method::POST
-                && !request.uri().path().ends_with("/cancel"),
+            is_question: is_post && !path.ends_with("/cancel") && !only_counts_tokens(path),
             is_stream: outline.is_some_and(|outline| outline.streams),
             attempt_ends: request.extensions().get().cloned(),
         }

@@ -106,3 +106,21 @@ async fn a_stream_that_was_asked_for_is_one_whatever_it_is_called() {
     let (_, used) = read(answered(plain, "text/plain", pieces).await).await;
     assert_eq!(used, Some(9));
 }
+
+/// A user's test: four counts of 60,000 tokens stood in line for minutes behind a limit of 100,000.
+#[tokio::test(start_paused = true)]
+async fn tokens_that_were_only_counted_are_not_used() {
+    for (path, body) in [
+        ("/v1/messages/count_tokens", r#"{"input_tokens":60000}"#),
+        ("/v1/responses/input_tokens", r#"{"input_tokens":60000}"#),
+        ("/v1beta/models/m:countTokens", r#"{"totalTokens":60000}"#),
+        (
+            "/tokenize",
+            r#"{"count":2,"tokens":[1,2],"total_tokens":60000}"#,
+        ),
+    ] {
+        let pieces = stream::iter([data(body)]);
+        let response = answered(ask(path, "{}"), "application/json", pieces).await;
+        assert_eq!(read(response).await, (Ok(body.into()), None), "{path}");
+    }
+}
