@@ -4,7 +4,8 @@
 //! For every provider that serves the OpenAI format: OpenAI, Azure OpenAI, Groq, Ollama and vLLM, Anthropic and Gemini
 //! through their compatible endpoints; and Anthropic's own API, for requests to `/v1/messages`. It takes `Request<Full<Bytes>>`, which the [`IntakeLayer`](crate::IntakeLayer) makes of any request.
 //!
-//! 1. The path of the request is put below the provider's base URL; a leading `/v1` is dropped.
+//! 1. The path of the request is put below the provider's base URL; a leading `/v1` is dropped. Azure's deployment is in the path
+//!    of what is asked of one, and of nothing else.
 //! 2. The header fields and query parameters in which providers and gateways take credentials are removed, as is every
 //!    header that is marked sensitive, and the provider's own are put in: one provider's key never reaches another.
 //! 3. The value of `model` in the JSON body is replaced, and not a byte else.

@@ -29,8 +29,8 @@ pub(super) fn address(
     upstream: &Upstream,
     include_usage: bool,
 ) -> bool {
-    let path = below_base(request.uri().path());
-    let include_usage = include_usage && path.starts_with("/chat/completions");
+    let path = below_base(request.uri().path(), upstream.provider().wire());
+    let include_usage = include_usage && path.ends_with("/chat/completions");
     let credentials = credentials(upstream.provider(), path);
     let target = match request.uri().query() {
         None => upstream.target(path, || target(upstream, path, "")),
@@ -55,18 +55,23 @@ pub(super) fn address(
     is_stream
 }
 
-/// The path without the `/v1` or `/openai/v1` that callers put before it: that is part of a base URL.
-fn below_base(path: &str) -> &str {
+/// The path without the `/v1` or `/openai/v1` that callers put before it: that is part of a base URL. Who spoke to Azure before
+/// writes `/openai` alone.
+fn below_base<'a>(path: &'a str, wire: &Wire) -> &'a str {
+    let prefix = match wire {
+        Wire::Azure { .. } => "/",
+        Wire::OpenAi | Wire::Anthropic => "/v1/",
+    };
     let path = path
         .strip_prefix("/openai")
-        .filter(|rest| rest.starts_with("/v1/"))
+        .filter(|rest| rest.starts_with(prefix))
         .unwrap_or(path);
     path.strip_prefix("/v1")
         .filter(|rest| rest.starts_with('/'))
         .unwrap_or(path)
 }
 
-fn target(upstream: &Upstream, path: &str, query: &str) -> Uri {
+fn target(upstream: &Upstream, mut path: &str, query: &str) -> Uri {
     let provider = upstream.provider();
     let base = provider.url();
     let base_path = base.path().trim_end_matches('/');
@@ -76,7 +81,8 @@ fn target(upstream: &Upstream, path: &str, query: &str) -> Uri {
     let mut own_query = None;
     if let Wire::Azure { api_version } = provider.wire() {
         target.push_str("/openai");
-        if let Some(deployment) = upstream.model() {
+        if let (Some(deployment), Some(operation)) = (upstream.model(), of_deployment(path)) {
+            path = operation;
             target.push_str("/deployments/");
             push_encoded(&mut target, deployment);
         }
@@ -101,6 +107,19 @@ fn target(upstream: &Upstream, path: &str, query: &str) -> Uri {
     parts.path_and_query = PathAndQuery::try_from(target).ok();
     // Both halves come from valid URIs, so together they are one.
     Uri::from_parts(parts).unwrap_or_else(|_| base.clone())
+}
+
+/// What is asked of one of Azure's deployments, where it is: that of the caller, below `/deployments/NAME`, or an operation that has
+/// to name one (<https://learn.microsoft.com/azure/ai-foundry/openai/reference>). Responses, files, batches and whatever else there
+/// is stand beside them.
+fn of_deployment(path: &str) -> Option<&str> {
+    if let Some(named) = path.strip_prefix("/deployments/") {
+        return named.find('/').map(|end| &named[end..]);
+    }
+    let names_one = matches!(path, "/chat/completions" | "/completions" | "/embeddings")
+        || path.starts_with("/images/")
+        || path.starts_with("/audio/");
+    names_one.then_some(path)
 }
 
 /// A name as one segment of a path (RFC 3986, 3.3).

@@ -43,7 +43,7 @@ struct ProviderInner {
 pub(crate) enum Wire {
     /// The key as a bearer token.
     OpenAi,
-    /// The deployment in the path, the version in the query, the key in `api-key`.
+    /// The deployment in the path of what is asked of one, the version in the query, the key in `api-key`.
     Azure { api_version: Arc<str> },
     /// Below `/messages` the key in `x-api-key`, with a version; elsewhere as OpenAI's.
     Anthropic,
@@ -104,7 +104,8 @@ impl Provider {
     }
 
     /// An Azure OpenAI resource, such as `https://my-resource.openai.azure.com`, and the version of its API, such as
-    /// `2024-10-21`. Its models are the names of your deployments.
+    /// `2024-10-21`. Its models are the names of your deployments, to which go chats, completions, embeddings, pictures and sound;
+    /// responses, files, batches and all else go to the resource, below `/openai`.
     ///
     /// # Errors
     ///

@@ -51,6 +51,54 @@ fn azure_has_the_deployment_in_the_path_and_its_version_in_the_query() {
     assert!(!headers.contains_key(AUTHORIZATION));
 }
 
+/// https://learn.microsoft.com/azure/ai-foundry/openai/reference: of all operations, those that a model answers at once are asked of
+/// its deployment. A user's test: `/openai/deployments/NAME/responses` is none.
+#[test]
+fn azure_has_other_operations_beside_its_deployments() {
+    let azure = Provider::azure("https://mine.openai.azure.com", "2025-04-01-preview").unwrap();
+    let (upstream, bare) = (azure.model("dep"), Upstream::from(azure));
+    for (requested, expected) in [
+        ("/v1/completions", "deployments/dep/completions"),
+        ("/v1/embeddings", "deployments/dep/embeddings"),
+        ("/v1/images/edits", "deployments/dep/images/edits"),
+        (
+            "/v1/audio/transcriptions",
+            "deployments/dep/audio/transcriptions",
+        ),
+        ("/v1/responses", "responses"),
+        ("/v1/responses/resp_1/cancel", "responses/resp_1/cancel"),
+        ("/v1/files", "files"),
+        ("/files/file-1/content", "files/file-1/content"),
+        ("/v1/batches", "batches"),
+        ("/v1/models", "models"),
+        ("/v1/threads/t/runs", "threads/t/runs"),
+        ("/v1/vector_stores", "vector_stores"),
+        // As who spoke to Azure before writes it.
+        ("/openai/responses", "responses"),
+        ("/openai/v1/responses", "responses"),
+        (
+            "/openai/chat/completions",
+            "deployments/dep/chat/completions",
+        ),
+        (
+            "/openai/deployments/other/chat/completions",
+            "deployments/dep/chat/completions",
+        ),
+    ] {
+        assert_eq!(
+            uri(&upstream, requested),
+            format!(
+                "https://mine.openai.azure.com/openai/{expected}?api-version=2025-04-01-preview"
+            ),
+            "{requested}"
+        );
+    }
+    assert_eq!(
+        uri(&bare, "/openai/deployments/own/embeddings"),
+        "https://mine.openai.azure.com/openai/deployments/own/embeddings?api-version=2025-04-01-preview"
+    );
+}
+
 #[test]
 fn anthropic_takes_the_key_in_its_own_field_below_messages_and_as_a_token_elsewhere() {
     let upstream = Provider::anthropic().key("mine").unwrap().model("m");
