@@ -8,7 +8,8 @@
 //!    of what is asked of one, and of nothing else.
 //! 2. The header fields and query parameters in which providers and gateways take credentials are removed, as is every
 //!    header that is marked sensitive, and the provider's own are put in: one provider's key never reaches another.
-//! 3. The value of `model` in the JSON body is replaced, and not a byte else.
+//! 3. The value of `model` in the JSON body is replaced, or of the field `model` in a form (`multipart/form-data`, as of
+//!    transcriptions), and not a byte else. JSON without one gets it; a form without one is left alone.
 //! 4. The body of an error is read ahead, up to 64 KiB and 10 s, and given back whole. What it means is put into the
 //!    response's extensions as an [`Outcome`](crate::Outcome), which the layers outside believe.
 //! 5. An event stream is held back until its first content, within the same bounds, so that an error that comes before it
@@ -59,6 +60,7 @@
 mod asked;
 mod body;
 mod edit;
+mod form;
 mod future;
 mod layer;
 mod meter;

@@ -9,13 +9,13 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
-    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST},
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST},
     uri::{Parts, PathAndQuery},
 };
 use http_body::Body;
 use http_body_util::Full;
 
-use super::edit::edit;
+use super::{edit::edit, form};
 use crate::{
     outline::Outline,
     upstream::{Credentials, Provider, Upstream, Wire},
@@ -46,13 +46,21 @@ pub(super) fn address(
     let outline = told.filter(|outline| outline.is_of(&body));
     let outline = outline.or_else(|| Outline::of(&body));
     let is_stream = outline.as_ref().is_some_and(|outline| outline.streams);
-    let edited =
-        outline.and_then(|outline| edit(&body, &outline, upstream.quoted_model(), include_usage));
+    let edited = match outline {
+        Some(outline) => edit(&body, &outline, upstream.quoted_model(), include_usage),
+        None => edited_form(request.headers(), &body, upstream),
+    };
     if edited.is_some() {
         request.headers_mut().remove(CONTENT_LENGTH);
     }
     *request.body_mut() = Full::new(edited.unwrap_or(body));
     is_stream
+}
+
+/// The body with the upstream's model, where it is a form that names another.
+fn edited_form(headers: &HeaderMap, body: &Bytes, upstream: &Upstream) -> Option<Bytes> {
+    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    form::edit(body, &form::boundary(content_type)?, upstream.model()?)
 }
 
 /// The path without the `/v1` or `/openai/v1` that callers put before it: that is part of a base URL. Who spoke to Azure before

@@ -1,5 +1,7 @@
 //! What a provider gets of a request.
 
+use http::header::CONTENT_TYPE;
+
 use super::*;
 
 fn addressed(mut request: Request<Full<Bytes>>, upstream: &Upstream) -> (Uri, HeaderMap, Bytes) {
@@ -166,4 +168,31 @@ fn a_body_that_changes_its_length_loses_the_old_one() {
     );
     assert_eq!(body, r#"{"model":"a-longer-name"}"#);
     assert!(!headers.contains_key(CONTENT_LENGTH));
+}
+
+fn form_sent(content_type: &str, form: &str) -> (HeaderMap, String) {
+    let upstream = Provider::groq().model("whisper-large-v3");
+    let request = Request::post("/v1/audio/transcriptions")
+        .header(CONTENT_TYPE, content_type)
+        .header(CONTENT_LENGTH, form.len());
+    let request = request.body(Full::from(form.to_owned())).unwrap();
+    let (_, headers, body) = addressed(request, &upstream);
+    (headers, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// A user's test: a transcription that was served elsewhere carried the model of the first upstream.
+#[test]
+fn the_model_in_a_form_is_that_of_the_upstream() {
+    let form = |model: &str| {
+        format!(
+            "--B\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n\
+             --B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n--B--\r\n"
+        )
+    };
+    let (headers, body) = form_sent("multipart/form-data; boundary=B", &form("auto"));
+    assert_eq!(body, form("whisper-large-v3"));
+    assert!(!headers.contains_key(CONTENT_LENGTH));
+    assert_eq!(headers[CONTENT_TYPE], "multipart/form-data; boundary=B");
+    let (headers, _) = form_sent("multipart/form-data; boundary=B", &form("whisper-large-v3"));
+    assert!(headers.contains_key(CONTENT_LENGTH), "nothing has changed");
 }
