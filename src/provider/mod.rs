@@ -7,7 +7,8 @@
 //! 1. The path of the request is put below the provider's base URL; a leading `/v1` is dropped. Azure's deployment is in the path
 //!    of what is asked of one, and of nothing else.
 //! 2. The header fields and query parameters in which providers and gateways take credentials are removed, as is every
-//!    header that is marked sensitive, and the provider's own are put in: one provider's key never reaches another.
+//!    header that is marked sensitive, and the provider's own are put in: one provider's key never reaches another. Fields that
+//!    are for the next hop alone (`connection`, what it names, `te`, `upgrade` and their kin) go no further either.
 //! 3. The value of `model` in the JSON body is replaced, or of the field `model` in a form (`multipart/form-data`, as of
 //!    transcriptions), and not a byte else. JSON without one gets it; a form without one is left alone.
 //! 4. The body of an error is read ahead, up to 64 KiB and 10 s, and given back whole. What it means is put into the

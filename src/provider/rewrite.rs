@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
-    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST},
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST},
     uri::{Parts, PathAndQuery},
 };
 use http_body::Body;
@@ -154,12 +154,16 @@ fn credentials<'a>(provider: &'a Provider, path: &str) -> Option<(HeaderName, &'
 
 fn exchange_credentials(headers: &mut HeaderMap, own: Option<(HeaderName, &HeaderValue)>) {
     headers.remove(HOST);
+    remove_named_by_connection(headers);
     // What the own ones replace needs no removal.
-    let is_secret = |(name, value): &(&HeaderName, &HeaderValue)| {
-        (value.is_sensitive() || carries_credentials(name) || names_an_owner(name))
+    let goes = |(name, value): &(&HeaderName, &HeaderValue)| {
+        (value.is_sensitive()
+            || carries_credentials(name)
+            || names_an_owner(name)
+            || is_for_next_hop(name))
             && own.as_ref().is_none_or(|(own, _)| own != name)
     };
-    while let Some((name, _)) = headers.iter().find(is_secret) {
+    while let Some((name, _)) = headers.iter().find(goes) {
         let name = name.clone();
         headers.remove(name);
     }
@@ -206,6 +210,30 @@ fn names_an_owner(name: &HeaderName) -> bool {
         name.as_str(),
         "openai-organization" | "openai-project" | "x-goog-user-project"
     )
+}
+
+/// Whether a header field is meant for whoever takes the connection, which is not the provider
+/// ([RFC 9110, 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)). `expect` is, too, for the body is in memory.
+fn is_for_next_hop(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(
+        name,
+        "connection" | "expect" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade"
+    ) || name.starts_with("proxy-")
+}
+
+/// Removes the fields that `connection` names: they are for the next hop as well.
+fn remove_named_by_connection(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let lines = headers.get_all(CONNECTION).iter();
+    let names = lines.filter_map(|line| line.to_str().ok());
+    let names = names.flat_map(|line| line.split(','));
+    let names: Vec<HeaderName> = names.filter_map(|name| name.trim().parse().ok()).collect();
+    for name in names {
+        headers.remove(name);
+    }
 }
 
 /// Whether a pair of the query carries a key.

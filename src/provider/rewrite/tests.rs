@@ -196,3 +196,32 @@ fn the_model_in_a_form_is_that_of_the_upstream() {
     let (headers, _) = form_sent("multipart/form-data; boundary=B", &form("whisper-large-v3"));
     assert!(headers.contains_key(CONTENT_LENGTH), "nothing has changed");
 }
+
+/// https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+#[test]
+fn what_is_for_the_next_hop_alone_goes_no_further() {
+    let hops = [
+        ("connection", "close, x-hop, authorization"),
+        ("connection", "X-Other"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-authenticate", "Basic"),
+        ("proxy-authorization", "Basic eDp5"),
+        ("proxy-connection", "close"),
+        ("te", "trailers"),
+        ("trailer", "x-sum"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "h2c"),
+        ("expect", "100-continue"),
+        ("x-hop", "1"),
+        ("x-other", "1"),
+    ];
+    let mut request = Request::post("/v1/x").header("x-stays", "1");
+    for (name, value) in hops {
+        request = request.header(name, value);
+    }
+    let upstream = Provider::openai().key("mine").unwrap().model("m");
+    let (_, headers, _) = addressed(request.body(Full::default()).unwrap(), &upstream);
+    let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["authorization", "x-stays"]);
+}
