@@ -35,14 +35,22 @@ pub(crate) fn is_refusal(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| cause.is::<tower::load_shed::error::Overloaded>())
 }
 
-/// Whether it is certain that nothing was sent: that there was no connection, or that the service inside says so.
-pub(crate) fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
+/// Whether it is certain that the upstream never saw the request: that there was no connection, that HTTP/2 refused it, or that the
+/// service inside says so.
+pub(crate) fn is_unseen(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
         cause.is::<Unsent>()
             || io_kind(cause).is_some_and(|kind| NEVER_CONNECTED.contains(&kind))
             || is_connect_of_client(cause)
+            || cause.to_string() == REFUSED_STREAM
     })
 }
+
+/// How an error of h2 says that the server has not processed the request
+/// ([RFC 9113, 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)). It is among the causes of whatever is built on hyper, and
+/// is known by its words, for only those who depend on the same h2 can ask it. `tests/it/refused_stream.rs` pins them.
+const REFUSED_STREAM: &str =
+    "stream error received: refused stream before processing any application logic";
 
 /// An error and its causes in one line.
 pub(crate) fn in_full(error: &(dyn Error + 'static)) -> String {
@@ -119,7 +127,7 @@ mod tests {
         let silent = service_fn(|()| pending::<Result<(), io::Error>>());
         let service = ServiceBuilder::new().timeout(Duration::from_secs(1));
         let error = service.service(silent).oneshot(()).await.unwrap_err();
-        assert!(is_timeout(&*error) && !is_unconnected(&*error));
+        assert!(is_timeout(&*error) && !is_unseen(&*error));
         assert!(!is_timeout(&io::Error::other("no time")));
     }
 

@@ -9,7 +9,7 @@ use http_body_util::LengthLimitError;
 
 use crate::{
     binding::USED_UP,
-    client_error::{in_full, is_refusal, is_timeout, is_unconnected},
+    client_error::{in_full, is_refusal, is_timeout, is_unseen},
     outcome::{Failure, FailureKind, Message, RefusedBy},
     period::whole_millis,
     plain_words::{DEADLINE_EXCEEDED, TOO_LARGE, again},
@@ -239,7 +239,7 @@ impl Error {
             | Self::Body(_) => true,
             Self::Exhausted(exhausted) => exhausted.is_unsent(),
             Self::TimedOut { .. } => false,
-            Self::Service(failed) => is_unconnected(&*failed.error) || is_refusal(&*failed.error),
+            Self::Service(failed) => is_unseen(&*failed.error) || is_refusal(&*failed.error),
         }
     }
 }

@@ -14,6 +14,7 @@ mod ledger;
 mod moving_on;
 mod outages;
 mod own_retry;
+mod refused_stream;
 mod settling;
 mod stack;
 mod standing;
