@@ -101,8 +101,8 @@ impl Failure {
     pub(crate) fn is_unprocessed(&self, unsent: bool) -> bool {
         match self.kind {
             FailureKind::RateLimited => true,
-            // One that says when to come back has refused in good order; without it, anything may have happened.
-            FailureKind::Overloaded => self.hint().is_some(),
+            // One that says when to come back, at once too, has refused in good order; without it, anything may have happened.
+            FailureKind::Overloaded => self.retry_after.is_some(),
             _ => unsent,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 
 use super::{
     budget::Withdrawal,
@@ -203,10 +203,7 @@ impl<S> Course<S> {
             failure = Some(wanted.with_message("sent again by the policy's own rule"));
         }
         let wait = match failure {
-            Some(failure) => {
-                let error = result.as_ref().err();
-                self.fail(failure, error, verdict, again)
-            }
+            Some(failure) => self.fail(failure, result, verdict, again),
             None => {
                 self.succeed();
                 None
@@ -268,10 +265,10 @@ impl<S> Course<S> {
         }
     }
 
-    fn fail<B: Replay>(
+    fn fail<B: Replay, R>(
         &mut self,
         failure: Failure,
-        error: Option<&Error>,
+        result: &Result<Response<R>, Error>,
         verdict: Verdict,
         mut again: Option<&mut RequestCopy<B>>,
     ) -> Option<Sleep> {
@@ -300,8 +297,8 @@ impl<S> Course<S> {
         };
         let failed = Failed {
             failure: &failure,
-            unsent: error.is_some_and(Error::is_unsent),
-            silent: error.is_some() && failure.kind == FailureKind::Timeout,
+            unprocessed: is_unprocessed(result),
+            silent: result.is_err() && failure.kind == FailureKind::Timeout,
             idempotent: head.is_some_and(|head| is_idempotent(&head)),
             refused_for: has_alternatives.then(refused_for).flatten(),
             verdict,
@@ -346,6 +343,15 @@ impl<S> Course<S> {
             },
         };
         self.kit.shared.events.tell(&event);
+    }
+}
+
+/// Whether it is certain that nothing was done: nothing was sent, or it came before the upstream would take it, as early data
+/// ([RFC 8470, 5.2](https://www.rfc-editor.org/rfc/rfc8470#section-5.2)).
+fn is_unprocessed<R>(result: &Result<Response<R>, Error>) -> bool {
+    match result {
+        Ok(response) => response.status() == StatusCode::TOO_EARLY,
+        Err(error) => error.is_unsent(),
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! 1. What is repeated: timeouts and transport errors, 408, 409, 423, 424, 425, 429, 498, and everything from 500 on but 501
 //!    and 505; a 403 whose headers tell of a rate limit; or what the [`Outcome`](crate::Outcome) in the response's
-//!    extensions says can be. `x-should-retry: true` or `false` has the last word over a status. Refusals of this crate's
-//!    own layers never are.
+//!    extensions says can be. `x-should-retry` or `stripe-should-retry`, `true` or `false`, has the last word over a status.
+//!    Refusals of this crate's own layers never are.
 //!    [`RetryPolicy::verdict`] takes a rule of your own.
 //! 2. A method that is not idempotent (POST, PATCH) is repeated only when the upstream cannot have processed the request: a
-//!    429, a 503 that says when to come back, a connection that was never made. [`RetryPolicy::llm`] repeats it always. So is a
-//!    request with an `Idempotency-Key`, which [`RetryPolicy::idempotency_key`] gives to those that have none.
+//!    429, a 425, a 503 that says when to come back (be it at once), a connection that was never made, a stream that HTTP/2
+//!    refused. [`RetryPolicy::llm`] repeats it always. So is a request with an `Idempotency-Key`, which
+//!    [`RetryPolicy::idempotency_key`] gives to those that have none.
 //! 3. The wait is the one that the latest failure asks for, to the letter. A wish above
 //!    [`max_hint_wait`](RetryPolicy::max_hint_wait), or above 2 s while other upstreams stand idle, is not waited for: the
 //!    failure is passed on at once; a fallback layer comes back to it where the others fail as well. So is silence, an attempt that

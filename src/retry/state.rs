@@ -71,8 +71,8 @@ impl Reason {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Failed<'a> {
     pub(super) failure: &'a Failure,
-    /// It is certain that the upstream never saw the request.
-    pub(super) unsent: bool,
+    /// It is certain that the upstream never saw the request, or did nothing for it.
+    pub(super) unprocessed: bool,
     /// Nothing came back in time: not even a status.
     pub(super) silent: bool,
     /// Doing it twice is as good as doing it once: by the method, or by a key.
@@ -171,8 +171,8 @@ impl State {
             return Err(Reason::NotReplayable);
         }
         let may_repeat = failed.idempotent || policy.retry_non_idempotent;
-        if !may_repeat && failed.verdict != Verdict::Retry && !failure.is_unprocessed(failed.unsent)
-        {
+        let is_unprocessed = failure.is_unprocessed(failed.unprocessed);
+        if !may_repeat && failed.verdict != Verdict::Retry && !is_unprocessed {
             return Err(Reason::NotIdempotent);
         }
         if failed.is_better_asked_elsewhere(policy) {

@@ -15,7 +15,7 @@
 //! 4. **The wait** is the longest that the answer asks for: in `retry-after-ms`, `x-ms-retry-after-ms` and
 //!    `retry-after` (which counts for nothing where it only rounds the milliseconds up), in fields of the body (`google.rpc.RetryInfo` and its kin) or in its prose ("try again in
 //!    22m46.848s"). Reset headers of the exhausted quota stand in where nothing else says how long. See [`hint`].
-//! 5. **`x-should-retry`** has the last word on whether the same request may be sent again.
+//! 5. **`x-should-retry`**, or Stripe's, has the last word on whether the same request may be sent again.
 //!
 //! Nothing here panics, whatever the bytes; the work is linear in the length of what is read.
 //!

@@ -82,7 +82,7 @@ fn policy() -> RetryPolicy {
 fn failed(failure: &Failure) -> Failed<'_> {
     Failed {
         failure,
-        unsent: false,
+        unprocessed: false,
         silent: false,
         idempotent: true,
         verdict: Verdict::AsUsual,
@@ -342,13 +342,13 @@ fn a_post_is_repeated_only_when_it_cannot_have_been_processed() {
         Failure::new(RateLimited),
         asking(RateLimited, second),
         asking(Overloaded, second),
+        asking(Overloaded, Duration::ZERO),
     ] {
         let bench = Bench::post(policy());
         assert!(retries(bench.verdict(failed(&failure))), "{failure}");
     }
     for failure in [
         Failure::new(Overloaded),
-        asking(Overloaded, Duration::ZERO),
         asking(ServerError, second),
         Failure::new(Timeout),
         Failure::new(Transport),
@@ -364,7 +364,7 @@ fn a_post_is_repeated_only_when_it_cannot_have_been_processed() {
     }
     let connect = Failure::new(Transport);
     let unsent = Failed {
-        unsent: true,
+        unprocessed: true,
         ..failed(&connect)
     };
     assert!(retries(Bench::post(policy()).verdict(unsent)));

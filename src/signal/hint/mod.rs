@@ -26,9 +26,9 @@ pub(crate) use self::{
 /// The wait that the headers ask for.
 ///
 /// Read in this order, the first one above zero wins: `retry-after-ms`, `x-ms-retry-after-ms` (milliseconds), then
-/// `retry-after` (whole seconds, a fraction, a duration such as `1m30s`, a Unix time, or one of the three date forms
-/// of RFC 9110 section 5.6.7). Dates are read against the answer's own `Date` header, against `now` only without one:
-/// the two clocks may differ.
+/// `retry-after` (whole seconds, a fraction, several of them with commas, a duration such as `1m30s`, a Unix time, or one of
+/// the three date forms of RFC 9110 section 5.6.7). Dates are read against the answer's own `Date` header, against `now` only
+/// without one: the two clocks may differ.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let mut zero = None;
     for (name, unit) in RETRY_HEADERS {
@@ -67,10 +67,13 @@ pub(crate) fn longest_retry_after(headers: &HeaderMap, now: SystemTime) -> Optio
 }
 
 /// Whether the upstream says that the same request may be sent again: `x-should-retry: true` or `false`, as OpenAI's
-/// and Anthropic's servers send it and their clients obey it.
+/// and Anthropic's servers send it and their clients obey it, and `stripe-should-retry`
+/// ([Stripe's](https://docs.stripe.com/error-low-level#retries)).
 pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
     static NAME: HeaderName = HeaderName::from_static("x-should-retry");
-    match headers.get(&NAME)?.as_bytes() {
+    static OF_STRIPE: HeaderName = HeaderName::from_static("stripe-should-retry");
+    let said = headers.get(&NAME).or_else(|| headers.get(&OF_STRIPE));
+    match said?.as_bytes() {
         b"true" => Some(true),
         b"false" => Some(false),
         _ => None,
@@ -117,13 +120,20 @@ fn retry_value(
     now: SystemTime,
 ) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
+    let seconds = |number: f64| match number >= EPOCH_SECONDS {
+        true => Some(until_epoch(number, server_time(headers, now))),
+        false => from_secs(number),
+    };
     match (unit, text.parse::<f64>()) {
         (Unit::Millis, Ok(millis)) => from_secs(millis / 1e3),
         (Unit::Millis, Err(_)) => None,
-        (Unit::Seconds, Ok(number)) if number >= EPOCH_SECONDS => {
-            Some(until_epoch(number, server_time(headers, now)))
-        }
-        (Unit::Seconds, Ok(seconds)) => from_secs(seconds),
-        (Unit::Seconds, Err(_)) => parse_wait(text, server_time(headers, now)),
+        (Unit::Seconds, Ok(number)) => seconds(number),
+        (Unit::Seconds, Err(_)) => parse_wait(text, server_time(headers, now)).or_else(|| {
+            // As a proxy joins two fields into one (RFC 9110, 5.3): the longest.
+            let mut numbers = text.split(',');
+            numbers.try_fold(Duration::ZERO, |longest, number| {
+                Some(longest.max(seconds(number.trim().parse().ok()?)?))
+            })
+        }),
     }
 }

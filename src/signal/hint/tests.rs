@@ -190,6 +190,10 @@ fn the_more_exact_header_is_preferred() {
         (&[("retry-after", "1.5")], millis(1_500)),
         (&[("retry-after", "1m30s")], millis(90_000)),
         (&[("retry-after", "0")], millis(0)),
+        // As a proxy joins two fields (RFC 9110, 5.3).
+        (&[("retry-after", "1, 2")], millis(2_000)),
+        (&[("retry-after", "1, soon")], None),
+        (&[("retry-after", ",")], None),
         (&[("retry-after", "-5")], None),
         (&[("retry-after", "soon")], None),
         (&[("retry-after", "NaN")], None),
@@ -263,6 +267,9 @@ fn x_should_retry_is_true_false_or_nothing() {
         ("maybe", None),
     ] {
         assert_eq!(should_retry(&headers(&[("x-should-retry", value)])), wanted);
+        // https://docs.stripe.com/error-low-level#retries
+        let stripe = headers(&[("stripe-should-retry", value)]);
+        assert_eq!(should_retry(&stripe), wanted);
     }
 }
 

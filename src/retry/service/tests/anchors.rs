@@ -193,6 +193,25 @@ async fn rt_29_rt_31_the_last_tokens_are_spent_and_successes_bring_them_back_to_
     assert_eq!(budget.available(), 5);
 }
 
+/// https://www.rfc-editor.org/rfc/rfc8470#section-5.2: what came as early data was not processed.
+/// A 503 that says when to come back has refused in good order, whatever it says.
+#[tokio::test(start_paused = true)]
+async fn what_was_turned_away_in_good_order_is_sent_again_whatever_its_method() {
+    for refusal in [
+        "425",
+        "503 retry-after=0",
+        "503 retry-after=Wed,_21_Oct_2015_07:28:00_GMT",
+        "503 retry-after=1,_2",
+    ] {
+        let played = play(policy(), with(http::Method::POST), &[refusal, "200"]).await;
+        assert_eq!((played.calls, played.status), (2, 200), "{refusal}");
+    }
+    for failure in ["503", "503 retry-after=soon", "500 retry-after=0", "409"] {
+        let played = play(policy(), with(http::Method::POST), &[failure]).await;
+        assert_eq!(played.calls, 1, "{failure}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn rt_39_by_default_a_method_that_is_not_idempotent_is_sent_once() {
     use http::Method;
