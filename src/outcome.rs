@@ -155,7 +155,7 @@ pub enum FailureKind {
     InvalidRequest,
     /// A content filter refused the request or the answer.
     ContentFiltered,
-    /// The model, deployment or path does not exist here.
+    /// The model, deployment or path does not exist here, or what was asked for is not implemented.
     NotFound,
     /// No answer in time.
     Timeout,

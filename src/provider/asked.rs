@@ -14,6 +14,8 @@ use crate::{
 pub(super) struct Asked {
     /// Who answers, where that is known.
     pub(super) dialect: Option<Dialect>,
+    /// Whether something was sent.
+    pub(super) is_post: bool,
     /// Whether anything was asked. What a GET fetches, or a POST cancels, is a record of something else: its errors and tokens are
     /// not those of this request, and the end of a file is its end. Nor are tokens used that are only counted.
     pub(super) is_question: bool,
@@ -30,6 +32,7 @@ impl Asked {
         let is_post = *request.method() == Method::POST;
         Self {
             dialect: upstream.map(|upstream| upstream.provider().speaks()),
+            is_post,
             is_question: is_post && !path.ends_with("/cancel") && !only_counts_tokens(path),
             is_stream: outline.is_some_and(|outline| outline.streams),
             attempt_ends: request.extensions().get().cloned(),

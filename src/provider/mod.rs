@@ -24,8 +24,8 @@
 //!    passed on unread, so `accept-encoding` is not passed on to a provider. Only what a POST is answered with is read: what is
 //!    fetched, or comes of a POST that cancels or only counts tokens, passes as it is, and uses none. Text is judged as a stream
 //!    of events where its `content-type` says that it is one, or where one was asked for and it begins like one.
-//! 7. A success that is a page of HTML is no answer of a provider, but a proxy's or a login page: a server error that is not tried
-//!    again there, and may be served elsewhere.
+//! 7. A success that is a page of HTML is no answer of a provider, but a proxy's or a login page, and so is a redirect of a POST:
+//!    a server error that is not tried again there, and may be served elsewhere.
 //! 8. A request without an upstream goes out as it came; its answer is read by what it looks like.
 //!
 //! # Examples

@@ -47,8 +47,11 @@ pub(super) fn judge<B: Body>(
 ) -> Result<Response<ProviderBody<B>>, Box<Peek<B>>> {
     let (mut parts, body) = response.into_parts();
     let form = Form::of(&parts.headers);
-    if asked.dialect.is_some() && parts.status.is_success() && form.is_page() {
-        let outcome = Outcome::from(page());
+    let is_page = parts.status.is_success() && form.is_page();
+    // What is fetched may lie elsewhere; what was sent to a provider has gone astray.
+    let is_astray = parts.status.is_redirection() && asked.is_post;
+    if asked.dialect.is_some() && (is_page || is_astray) {
+        let outcome = Outcome::from(no_answer(if is_page { PAGE } else { REDIRECT }));
         let witness = witness.and_then(|witness| witness.judged(&outcome));
         parts.extensions.insert(outcome);
         let body = ProviderBody::passing(body, None, witness);
@@ -117,16 +120,18 @@ impl<'a> Form<'a> {
     }
 }
 
-/// No provider answers with a page: a proxy on the way does, or a network that wants a login first. To ask the same again would meet
-/// it again, and somebody else may stand on another way.
-fn page() -> Failure {
+/// No provider answers with a page, or sends a question elsewhere: a proxy on the way does, or a network that wants a login
+/// first. To ask the same again would meet it again, and somebody else may stand on another way.
+fn no_answer(what: &'static str) -> Failure {
     Failure {
         retry_same: false,
-        ..Failure::new(FailureKind::ServerError).with_message(PAGE)
+        ..Failure::new(FailureKind::ServerError).with_message(what)
     }
 }
 
 const PAGE: &str = "a page of HTML in place of an answer, as a proxy or a login page sends it";
+const REDIRECT: &str =
+    "a redirect in place of an answer, as to a login page, that the client did not follow";
 
 /// `may_be_error` tells whether an error may lie in a whole answer that claims to be none. It is short.
 fn ahead(status: StatusCode, form: &Form<'_>, asked: &Asked, may_be_error: bool) -> Ahead {

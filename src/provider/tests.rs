@@ -104,6 +104,33 @@ async fn a_page_in_place_of_an_answer_is_a_failure_that_others_may_serve() {
     assert!(outcome(&plain.unwrap()).is_success());
 }
 
+/// A redirect to a login counted as an answer.
+#[tokio::test(start_paused = true)]
+async fn a_redirect_in_place_of_an_answer_is_a_failure_that_others_may_serve() {
+    for status in [301, 302, 303, 307, 308] {
+        let response = through(status, "text/plain", stream::iter([data("Moved")])).await;
+        let outcome = outcome(&response);
+        let failure = outcome.failure().expect("a failure");
+        assert_eq!(failure.kind, FailureKind::ServerError, "{status}");
+        assert!(failure.fall_back && !failure.retry_same, "{status}");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "Moved", "it is given back whole");
+    }
+    // A file may lie elsewhere, and what plain HTTP means nobody knows.
+    let mut fetch = request();
+    *fetch.method_mut() = http::Method::GET;
+    let mut plain = request();
+    plain.extensions_mut().clear();
+    for request in [fetch, plain] {
+        let client = service_fn(async |_: Request<Full<Bytes>>| {
+            let found = Response::builder().status(302);
+            Ok::<_, BoxError>(found.body(Full::<Bytes>::default()).unwrap())
+        });
+        let response = ProviderLayer::new().layer(client).oneshot(request).await;
+        assert!(outcome(&response.unwrap()).is_success());
+    }
+}
+
 fn chunk(content: &str) -> String {
     format!(
         "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{content}\"}},\"finish_reason\":null}}]}}\n\n"

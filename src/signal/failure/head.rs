@@ -48,8 +48,8 @@ pub(super) fn failure_of_status(status: StatusCode) -> Failure {
     let kind = kind_of_status(status.as_u16());
     let mut failure = Failure::new(kind);
     match status.as_u16() {
-        // It will not learn the method, or the protocol version, by waiting.
-        501 | 505 => failure.retry_same = false,
+        // It will not learn the protocol version by waiting.
+        505 => failure.retry_same = false,
         // A collision with another request, a lock, TLS early data: it passes by itself. Yet the upstream is well, and
         // another would have none of it.
         409 | 423 | 425 => failure.retry_same = true,
@@ -63,7 +63,8 @@ fn kind_of_status(status: u16) -> FailureKind {
         401 | 403 | 407 => FailureKind::Auth,
         // Payment required: no money, no answer.
         402 => FailureKind::QuotaExhausted,
-        404 | 410 => FailureKind::NotFound,
+        // 501: the upstream is well, and cannot do what was asked for. It will not learn it by waiting.
+        404 | 410 | 501 => FailureKind::NotFound,
         // 522 and 524: Cloudflare waited for the origin in vain. 598: a proxy's read timed out.
         408 | 504 | 522 | 524 | 598 => FailureKind::Timeout,
         413 => FailureKind::RequestTooLarge,

@@ -56,7 +56,8 @@ fn the_status_says_what_it_says() {
         (425, InvalidRequest, true),
         (429, RateLimited, true),
         (500, ServerError, true),
-        (501, ServerError, false),
+        // Of what an upstream does not know how to do, five in a row opened its circuit.
+        (501, NotFound, false),
         (503, Overloaded, true),
         (504, Timeout, true),
         (524, Timeout, true),
