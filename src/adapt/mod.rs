@@ -29,6 +29,7 @@
 //! bodies are streams: put an [`IntakeLayer`](crate::IntakeLayer) outside, which takes them into memory, and make of them what
 //! the channel takes again inside; a unary call has one message.
 
+pub mod bearer;
 pub mod front;
 pub mod peer;
 pub mod rejection;

@@ -3,7 +3,7 @@
 //! A limit is worth what its key is worth. In the order of trust:
 //!
 //! 1. What your own authentication found out: the tenant or the user that a layer outside put into the request's extensions
-//!    after it had checked the credentials. Nobody else can write there.
+//!    after it had checked the credentials. Nobody else can write there. [`bearer`](super::bearer) does that for API keys.
 //! 2. The address of the connection, which axum's `ConnectInfo` tells. It cannot be forged over TCP, but a whole office can
 //!    share one, and one person can have many: so an IPv6 address counts by its network, see [`peer_key`].
 //! 3. `X-Forwarded-For`, but only the part that proxies of your own wrote, see [`forwarded_for`]. What stands before it, its

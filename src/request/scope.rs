@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use super::head::RequestHead;
+use super::{head::RequestHead, wishes::Caller};
 use crate::upstream::Upstream;
 
 /// Which requests share one state: one window, one breaker.
@@ -38,6 +38,27 @@ impl Scope {
     /// ```
     pub fn by(key: impl Fn(&RequestHead<'_>) -> Arc<str> + Send + Sync + 'static) -> Self {
         Self::By(KeyFn(Arc::new(key)))
+    }
+
+    /// Each [`Caller`] has a state of his own, under his name behind this prefix; requests without one together, under the prefix.
+    ///
+    /// A prefix such as `tenant:` keeps them from the rows of upstreams where one [`Stats`](crate::observe::Stats) counts both.
+    ///
+    /// ```
+    /// use tower_upstream::{RateLimiter, RequestHead, Scope, stack::Caller};
+    ///
+    /// let limiter = RateLimiter::default().scope(Scope::by_caller("tenant:"));
+    /// let mut request = http::Request::new("a body");
+    /// request.extensions_mut().insert(Caller("anna".into()));
+    /// assert_eq!(&*limiter.key_of(&RequestHead::of(&request)), "tenant:anna");
+    /// ```
+    pub fn by_caller(prefix: &str) -> Self {
+        let prefix: Arc<str> = prefix.into();
+        Self::by(move |head| match head.extensions.get() {
+            Some(Caller(name)) if prefix.is_empty() => name.clone(),
+            Some(Caller(name)) => format!("{prefix}{name}").into(),
+            None => prefix.clone(),
+        })
     }
 
     /// The key of this request. Only a host in capitals allocates here, and [`Scope::By`] as it likes.

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, env, ffi::OsStr, time::Duration};
 
 use super::{
     builder::StackBuilder,
-    caller::by_caller,
     file::{Mistake, Mistakes, nearest::nearest, show, to_stack},
     handle::Stack,
 };
@@ -157,7 +156,7 @@ impl Reader<'_> {
                 Some((agent, Quota::new().max_tokens_per_request(tokens.into())))
             })
             .collect();
-        let limiter = RateLimiter::default().scope(by_caller());
+        let limiter = RateLimiter::default().scope(Scope::by_caller(""));
         (!quotas.is_empty()).then_some((limiter, quotas))
     }
 

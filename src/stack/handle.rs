@@ -90,6 +90,42 @@ impl Stack {
         &self.stats
     }
 
+    /// Does by its name what an operator does by hand to the upstream with this id, and tells whether there are both:
+    ///
+    /// | name | what is done |
+    /// |---|---|
+    /// | `force-open` | it is asked no more, until `reset` |
+    /// | `reset` | its circuit is as in the beginning |
+    /// | `clear-cooldown` | it is asked again at once: its cooldown ends, that of its account, and what pauses its limits |
+    ///
+    /// ```
+    /// use tower_upstream::{Provider, Stack};
+    ///
+    /// # fn main() -> Result<(), tower_upstream::ConfigError> {
+    /// let stack = Stack::builder().upstream(Provider::ollama().model("llama3.2")).build()?;
+    /// // As the path and the query of `POST /admin/force-open?key=ollama/llama3.2` say.
+    /// assert!(stack.act("force-open", "ollama/llama3.2"));
+    /// assert!(!stack.act("force-open", "ollama"));
+    /// # Ok(()) }
+    /// ```
+    pub fn act(&self, name: &str, id: &str) -> bool {
+        let Some(upstream) = self.upstreams.iter().find(|it| it.id() == id) else {
+            return false;
+        };
+        match name {
+            "force-open" => self.breaker.force_open(id),
+            "reset" => self.breaker.reset(id),
+            "clear-cooldown" => {
+                for key in [id, upstream.provider().name()] {
+                    self.cooldowns.clear(key);
+                    self.limiters.iter().for_each(|it| it.resume(key));
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
     /// What was understood, and holds now, in plain words: the upstreams in their order with quota, price, context and where their
     /// keys come from, the policies, and the quotas that were set for single keys. No API key is in it.
     pub fn explain(&self) -> String {

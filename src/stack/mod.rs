@@ -108,7 +108,6 @@
 //! layers together yourself.
 
 mod builder;
-mod caller;
 mod env;
 mod explain;
 mod file;

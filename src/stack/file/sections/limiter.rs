@@ -9,14 +9,11 @@ use crate::{
     provider::carries_credentials,
     rate_limit::{Quota, RateLimiter},
     request::Scope,
-    stack::{
-        caller::{by_caller, by_header},
-        file::{
-            field::{Draft, Field, Form, Table},
-            reading::{Reading, Spot},
-            section::{Item, Named, Part},
-            show,
-        },
+    stack::file::{
+        field::{Draft, Field, Form, Table},
+        reading::{Reading, Spot},
+        section::{Item, Named, Part},
+        show,
     },
 };
 
@@ -168,7 +165,7 @@ impl ScopeDraft {
             Self::Upstream => Scope::Upstream,
             Self::Host => Scope::Host,
             Self::Provider => Scope::Provider,
-            Self::Caller => by_caller(),
+            Self::Caller => Scope::by_caller(""),
             Self::Header(HeaderDraft { name, spot }) => {
                 let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
                     let found = show::text(name);
@@ -191,6 +188,14 @@ impl ScopeDraft {
             }
         })
     }
+}
+
+/// Each value of a header has a state of its own; requests without it together, under the empty key.
+fn by_header(name: HeaderName) -> Scope {
+    Scope::by(move |head| match head.headers.get(&name) {
+        Some(value) => String::from_utf8_lossy(value.as_bytes()).into(),
+        None => "".into(),
+    })
 }
 
 impl Draft for LimiterDraft {}
