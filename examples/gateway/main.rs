@@ -31,35 +31,26 @@
 //! is wrong with it, the upstream says. A stream may take as long as it takes, once it has begun. The simulators keep all that
 //! they are asked: in front of them, memory grows.
 
-mod admin;
 pub(crate) mod app;
-mod gate;
-mod live;
+mod operator;
 pub(crate) mod server;
 pub(crate) mod settings;
 pub(crate) mod upstreams;
 
+use anyhow::{Context, Result};
 use tokio::net::TcpListener;
-use tower::BoxError;
 
 #[tokio::main]
-pub(crate) async fn main() {
-    if let Err(error) = run().await {
-        eprintln!("{error}");
-        std::process::exit(1);
-    }
-}
-
-async fn run() -> Result<(), BoxError> {
+pub(crate) async fn main() -> Result<()> {
     let settings = settings::Settings::read(|name| std::env::var(name).ok())?;
     let address = settings.address;
-    let (builder, _simulators) = upstreams::from_env().await?;
-    let gateway = app::Gateway::new(settings, builder)?;
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|error| format!("{address}: {error}"))?;
+    let gateway = app::Gateway::new(settings, upstreams::from_env().await?)?;
+    let stop = gateway.stop.clone();
+    ctrlc::set_handler(move || stop.cancel())?;
+    let listener = TcpListener::bind(address).await.with_context(|| address)?;
     eprintln!("{}", gateway.stack.explain());
     eprintln!("listening on http://{}", listener.local_addr()?);
-    let is_drained = server::serve(listener, &gateway, server::told_to_stop()).await?;
+    let is_drained = server::serve(listener, &gateway).await?;
     let requests = if is_drained { "ended" } else { "cut off" };
     eprintln!("stopped, with requests {requests}");
     Ok(())

@@ -1,14 +1,16 @@
 //! What the environment sets.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use tower::BoxError;
+use anyhow::{Context, Result};
+use tower_upstream::adapt::bearer::ApiKeys;
+use uuid::Uuid;
 
 pub(crate) struct Settings {
     pub(crate) address: SocketAddr,
-    /// The tenants with their keys; without any, everybody may ask.
-    pub(crate) keys: Vec<(Arc<str>, String)>,
-    pub(crate) tenant_requests_per_minute: u32,
+    /// The tenants'; without any, everybody may ask.
+    pub(crate) keys: ApiKeys,
+    pub(crate) tenant_requests_per_minute: u64,
     pub(crate) admin_token: String,
     pub(crate) state: Option<PathBuf>,
     pub(crate) max_body: usize,
@@ -19,28 +21,23 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// What these variables set. One that is blank is not set.
-    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, BoxError> {
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let number = |name: &str, default| match set(name).map(|it| it.parse::<NonZeroU32>()) {
-            None => Ok(default),
-            Some(Ok(number)) => Ok(number.get()),
-            Some(Err(_)) => Err(format!(
-                "{name}: expected a whole number from 1 to {}",
-                u32::MAX
-            )),
+        let number = |name: &str, default: u32| {
+            let number = set(name).map_or(Ok(default), |it| it.parse().map(NonZeroU32::get));
+            number
+                .map(u64::from)
+                .with_context(|| format!("{name}: expected a whole number from 1 to 4294967295"))
         };
-        let seconds =
-            |name, default| number(name, default).map(|it| Duration::from_secs(it.into()));
+        let seconds = |name, default| number(name, default).map(Duration::from_secs);
         let address = set("GATEWAY_ADDRESS").unwrap_or_else(|| "127.0.0.1:8080".into());
         // Whoever sets it does not mean that everybody may ask, whatever he made of it.
-        let keys = set("GATEWAY_KEYS").map_or(Some(Vec::new()), |keys| {
-            keys.split(',').map(tenant_and_key).collect()
-        });
+        let keys = set("GATEWAY_KEYS").map_or(Ok(ApiKeys::default()), |keys| keys.parse());
         Ok(Self {
             address: address
                 .parse()
-                .map_err(|_| "GATEWAY_ADDRESS: expected IP:PORT")?,
-            keys: keys.ok_or("GATEWAY_KEYS: expected TENANT:KEY, and commas between")?,
+                .context("GATEWAY_ADDRESS: expected IP:PORT")?,
+            keys: keys.context("GATEWAY_KEYS")?,
             tenant_requests_per_minute: number("GATEWAY_TENANT_REQUESTS_PER_MINUTE", 600)?,
             admin_token: set("GATEWAY_ADMIN_TOKEN").unwrap_or_else(told_token),
             state: set("GATEWAY_STATE").map(PathBuf::from),
@@ -52,20 +49,8 @@ impl Settings {
     }
 }
 
-fn tenant_and_key(pair: &str) -> Option<(Arc<str>, String)> {
-    let (tenant, key) = pair.trim().split_once(':')?;
-    (!tenant.is_empty() && !key.is_empty()).then(|| (tenant.into(), key.to_owned()))
-}
-
 fn told_token() -> String {
-    let token = random();
+    let token = Uuid::new_v4().simple().to_string();
     eprintln!("admin token, as GATEWAY_ADMIN_TOKEN is not set: {token}");
     token
-}
-
-/// 128 bits that nobody can guess.
-pub(crate) fn random() -> String {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the system has random numbers");
-    format!("{:032x}", u128::from_ne_bytes(bytes))
 }

@@ -1,7 +1,8 @@
 //! Whom to ask: what the environment says, or three simulated providers.
 
-use std::{env, time::Duration};
+use std::{env, io, mem::ManuallyDrop, time::Duration};
 
+use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -10,34 +11,32 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use provider_simulator::Simulator;
-use tower::BoxError;
 use tower_upstream::stack::StackBuilder;
 
-/// A stack to be built, and the simulators that it asks, which go when they are dropped.
-pub(crate) async fn from_env() -> Result<(StackBuilder, Vec<Simulator>), BoxError> {
+pub(crate) async fn from_env() -> Result<StackBuilder> {
     let variable = |name: &str| env::var(name).ok();
-    match variable("GATEWAY_CONFIG").unwrap_or_default().trim() {
-        "" => simulated().await,
-        json if json.starts_with('{') => Ok((StackBuilder::from_json(json, variable)?, Vec::new())),
-        path => Ok((StackBuilder::from_file(path, variable)?, Vec::new())),
-    }
+    let builder = match variable("GATEWAY_CONFIG").unwrap_or_default().trim() {
+        "" => StackBuilder::from_json(&simulated().await?, |_| Some("simulated".into())),
+        json if json.starts_with('{') => StackBuilder::from_json(json, variable),
+        path => StackBuilder::from_file(path, variable),
+    };
+    Ok(builder?)
 }
 
-async fn simulated() -> Result<(StackBuilder, Vec<Simulator>), BoxError> {
-    let (mut simulators, mut config) = (Vec::new(), include_str!("simulated.json").to_owned());
+/// The configuration for three simulators, which run as long as the process does.
+async fn simulated() -> io::Result<String> {
+    let mut config = include_str!("simulated.json").to_owned();
     for (name, simulator, ms) in [
         ("{groq}", Simulator::groq(), 80),
         ("{openai}", Simulator::openai(), 200),
         ("{ollama}", Simulator::ollama(), 300),
     ] {
-        let simulator = simulator.latency(Duration::from_millis(ms));
-        let simulator = simulator.chunk_interval(Duration::from_millis(ms / 8));
-        let simulator = simulator.start().await?;
+        let latency = Duration::from_millis(ms);
+        let simulator = simulator.latency(latency).chunk_interval(latency / 8);
+        let simulator = ManuallyDrop::new(simulator.start().await?);
         config = config.replace(name, &simulator.url());
-        simulators.push(simulator);
     }
-    let builder = StackBuilder::from_json(&config, |_| Some("simulated".into()))?;
-    Ok((builder, simulators))
+    Ok(config)
 }
 
 /// TCP for simulators and local models, TLS for the others.

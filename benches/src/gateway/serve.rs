@@ -22,11 +22,11 @@ pub(super) async fn serve(is_bare: bool, upstream: &str) -> Result<(), String> {
     let listener = listener.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("{address}");
-    let served = server::serve(listener, &gateway, server::told_to_stop()).await;
+    let served = server::serve(listener, &gateway).await;
     served.map(drop).map_err(|error| error.to_string())
 }
 
-fn gateway(is_bare: bool, upstream: &str) -> Result<Arc<Gateway>, tower::BoxError> {
+fn gateway(is_bare: bool, upstream: &str) -> anyhow::Result<Arc<Gateway>> {
     let settings = Settings::read(|name| match name {
         "GATEWAY_TENANT_REQUESTS_PER_MINUTE" => Some("1000000000".to_owned()),
         "GATEWAY_ADMIN_TOKEN" => Some("of-nobody".to_owned()),

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
     task::JoinHandle,
 };
 use tower_upstream::{
@@ -24,7 +23,6 @@ pub(crate) struct Rig {
     pub(crate) groq: Simulator,
     pub(crate) openai: Simulator,
     pub(crate) client: reqwest::Client,
-    stop: oneshot::Sender<()>,
     served: JoinHandle<bool>,
 }
 
@@ -77,10 +75,9 @@ impl Rig {
         let gateway = Gateway::new(settings.expect("settings"), builder).expect("a gateway");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
-        let (stop, stopped) = oneshot::channel();
         let serving = gateway.clone();
         let served = tokio::spawn(async move {
-            let served = server::serve(listener, &serving, stopped).await;
+            let served = server::serve(listener, &serving).await;
             served.expect("routes, and a place for its state")
         });
         Self {
@@ -90,7 +87,6 @@ impl Rig {
             groq,
             openai,
             client: reqwest::Client::new(),
-            stop,
             served,
         }
     }
@@ -127,7 +123,7 @@ impl Rig {
 
     /// Tells it to stop; gives the gateway and whether all requests ended in time, once it has.
     pub(crate) fn stop(self) -> (Arc<Gateway>, JoinHandle<bool>, (Simulator, Simulator)) {
-        let _ = self.stop.send(());
+        self.gateway.stop.cancel();
         (self.gateway, self.served, (self.groq, self.openai))
     }
 }
@@ -186,6 +182,9 @@ pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
 
 /// A test that hangs fails.
 pub(crate) async fn within<T>(call: impl Future<Output = T>) -> T {
-    let result = server::within(Duration::from_secs(30), call).await;
-    result.expect("nothing has happened for 30 s")
+    let over = TokioClock.sleep_until(TokioClock.now() + Duration::from_secs(30));
+    tokio::select! {
+        result = call => result,
+        () = over => panic!("nothing has happened for 30 s"),
+    }
 }
