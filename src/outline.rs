@@ -11,7 +11,8 @@ use crate::{
 
 /// What a body in the OpenAI, Anthropic or Gemini format has, read in one pass.
 ///
-/// The intake layer makes it and puts it into the request's extensions, so that the provider layer need not read the body again.
+/// The outermost layer that needs it, the front's or the intake, makes it and puts it into the request's extensions, so that those
+/// inside need not read the body again.
 #[derive(Clone, Debug)]
 pub(crate) struct Outline {
     /// The body it is of. It is held, so that no other comes to lie where this one is.

@@ -26,35 +26,34 @@ pub(super) type Estimate =
 impl Settings {
     /// The request with its body in memory and its cost in its extensions. A cost that the caller set stays.
     pub(super) fn request(&self, mut parts: Parts, body: Bytes) -> Request<Full<Bytes>> {
-        if parts.extensions.get::<Cost>().is_none() {
-            let outline = Outline::of(&body);
-            let by_rule = outline.as_ref().map(|it| it.cost(self.output_tokens));
-            let cost = match &self.estimate {
-                _ if only_counts_tokens(parts.uri.path()) => Some(Cost::default()),
-                None => by_rule,
-                Some(estimate) => {
-                    let Parts {
-                        method,
-                        uri,
-                        headers,
-                        extensions,
-                        ..
-                    } = &parts;
-                    estimate(
-                        &RequestHead::new(method, uri, headers, extensions),
-                        &body,
-                        by_rule,
-                    )
-                }
-            };
-            if let Some(cost) = cost {
-                parts.extensions.insert(cost);
-            }
-            if let Some(outline) = outline {
-                parts.extensions.insert(outline);
-            }
+        if parts.extensions.get::<Cost>().is_none()
+            && let Some(cost) = self.cost(&mut parts, &body)
+        {
+            parts.extensions.insert(cost);
         }
         Request::from_parts(parts, Full::new(body))
+    }
+
+    /// What the request costs. Its body is read here, and the outline put into the extensions, where no layer outside has done so.
+    fn cost(&self, parts: &mut Parts, body: &Bytes) -> Option<Cost> {
+        let known = parts.extensions.get::<Outline>();
+        if !known.is_some_and(|outline| outline.is_of(body))
+            && let Some(outline) = Outline::of(body)
+        {
+            parts.extensions.insert(outline);
+        }
+        if only_counts_tokens(parts.uri.path()) {
+            return Some(Cost::default());
+        }
+        let outline = parts.extensions.get::<Outline>();
+        let outline = outline.filter(|outline| outline.is_of(body));
+        let by_rule = outline.map(|outline| outline.cost(self.output_tokens));
+        let Some(estimate) = &self.estimate else {
+            return by_rule;
+        };
+        let (method, uri) = (&parts.method, &parts.uri);
+        let head = RequestHead::new(method, uri, &parts.headers, &parts.extensions);
+        estimate(&head, body, by_rule)
     }
 }
 

@@ -12,6 +12,7 @@ use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use super::*;
 use crate::{
     error::{BoxError, Error},
+    outline::Outline,
     request::Cost,
     testing::settle,
 };
@@ -41,6 +42,18 @@ async fn any_body_arrives_whole_and_with_its_cost() {
         .unwrap()
         .into_body();
     assert_eq!(body, CHAT);
+    assert_eq!(cost, Some(Cost::tokens(1, 9)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outline_of_another_body_is_not_gone_by() {
+    let other = Bytes::from_static(br#"{"messages":[{"content":"a longer text"}]}"#);
+    let mut request = Request::new(Full::<Bytes>::from(CHAT));
+    request
+        .extensions_mut()
+        .insert(Outline::of(&other).unwrap());
+    let service = IntakeLayer::new().layer(service_fn(echo));
+    let (cost, _) = service.oneshot(request).await.unwrap().into_body();
     assert_eq!(cost, Some(Cost::tokens(1, 9)));
 }
 

@@ -96,11 +96,12 @@ where
     }
     let (head, body) = request.into_parts();
     let body = whole(settings, &head.headers, body).await?;
-    let asked = settings.names.asked(head.uri.path(), &body)?;
+    let (asked, outline) = settings.names.asked(head.uri.path(), &body)?;
     let Deadline(latest) = Deadline::after(settings.answer_time, &*settings.clock);
     let deadline = Deadline::of(&head.extensions).map_or(latest, |Deadline(own)| own.min(latest));
     let mut request = sent_on(head, body, &settings.sent_on);
     request.extensions_mut().insert(asked);
+    request.extensions_mut().insert(outline);
     // Whose turn would come too late is told so at once, and when to come back.
     request.extensions_mut().insert(Deadline(deadline));
     let call = Oneshot::new(inner, request);

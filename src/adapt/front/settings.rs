@@ -14,6 +14,7 @@ use crate::{
     adapt::rejection::OpenAiError,
     clock::{Clock, TokioClock},
     fallback::Preferences,
+    outline::Outline,
     upstream::Upstream,
 };
 
@@ -71,32 +72,43 @@ impl Names {
         Self { embeddings, others }
     }
 
-    /// Whom a request for this path asks that has this body.
-    pub(super) fn asked(&self, path: &str, body: &[u8]) -> Result<Preferences, OpenAiError> {
-        let model = model_of(body)?;
+    /// Whom a request for this path asks that has this body, and what was read of it.
+    pub(super) fn asked(
+        &self,
+        path: &str,
+        body: &Bytes,
+    ) -> Result<(Preferences, Outline), OpenAiError> {
+        let (model, outline) = read(body)?;
         let able = match path.ends_with("/embeddings") {
             true => &self.embeddings,
             false => &self.others,
         };
-        able.get(&*model).cloned().ok_or_else(|| {
+        let asked = able.get(&*model).cloned().ok_or_else(|| {
             let error = OpenAiError::new(http::StatusCode::NOT_FOUND, NO_SUCH_MODEL);
             error.code("model_not_found").param("model")
-        })
+        });
+        Ok((asked?, outline))
     }
 }
 
-/// The model that a body names. All else in it is for the upstream to understand, and skipped.
-fn model_of(body: &[u8]) -> Result<String, OpenAiError> {
+/// The model that a body names, and the outline that the layers inside need as well. All else in it is for the upstream to
+/// understand.
+fn read(body: &Bytes) -> Result<(String, Outline), OpenAiError> {
     let invalid = |message: &str| OpenAiError::new(http::StatusCode::BAD_REQUEST, message);
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).map_err(|error| {
+    // The outline reads on over what is wrong.
+    serde_json::from_slice::<&RawValue>(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         invalid(&format!(
             "The body is not a JSON object: line {line}, column {column}."
         ))
     })?;
-    let model = fields.get("model").map_or("", |model| model.get());
-    let model = serde_json::from_str(model);
-    model.map_err(|_| invalid("`model` must be there, and a string.").param("model"))
+    let outline = Outline::of(body);
+    let outline = outline.ok_or_else(|| invalid("The body is not a JSON object."))?;
+    let model = outline.models().last();
+    let model = model.map_or(&b""[..], |at| &body[at.clone()]);
+    let model = serde_json::from_slice(model)
+        .map_err(|_| invalid("`model` must be there, and a string.").param("model"))?;
+    Ok((model, outline))
 }
 
 /// In OpenAI's form, by their names.

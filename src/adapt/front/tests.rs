@@ -19,6 +19,7 @@ use crate::{
     error::BoxError,
     fallback::Preferences,
     outcome::{Failure, FailureKind, Outcome},
+    outline::Outline,
     request::{Caller, Deadline},
     upstream::{Provider, ServedBy, Upstream},
 };
@@ -122,6 +123,9 @@ async fn a_model_is_asked_of_those_who_have_it() {
         let wanted = Preferences::new().only(ids.iter().copied());
         assert_eq!(sent.extensions().get(), Some(&wanted), "{path} {model}");
         assert_eq!(sent.uri().path(), path);
+        let outline: &Outline = sent.extensions().get().unwrap();
+        let body = sent.body().clone().collect().await.unwrap().to_bytes();
+        assert!(outline.is_of(&body), "the layers inside need not read it");
         assert_eq!(answer.body(), "answer");
     }
 }
@@ -132,6 +136,34 @@ async fn what_is_wrong_with_a_request_is_told_and_asked_of_nobody() {
         (CHATS, "", 400, "invalid_request", Value::Null),
         (CHATS, "{", 400, "invalid_request", Value::Null),
         (CHATS, "[]", 400, "invalid_request", Value::Null),
+        (
+            CHATS,
+            r#"{"model":"gpt",}"#,
+            400,
+            "invalid_request",
+            Value::Null,
+        ),
+        (
+            CHATS,
+            r#"{'model':"gpt"}"#,
+            400,
+            "invalid_request",
+            Value::Null,
+        ),
+        (
+            CHATS,
+            r#"{"model":"gpt"} {}"#,
+            400,
+            "invalid_request",
+            Value::Null,
+        ),
+        (
+            CHATS,
+            r#"{"x":{"model":"gpt"}}"#,
+            400,
+            "invalid_request",
+            "model".into(),
+        ),
         (CHATS, "{}", 400, "invalid_request", "model".into()),
         (
             CHATS,
@@ -225,8 +257,8 @@ async fn only_what_concerns_the_other_side_goes_on_and_comes_back() {
     assert_eq!(sent.extensions().get(), Some(&Caller("anna".into())));
     assert_eq!(
         sent.extensions().len(),
-        3,
-        "with whom to ask, and until when"
+        4,
+        "with whom to ask, until when, and what was read of the body"
     );
     assert_eq!(
         names(answer.headers()),
@@ -395,4 +427,12 @@ async fn models_are_listed_once_each_by_name_and_asked_of_nobody() {
         ("text-embedding-3-small", "openai"),
     ];
     assert_eq!(models, wanted);
+}
+
+#[tokio::test]
+async fn of_two_models_in_a_body_the_last_is_asked_for_however_it_is_written() {
+    let body = r#" {"model":"llama","x":[{"model":"m"}],"mod\u0065l":"g\u0070t"}"#;
+    let (sent, _) = passed(FrontLayer::new(&upstreams()), asking(CHATS, body), ok()).await;
+    let wanted = Preferences::new().only(["openai/gpt"]);
+    assert_eq!(sent.unwrap().extensions().get(), Some(&wanted));
 }
