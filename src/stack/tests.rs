@@ -222,7 +222,7 @@ async fn a_cooldown_that_is_a_guess_is_one_after_a_restart() {
     let start = || restarted(&clock, &["a", "b"]);
     let seen = Arc::<Mutex<Vec<Uri>>>::default();
     let before = start();
-    let failing = before.layer().layer(client(Arc::clone(&seen), 501));
+    let failing = before.layer().layer(client(Arc::clone(&seen), 505));
     failing.oneshot(request()).await.unwrap_err();
     before.save(&file).unwrap();
     let after = start();
