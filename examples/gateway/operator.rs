@@ -61,11 +61,16 @@ pub(crate) async fn act(
     Path(act): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<impl IntoResponse, Response> {
+    let stack = &gateway.stack;
     let key = query.get("key").map_or("", |key| key);
-    match gateway.stack.act(&act, key) {
-        true => Ok(state(gateway).await),
-        false => Err(told(StatusCode::NOT_FOUND, UNKNOWN)),
+    let is_known = stack.upstreams().iter().any(|it| it.id() == key);
+    match &*act {
+        "force-open" if is_known => stack.breaker().force_open(key),
+        "reset" if is_known => stack.breaker().reset(key),
+        "clear-cooldown" if stack.release(key) => {}
+        _ => return Err(told(StatusCode::NOT_FOUND, UNKNOWN)),
     }
+    Ok(state(gateway).await)
 }
 
 const UNKNOWN: &str =

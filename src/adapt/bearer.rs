@@ -19,9 +19,10 @@
 //! # Ok(()) }
 //! ```
 
-use std::{fmt, hint::black_box, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use subtle::ConstantTimeEq;
 
 use crate::{config_error::ConfigError, request::Caller};
 
@@ -84,16 +85,8 @@ pub fn is_bearer(headers: &HeaderMap, secret: &str) -> bool {
         .unwrap_or_default()
         .split_at_checked(SCHEME.len())
         .unwrap_or_default();
-    scheme.eq_ignore_ascii_case(SCHEME) && !secret.is_empty() && is_same(given, secret.as_bytes())
-}
-
-/// Without an end before all is compared: each byte that is right would else take its time.
-fn is_same(given: &[u8], secret: &[u8]) -> bool {
-    let pairs = given.iter().zip(secret);
-    let differs = pairs.fold(0, |differs, (one, other)| {
-        black_box(differs | (one ^ other))
-    });
-    given.len() == secret.len() && differs == 0
+    let is_same = || given.ct_eq(secret.as_bytes()).into();
+    scheme.eq_ignore_ascii_case(SCHEME) && !secret.is_empty() && is_same()
 }
 
 const SCHEME: &[u8] = b"Bearer ";

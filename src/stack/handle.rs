@@ -90,38 +90,26 @@ impl Stack {
         &self.stats
     }
 
-    /// Does by its name what an operator does by hand to the upstream with this id, and tells whether there are both:
-    ///
-    /// | name | what is done |
-    /// |---|---|
-    /// | `force-open` | it is asked no more, until `reset` |
-    /// | `reset` | its circuit is as in the beginning |
-    /// | `clear-cooldown` | it is asked again at once: its cooldown ends, that of its account, and what pauses its limits |
+    /// Lets requests through to the upstream with this id again, whatever keeps it from being asked but its circuit: its cooldown
+    /// ends, that of its account, and what pauses its limits. False where there is no such upstream.
     ///
     /// ```
     /// use tower_upstream::{Provider, Stack};
     ///
     /// # fn main() -> Result<(), tower_upstream::ConfigError> {
     /// let stack = Stack::builder().upstream(Provider::ollama().model("llama3.2")).build()?;
-    /// // As the path and the query of `POST /admin/force-open?key=ollama/llama3.2` say.
-    /// assert!(stack.act("force-open", "ollama/llama3.2"));
-    /// assert!(!stack.act("force-open", "ollama"));
+    /// assert!(stack.release("ollama/llama3.2"));
     /// # Ok(()) }
     /// ```
-    pub fn act(&self, name: &str, id: &str) -> bool {
-        let Some(upstream) = self.upstreams.iter().find(|it| it.id() == id) else {
+    pub fn release(&self, id: &str) -> bool {
+        let chain = self.router.as_ref().map(Router::chain);
+        let mut upstreams = chain.iter().flat_map(|chain| chain.listed());
+        let Some(upstream) = upstreams.find(|it| it.id() == id) else {
             return false;
         };
-        match name {
-            "force-open" => self.breaker.force_open(id),
-            "reset" => self.breaker.reset(id),
-            "clear-cooldown" => {
-                for key in [id, upstream.provider().name()] {
-                    self.cooldowns.clear(key);
-                    self.limiters.iter().for_each(|it| it.resume(key));
-                }
-            }
-            _ => return false,
+        for key in [id, upstream.provider().name()] {
+            self.cooldowns.clear(key);
+            self.limiters.iter().for_each(|it| it.resume(key));
         }
         true
     }

@@ -129,13 +129,8 @@ fn a_key_that_was_replaced_is_no_longer_told_to_be_that_of_a_variable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_acts_by_name_on_one_upstream() {
+async fn an_upstream_is_released_from_all_that_it_waits_for() {
     let stack = stack().build().unwrap();
-    assert!(stack.act("force-open", "openai/a"));
-    assert_eq!(served(&stack).await, by("openai/b", "k1"));
-    assert!(stack.act("reset", "openai/a"));
-    assert_eq!(served(&stack).await, by("openai/a", "k1"));
-
     // Its one request of the minute is used up, which is not what is asked here.
     stack.limiter().reset("openai/a");
     let mut failure = Failure::new(FailureKind::QuotaExhausted);
@@ -143,23 +138,10 @@ async fn an_operator_acts_by_name_on_one_upstream() {
     stack.cooldowns().cool(&models("k1")[1], &failure);
     stack.limiter().pause("openai/a", Duration::from_secs(60));
     stack.limiter().pause("openai/b", Duration::from_secs(60));
-    assert!(stack.act("clear-cooldown", "openai/a"));
+    assert!(!stack.release("openai/c") && !stack.release("openai"));
+    assert!(stack.release("openai/a"));
     assert!(stack.cooldowns().list().is_empty());
     assert_eq!(served(&stack).await, by("openai/a", "k1"));
     let paused = |id| stack.limiter().status(id).paused.is_some();
     assert!(!paused("openai/a") && paused("openai/b"));
-}
-
-#[test]
-fn who_is_unknown_or_what_is_no_act_is_told() {
-    let stack = stack().build().unwrap();
-    for (name, id) in [
-        ("reset", ""),
-        ("reset", "openai"),
-        ("reset", "openai/c"),
-        ("", "openai/a"),
-        ("open", "openai/a"),
-    ] {
-        assert!(!stack.act(name, id), "{name} {id}");
-    }
 }
