@@ -123,7 +123,8 @@ impl<S> Course<S> {
         };
         self.cannot_repeat = may_go_on && copy.is_none();
         // The retry layer is less patient with this upstream while there is another.
-        let alternatives = match may_go_on && copy.is_some() {
+        let repeats = self.kit.shared.plan.chain.repeats_all || request.method().is_idempotent();
+        let alternatives = match may_go_on && copy.is_some() && repeats {
             true => self.alternatives,
             false => 0,
         };

@@ -34,9 +34,11 @@ enum Answer {
     Broken,
     /// A 500, which is.
     Failing,
+    /// The same, which names so many seconds.
+    FailingFor(u64),
     Unreachable,
 }
-use Answer::{Broken, Failing, Limited, LimitedAfter, Locked, Unreachable, Well};
+use Answer::{Broken, Failing, FailingFor, Limited, LimitedAfter, Locked, Unreachable, Well};
 
 /// Upstreams that answer by a script, the last line of it over and over.
 struct Scene {
@@ -105,6 +107,7 @@ impl Scene {
             }
             Broken => Response::builder().status(501),
             Failing => Response::builder().status(500),
+            FailingFor(wait) => limited(wait).status(500),
             Unreachable => return Err(io::ErrorKind::ConnectionRefused.into()),
         };
         Ok(response.body(Body::default()).expect("a response"))
@@ -351,5 +354,19 @@ async fn a_post_that_may_have_been_done_goes_to_nobody_else_where_that_is_said()
 async fn a_wait_is_not_left_to_others_who_are_not_asked_for_it() {
     let scene = Scene::new(&[("first", &[Locked(9), Well]), ("other", &[Well])]);
     assert_eq!(ask(&scene, request()).await.unwrap(), "first");
+    assert_eq!(scene.asked(), ["first 0", "first 9"]);
+}
+
+/// Its wait was left to others, whom the chain does not ask then: it was the caller's failure at once.
+#[tokio::test(start_paused = true)]
+async fn what_others_are_not_asked_for_is_waited_out_where_it_is() {
+    let scene = Scene::new(&[("first", &[FailingFor(9), Well]), ("other", &[Well])]);
+    let stack = scene
+        .upstreams()
+        .fold(Stack::builder(), |stack, it| stack.upstream(it));
+    let stack = stack.fallback(|chain| chain.repeat_non_idempotent(false));
+    let stack = stack.build().expect("a stack");
+    let served = ask_through(&scene, &stack, request()).await;
+    assert_eq!(served.expect("an answer"), "first");
     assert_eq!(scene.asked(), ["first 0", "first 9"]);
 }
