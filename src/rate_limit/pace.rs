@@ -10,6 +10,8 @@
 //! A burst is no rate: of a hundred requests at once, twenty may have been taken, and nothing more for the two seconds that the
 //! refusals name. So where requests came one soon after the other for less time than the first refusal of them names, the peak is
 //! what was taken of them over all of that time. A second is the least time that a limit is for.
+//!
+//! When the wait that the upstream named is over, one request goes at once, at however slow a rate: it was said when.
 
 use super::epoch::Nanos;
 
@@ -125,7 +127,7 @@ impl Pace {
             from: now.saturating_add(named),
             peak,
             back_at_peak: (peak * (1.0 - CUT) / GROWTH).cbrt(),
-            level: 0.0,
+            level: level_for_one_after(named),
             at: now,
             burst: self.run.burst(named, now).filter(|_| is_first),
         };
@@ -178,6 +180,14 @@ impl Held {
     fn level_at(&self, now: Nanos, rate: f64) -> f64 {
         let passed = now.saturating_sub(self.at) as f64 / SECOND;
         (self.level + passed * rate).min(rate.max(1.0))
+    }
+}
+
+/// So many may go at once after a refusal that by the end of the wait that it named, if it did, one may.
+fn level_for_one_after(named: Nanos) -> f64 {
+    match named {
+        0 => 0.0,
+        _ => (1.0 - named as f64 / SECOND * SLOWEST).max(0.0),
     }
 }
 

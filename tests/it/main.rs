@@ -12,6 +12,7 @@ mod health;
 mod in_line;
 mod ledger;
 mod moving_on;
+mod named_waits;
 mod outages;
 mod own_retry;
 mod refused_stream;

@@ -102,6 +102,25 @@ fn what_went_on_for_longer_than_the_wait_is_a_rate() {
     assert_near(pace.held.unwrap().peak, 9.0 / 4.0);
 }
 
+/// A demanding user's test: at the slowest of rates a wait of 1 s became one of 2 s, and a deadline of 1.5 s was missed.
+#[test]
+fn when_the_wait_that_was_named_is_over_one_request_goes_and_the_next_by_the_rate() {
+    for named in [1, 50, 100, 333, 500, 1_000, 1_900, 2_000, 30_000] {
+        for cuts in 1..4 {
+            let (mut pace, mut now) = (Pace::default(), 0);
+            for _ in 0..cuts {
+                pace.take(now);
+                pace.refused(now, named * MS, now + MS);
+                now += MS + named * MS;
+            }
+            assert!(pace.earliest(now) - now <= 1, "{named} ms, {cuts} cuts");
+            pace.take(now);
+            let next = pace.earliest(now) - now;
+            assert!(next >= 900 * MS, "{named} ms, {cuts} cuts: {next}");
+        }
+    }
+}
+
 fn assert_near(is: f64, wanted: f64) {
     assert!((is - wanted).abs() < 1e-3, "{is} instead of {wanted}");
 }

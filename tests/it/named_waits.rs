@@ -1,0 +1,95 @@
+//! When an upstream says from when on it will answer, it is asked then.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::{Request, Response, StatusCode};
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+use tower_upstream::{
+    Deadline, Limit, Quota, RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy,
+    clock::{Clock, TokioClock},
+};
+
+/// When requests came, in milliseconds from the beginning.
+type Arrivals = Arc<Mutex<Vec<u128>>>;
+
+/// An upstream that answers by the number of the request and the time in milliseconds.
+fn upstream<A>(
+    answer: A,
+) -> (
+    Arrivals,
+    impl Service<
+        Request<String>,
+        Response = Response<String>,
+        Error = Infallible,
+        Future = impl Future<Output = Result<Response<String>, Infallible>> + Send,
+    > + Clone
+    + Send
+    + 'static,
+)
+where
+    A: Fn(usize, u128) -> Response<String> + Clone + Send + 'static,
+{
+    let (arrivals, start) = (Arrivals::default(), TokioClock.now());
+    let log = arrivals.clone();
+    let service = service_fn(move |_: Request<String>| {
+        let mut log = log.lock().expect("no test has panicked");
+        let now = (TokioClock.now() - start).as_millis();
+        log.push(now);
+        std::future::ready(Ok::<_, Infallible>(answer(log.len(), now)))
+    });
+    (arrivals, service)
+}
+
+fn answer(status: StatusCode, headers: &[(&'static str, &str)]) -> Response<String> {
+    let mut response = Response::new(String::new());
+    *response.status_mut() = status;
+    for (name, value) in headers {
+        let value = value.parse().expect("a header's value");
+        response.headers_mut().append(*name, value);
+    }
+    response
+}
+
+fn retries() -> RetryLayer {
+    RetryLayer::new(RetryPolicy::default().seed(7)).expect("the policy is valid")
+}
+
+/// A demanding user's test: after a hint of 1 s the request went at 2 s, and one that had 1.5 s was lost.
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_named_is_waited_and_no_more_whatever_is_known_of_limits() {
+    let quotas = [
+        Quota::new(),
+        Quota::new().max_concurrent(2),
+        Quota::new().limit(Limit::tokens(1_000).per_minute()),
+        Quota::new().limit(Limit::requests(1_000).per_minute()),
+    ];
+    for quota in quotas {
+        for named in [100, 500, 1_000, 1_900, 3_000] {
+            let (arrivals, upstream) = upstream(move |number, _| match number {
+                1 => answer(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    &[("retry-after-ms", &named.to_string())],
+                ),
+                _ => Response::new(String::new()),
+            });
+            let limiter = RateLimiter::new(quota.clone()).expect("the quota is valid");
+            let service = ServiceBuilder::new()
+                .layer(retries())
+                .layer(RateLimitLayer::new(limiter))
+                .service(upstream);
+            let mut request = Request::new(String::new());
+            let deadline = Duration::from_millis(named + named / 2);
+            let deadline = Deadline::after(deadline, &TokioClock);
+            request.extensions_mut().insert(deadline);
+            let answer = service.oneshot(request).await.expect("it has time enough");
+            assert_eq!(answer.status(), StatusCode::OK);
+            let arrivals = arrivals.lock().expect("no test has panicked");
+            let again = arrivals[1] - u128::from(named);
+            assert!(again <= 2, "{named} ms and {again} more, under {quota:?}");
+        }
+    }
+}
