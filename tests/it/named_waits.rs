@@ -9,12 +9,15 @@ use std::{
 use http::{Request, Response, StatusCode};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_upstream::{
-    Deadline, Limit, Quota, RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy,
+    Chain, Deadline, FallbackLayer, Limit, Provider, Quota, RateLimitLayer, RateLimiter,
+    RetryLayer, RetryPolicy, Upstream,
     clock::{Clock, TokioClock},
 };
 
 /// When requests came, in milliseconds from the beginning.
 type Arrivals = Arc<Mutex<Vec<u128>>>;
+
+type Headers = &'static [(&'static str, &'static str)];
 
 /// An upstream that answers by the number of the request and the time in milliseconds.
 fn upstream<A>(
@@ -92,4 +95,51 @@ async fn a_wait_that_is_named_is_waited_and_no_more_whatever_is_known_of_limits(
             assert!(again <= 2, "{named} ms and {again} more, under {quota:?}");
         }
     }
+}
+
+/// A demanding user's test: GitHub answers 403 with nothing left and the time of the reset, which went up as it was.
+#[tokio::test(start_paused = true)]
+async fn the_retry_layer_alone_waits_for_the_reset_that_a_refusal_names() {
+    const UNNAMED: Headers = &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "30")];
+    const OF_IETF: Headers = &[("ratelimit", "\"default\";r=0;t=30")];
+    const OF_UNITS: Headers = &[
+        ("x-ratelimit-remaining-requests", "0"),
+        ("x-ratelimit-reset-requests", "30s"),
+    ];
+    let refusals = [
+        (StatusCode::FORBIDDEN, UNNAMED),
+        (StatusCode::TOO_MANY_REQUESTS, UNNAMED),
+        (StatusCode::TOO_MANY_REQUESTS, OF_IETF),
+        (StatusCode::TOO_MANY_REQUESTS, OF_UNITS),
+    ];
+    for (status, headers) in refusals {
+        let (arrivals, upstream) = upstream(move |_, now| match now {
+            ..30_000 => answer(status, headers),
+            _ => Response::new(String::new()),
+        });
+        let service = ServiceBuilder::new().layer(retries()).service(upstream);
+        let answer = service.oneshot(Request::new(String::new())).await;
+        assert_eq!(answer.expect("no layer refuses").status(), StatusCode::OK);
+        assert_eq!(arrivals.lock().expect("no test has panicked").len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fallback_layer_alone_passes_by_until_the_reset_that_a_refusal_names() {
+    let named = |name: &str| Upstream::from(Provider::new(name, "http://a.test").expect("a URL"));
+    let (_, upstream) = upstream(|number, _| match number {
+        1 => answer(
+            StatusCode::TOO_MANY_REQUESTS,
+            &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "30")],
+        ),
+        _ => Response::new(String::new()),
+    });
+    let chain = Chain::new([named("one"), named("other")]);
+    let layer = FallbackLayer::new(chain).expect("the chain is valid");
+    let router = layer.router();
+    let service = ServiceBuilder::new().layer(layer).service(upstream);
+    let answer = service.oneshot(Request::new(String::new())).await;
+    assert_eq!(answer.expect("the other answers").status(), StatusCode::OK);
+    let cooling = router.cooldowns().list();
+    assert_eq!(cooling[0].remaining, Duration::from_secs(30));
 }

@@ -4,15 +4,17 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
+use super::hit::reset_of_hit;
 use crate::{
-    outcome::{Failure, FailureKind, Outcome},
-    signal::hint,
+    outcome::{Failure, FailureKind, LimitHit, Outcome},
+    signal::{headers::quotas, hint},
 };
 
 /// What an answer meant, by its status and headers alone: what every layer can do about any HTTP service.
 ///
 /// Below 400 it is a success, at the price of a comparison. Above, the kind is that of the status, the wait that of
-/// [`hint::retry_after`], and `x-should-retry` overrules [`Failure::retry_same`]. Quota headers are not looked at.
+/// [`hint::retry_after`], and `x-should-retry` overrules [`Failure::retry_same`]. Who is over a limit and is told no wait waits for
+/// the reset of what quota headers say is used up.
 #[inline]
 pub fn outcome_of_head(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Outcome {
     if status.as_u16() < 400 {
@@ -27,6 +29,9 @@ fn failure_of_head(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> 
         false => failure_of_status(status),
     };
     failure.retry_after = hint::retry_after(headers, now);
+    if failure.kind == FailureKind::RateLimited && failure.retry_after.is_none() {
+        failure.retry_after = reset_of_hit(&LimitHit::default(), &quotas(headers, now));
+    }
     if let Some(should_retry) = hint::should_retry(headers) {
         failure.retry_same = should_retry;
     }

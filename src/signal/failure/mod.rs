@@ -5,6 +5,7 @@ mod evidence;
 mod field;
 mod figures;
 mod head;
+mod hit;
 mod message;
 mod model;
 mod place;
@@ -18,7 +19,11 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderName, StatusCode};
 
 pub use self::head::outcome_of_head;
-use self::{evidence::Evidence, quota_id::QuotaId};
+use self::{
+    evidence::Evidence,
+    hit::{complete_from_headers, reset_of_hit},
+    quota_id::QuotaId,
+};
 use super::{
     Answer, Dialect, QuotaReading,
     headers::quotas_at,
@@ -230,12 +235,7 @@ impl<'a> Reading<'a> {
             ))
             .max(self.evidence.wait)
             .max(hint::find_wait_in(&self.words, self.server_time));
-        asked.or_else(|| {
-            let hit = quotas
-                .iter()
-                .filter(|reading| is_hit(reading, limit, quotas.len()));
-            hit.filter_map(|reading| reading.reset_after).max()
-        })
+        asked.or_else(|| reset_of_hit(limit, quotas))
     }
 
     /// What the figures make of it, whatever the words.
@@ -293,29 +293,4 @@ fn is_final(kind: FailureKind) -> bool {
         kind,
         FailureKind::QuotaExhausted | FailureKind::RequestTooLarge | FailureKind::Auth
     )
-}
-
-/// Fills the gaps from the reading of the quota that was hit, if it can be told which it is.
-fn complete_from_headers(limit: &mut LimitHit, readings: &[QuotaReading<'_>]) {
-    let hit = readings
-        .iter()
-        .filter(|reading| is_hit(reading, limit, readings.len()))
-        .max_by_key(|reading| reading.remaining == Some(0.0));
-    let Some(reading) = hit else { return };
-    limit.dimension = limit.dimension.or(Some(reading.dimension));
-    limit.window = limit.window.or(reading.window);
-    limit.limit = limit.limit.or(reading.limit);
-    limit.used = limit.used.or(reading.used);
-    limit.remaining = limit.remaining.or(reading.remaining);
-}
-
-/// Whether a reading is of the limit that was hit: the one that the body names, one with nothing left, or the only one.
-fn is_hit(reading: &QuotaReading<'_>, limit: &LimitHit, readings: usize) -> bool {
-    let fits = limit
-        .dimension
-        .is_none_or(|dimension| dimension == reading.dimension)
-        && (limit.window.is_none() || reading.window.is_none() || limit.window == reading.window);
-    let is_empty = reading.remaining == Some(0.0) || reading.limit == Some(0.0);
-    let is_named = limit.dimension.is_some() && reading.remaining.is_none_or(|left| left <= 0.0);
-    fits && (is_empty || is_named || readings == 1 && reading.remaining.is_none())
 }

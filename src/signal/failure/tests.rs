@@ -310,6 +310,44 @@ fn reset_headers_of_the_empty_quota_stand_in_for_a_hint() {
     );
 }
 
+/// A demanding user's test: without a provider layer nobody knew how long.
+#[test]
+fn the_reset_of_what_is_used_up_is_the_wait_by_the_head_alone_too() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    let used_up = ("x-ratelimit-remaining", "0");
+    let in_30_s = ("x-ratelimit-reset", "1790000030");
+    let wait = |status: u16, pairs: &[_]| {
+        let (status, headers) = (StatusCode::from_u16(status).unwrap(), headers(pairs));
+        let of_head = outcome_of_head(status, &headers, now);
+        let answer = Answer::new(status, &headers, b"", now);
+        let waits = [of_head, outcome_of(&answer, None)];
+        let [wait, of_body] = waits.map(|outcome| outcome.failure().unwrap().retry_after);
+        assert!(wait.is_none() || wait == of_body, "{status} {pairs:?}");
+        wait.map(|wait| wait.as_millis())
+    };
+    // GitHub's, and its 403.
+    assert_eq!(wait(429, &[used_up, in_30_s]), Some(30_000));
+    assert_eq!(wait(403, &[used_up, in_30_s]), Some(30_000));
+    // The IETF's, in an early draft and in a late one.
+    let early = [("ratelimit-remaining", "0"), ("ratelimit-reset", "30")];
+    assert_eq!(wait(429, &early), Some(30_000));
+    let late = [("ratelimit", "\"a\";r=0;t=30, \"b\";r=4;t=900")];
+    assert_eq!(wait(429, &late), Some(30_000));
+    // OpenAI's, of which one quota has something left.
+    let of_units = [
+        ("x-ratelimit-remaining-requests", "0"),
+        ("x-ratelimit-reset-requests", "30s"),
+        ("x-ratelimit-remaining-tokens", "500"),
+        ("x-ratelimit-reset-tokens", "1h"),
+    ];
+    assert_eq!(wait(429, &of_units), Some(30_000));
+    // Who names a wait means it; something is left; who is not over a limit has no wait for one.
+    let named = ("retry-after", "7");
+    assert_eq!(wait(429, &[used_up, in_30_s, named]), Some(7_000));
+    assert_eq!(wait(429, &[("x-ratelimit-remaining", "3"), in_30_s]), None);
+    assert_eq!(wait(503, &[used_up, in_30_s]), None);
+}
+
 #[test]
 fn x_should_retry_has_the_last_word_where_asking_again_can_help() {
     let retry_same = |status, value, body: &str| {
