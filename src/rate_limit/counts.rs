@@ -1,15 +1,19 @@
 //! What is taken of a quota: all its windows at once, and what the upstream told of them.
 
+use std::time::Duration;
+
 use super::{
     config::Quota,
+    elsewhere::Elsewhere,
     epoch::{Anchor, Nanos, WallNanos},
-    learned::{Elsewhere, Learned, Told},
+    learned::Learned,
     limit::Limit,
     mark::{Admissions, Mark, Then},
     pace::Pace,
     refunds::{Refunds, Settlement},
     saved::SavedLimit,
     size::amount,
+    told::Told,
     window::Window,
     windows::Windows,
 };
@@ -176,9 +180,9 @@ impl Counts {
         known: (Mark<'_>, Admissions),
         now: Nanos,
         wall: WallNanos,
-    ) {
+    ) -> Option<Duration> {
         let learned = self.learned.get_or_insert_default();
-        learned.heed((quota, self.windows.as_slice()), told, known, now, wall);
+        learned.heed((quota, self.windows.as_slice()), told, known, now, wall)
     }
 
     /// Goes over to another quota. What is taken of a limit that only changes its amount stays taken, as does what the
@@ -251,7 +255,9 @@ impl Counts {
 
     /// What is taken of each limit, for the wall clock.
     pub(super) fn save(&self, quota: &Quota, anchor: Anchor, now: Nanos) -> Vec<SavedLimit> {
+        // What was inferred is soon inferred again.
         let each = self.each(quota).enumerate();
+        let each = each.filter(|(_, (limit, ..))| !limit.is_inferred);
         let saved = each.map(|(index, (limit, window, elsewhere))| SavedLimit {
             limit: limit.clone(),
             is_learned: index >= quota.limits.len(),

@@ -243,7 +243,7 @@ impl RateLimiter {
     }
 
     /// Holds everybody back. Who waits is woken, for the wait may have become too long for him.
-    fn pause_locked(&self, mut state: Locked<'_, State>, wait: Duration, now: Nanos) {
+    pub(super) fn pause_locked(&self, mut state: Locked<'_, State>, wait: Duration, now: Nanos) {
         if !state.pause(now.saturating_add(nanos(wait)), now) {
             return;
         }

@@ -4,35 +4,18 @@ use std::{cmp::Ordering, time::Duration};
 
 use super::{
     config::{MOST_LIMITS, Quota},
+    elsewhere::Elsewhere,
     epoch::{Anchor, Nanos, WallNanos},
     limit::Limit,
     mark::{Admissions, Mark},
     pace::Pace,
     refunds::{Refunds, Settlement},
-    saved::{SavedElsewhere, SavedLimit},
-    size::amount,
+    saved::SavedLimit,
+    size::{amount, amount_since},
+    told::Told,
     window::Window,
 };
-use crate::instant::nanos;
-use crate::{outcome::Dimension, request::Cost};
-
-/// What an upstream says of one of its limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Told {
-    pub(super) dimension: Dimension,
-    pub(super) period: Option<Duration>,
-    pub(super) limit: Option<u64>,
-    pub(super) remaining: u64,
-    pub(super) reset_after: Option<Duration>,
-}
-
-/// What an upstream says is taken beyond what went through here: by other clients, or counted otherwise.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Elsewhere {
-    amount: u64,
-    /// When the upstream renews the quota.
-    until: Nanos,
-}
+use crate::request::Cost;
 
 /// All that the upstream of one key told.
 #[derive(Clone, Debug, Default)]
@@ -42,89 +25,18 @@ pub(super) struct Learned {
     /// The same for what is given back, once the upstream tells of any limit.
     pub(super) refunds: Vec<Refunds>,
     pub(super) limits: Vec<(Limit, Window)>,
-    /// Where neither the quota nor the upstream has a limit.
+    /// Where neither the quota nor the upstream has a limit, or has one whose period was inferred.
     pub(super) pace: Option<Pace>,
-}
-
-impl Told {
-    /// What the upstream had counted.
-    fn counted(&self, limit: &Limit) -> u64 {
-        limit.capacity().saturating_sub(self.remaining)
-    }
-
-    /// How much is taken elsewhere, by what the upstream had counted when the request came there: that, less what had gone
-    /// through here by then. It never raises what is left above our own count: what the upstream has not counted yet, it
-    /// cannot tell.
-    ///
-    /// What has left our count since then has been renewed, but not for us alone: others have had their share of it, which
-    /// is taken to be their share of the quota. Where it is not known what had gone through here, nothing was renewed.
-    fn elsewhere(&self, limit: &Limit, used_then: Option<u64>, used_now: u64, since: u64) -> u64 {
-        let (capacity, counted) = (limit.capacity(), self.counted(limit));
-        let Some(used_then) = used_then else {
-            return counted.saturating_add(since).saturating_sub(used_now);
-        };
-        let elsewhere = counted.saturating_sub(used_then);
-        let renewed = used_then.saturating_add(since).saturating_sub(used_now);
-        let share = u128::from(renewed) * u128::from(elsewhere) / u128::from(capacity.max(1));
-        elsewhere.saturating_add(u64::try_from(share).unwrap_or(u64::MAX))
-    }
-}
-
-impl Elsewhere {
-    /// What is taken elsewhere, until the upstream renews the quota.
-    fn heard(limit: &Limit, amount: u64, reset_after: Option<Duration>, now: Nanos) -> Self {
-        let reset_after = reset_after.unwrap_or(limit.per).min(LONGEST);
-        Self {
-            amount,
-            until: now.saturating_add(nanos(reset_after)),
-        }
-    }
-
-    fn is_told(&self) -> bool {
-        self.until > 0
-    }
-
-    pub(super) fn taken(self, now: Nanos) -> u64 {
-        if self.until > now { self.amount } else { 0 }
-    }
-
-    pub(super) fn save(self, anchor: Anchor, now: Nanos) -> Option<SavedElsewhere> {
-        (self.taken(now) > 0).then(|| SavedElsewhere {
-            amount: self.amount,
-            until: anchor.wall_of(self.until),
-        })
-    }
-
-    /// What was told before, where the quota has not been renewed since.
-    pub(super) fn restored(saved: SavedElsewhere, anchor: Anchor, now: Nanos) -> Option<Self> {
-        let longest = now.saturating_add(nanos(LONGEST));
-        let until = anchor.nanos_of(saved.until).min(longest);
-        let amount = saved.amount;
-        (until > now).then_some(Self { amount, until })
-    }
-
-    /// The first moment, not before `now`, at which so much fits beside what was taken here and elsewhere.
-    pub(super) fn earliest(self, limit: &Limit, window: &Window, amount: u64, now: Nanos) -> Nanos {
-        let alone = window.earliest(limit, amount, now);
-        let taken = self.taken(now);
-        if amount == 0 || taken == 0 {
-            return alone;
-        }
-        let renewed = alone.max(self.until);
-        match amount.checked_add(taken) {
-            Some(both) if both <= limit.capacity() => {
-                window.earliest(limit, both, now).min(renewed)
-            }
-            _ => renewed,
-        }
-    }
+    /// Whether an answer has contradicted a period that was inferred. From then on none is.
+    pub(super) is_disproved: bool,
 }
 
 impl Learned {
     /// Heeds what the upstream says of a limit. `mark` is what was known when the request was admitted; `admitted` is all that was
     /// admitted until now.
     ///
-    /// A limit that the quota does not have is taken up, where the upstream says its amount and period.
+    /// A limit that the quota does not have is taken up, where the upstream says its amount, and its period is told or follows.
+    /// Returns for how long nothing is left of one of which no more is known.
     pub(super) fn heed(
         &mut self,
         (quota, windows): (&Quota, &[Window]),
@@ -132,16 +44,24 @@ impl Learned {
         (mark, admitted): (Mark<'_>, Admissions),
         now: Nanos,
         wall: WallNanos,
-    ) {
+    ) -> Option<Duration> {
         let Some(index) = self
             .find(quota, told)
-            .or_else(|| self.take_up(quota, told, now, wall))
+            .or_else(|| self.find(quota, told.with_inferred_period()?))
+            .or_else(|| self.take_up(quota, told, (mark, admitted), now, wall))
         else {
-            return;
+            return told.closed_for(self.is_disproved);
         };
         let by = at(&mut self.refunds, index).compare(mark.admitted);
+        let mut then = mark.then.and_then(|then| then.get(index));
         if let Some(learned) = index.checked_sub(quota.limits.len()) {
-            self.change_amount(learned, told, by);
+            let known = (mark, admitted);
+            let is_inferred = self.limits[learned].0.is_inferred;
+            if !is_inferred {
+                self.change_amount(learned, told, by);
+            } else if by != Ordering::Less && self.review(learned, told, known, (now, wall)) {
+                then = None;
+            }
         }
         let (limit, window) = match index.checked_sub(quota.limits.len()) {
             None => (&quota.limits[index], &windows[index]),
@@ -150,10 +70,11 @@ impl Learned {
                 (limit, window)
             }
         };
+        let holds_nobody = limit.is_inferred && limit.is_shadow;
+        let closed_for = told.closed_for(self.is_disproved).filter(|_| holds_nobody);
         let since = amount_since(limit, mark.admitted, admitted);
         let used_now = window.used(limit, now);
         let refunds = at(&mut self.refunds, index);
-        let then = mark.then.and_then(|then| then.get(index));
         let used_then = then.map(|then| match by {
             Ordering::Less => then.used,
             // What has been given back of it since goes for nothing: the upstream may still count it.
@@ -166,7 +87,7 @@ impl Learned {
         let known = at(&mut self.elsewhere, index);
         // Answers overtake one another: an older one frees nothing of what a later one told, nor does one of what it said before.
         if by != Ordering::Greater && known.taken(now) >= heard.amount {
-            return;
+            return closed_for;
         }
         *known = heard;
         let floor = match elsewhere {
@@ -174,6 +95,7 @@ impl Learned {
             _ => used_now.saturating_add(elsewhere),
         };
         refunds.hear(mark.admitted, floor, admitted);
+        closed_for
     }
 
     /// Corrects what a request took to what it used. What that gives back of what the upstream said is gone stays taken until it
@@ -230,17 +152,62 @@ impl Learned {
         }
     }
 
-    fn take_up(&mut self, quota: &Quota, told: Told, now: Nanos, wall: WallNanos) -> Option<usize> {
+    fn take_up(
+        &mut self,
+        quota: &Quota,
+        told: Told,
+        known: (Mark<'_>, Admissions),
+        now: Nanos,
+        wall: WallNanos,
+    ) -> Option<usize> {
         let index = quota.limits.len() + self.limits.len();
-        let (amount, period) = (told.limit.filter(|limit| *limit > 0)?, told.period?);
-        if index >= MOST_LIMITS {
-            return None;
+        let limit = self.limit_of(told).filter(|_| index < MOST_LIMITS)?;
+        let window = told.window(&limit, known, now, wall);
+        // What was inferred may be wrong: the rate is cut all the same where the upstream refuses.
+        if !limit.is_inferred {
+            self.pace = None;
         }
-        let limit = Limit::learned(told.dimension, amount, period);
-        let window = Window::new(&limit, now, wall);
         self.limits.push((limit, window));
-        self.pace = None;
         Some(index)
+    }
+
+    /// The limit that is told, unless it would have to be inferred from what has proved to mean something else.
+    fn limit_of(&self, told: Told) -> Option<Limit> {
+        let limit = told.to_limit()?;
+        (!limit.is_inferred || !self.is_disproved).then_some(limit)
+    }
+
+    /// A limit whose period was inferred goes by the latest answer. Where that contradicts it, nobody is held back by it any
+    /// more; nor, where its amount has changed, before the period of that is inferred. Returns whether it is counted anew.
+    fn review(
+        &mut self,
+        learned: usize,
+        told: Told,
+        known: (Mark<'_>, Admissions),
+        (now, wall): (Nanos, WallNanos),
+    ) -> bool {
+        let latest = self.limit_of(told);
+        let (limit, window) = &mut self.limits[learned];
+        if told.contradicts(limit) {
+            self.is_disproved = true;
+            let inferred = self.limits.iter_mut().filter(|(it, _)| it.is_inferred);
+            inferred.for_each(|(limit, _)| limit.is_shadow = true);
+            return false;
+        }
+        let Some(latest) = latest else {
+            limit.is_shadow |= told.limit.is_some_and(|amount| amount != limit.amount);
+            return false;
+        };
+        let is_same = latest.per == limit.per && latest.counts_like(limit);
+        match is_same {
+            true => window.resize(limit, &latest),
+            false => *window = told.window(&latest, known, now, wall),
+        }
+        if !latest.is_inferred {
+            self.pace = None;
+        }
+        *limit = latest;
+        !is_same
     }
 
     /// The latest amount holds, as its owner may have bought more; of several in one answer, the least.
@@ -345,17 +312,8 @@ impl Learned {
         let told = elsewhere.iter().rposition(Elsewhere::is_told);
         elsewhere.truncate(told.map_or(0, |last| last + 1));
         (self.elsewhere, self.refunds) = (elsewhere, kept);
-        let adapts = to.adapts() && self.limits.is_empty();
+        let adapts = to.adapts() && self.limits.iter().all(|(limit, _)| limit.is_inferred);
         self.pace = adapts.then(|| self.pace.take().unwrap_or_default());
-    }
-}
-
-/// How much of a limit was admitted after an earlier request.
-fn amount_since(limit: &Limit, earlier: Admissions, now: Admissions) -> u64 {
-    let (requests, cost) = now.since(earlier);
-    match limit.dimension {
-        Dimension::Requests => requests,
-        _ => amount(limit, cost),
     }
 }
 
@@ -366,9 +324,6 @@ fn at<T: Clone + Default>(all: &mut Vec<T>, index: usize) -> &mut T {
     }
     &mut all[index]
 }
-
-/// A reset further off than this is a mistake, or a date that was read as a duration.
-const LONGEST: Duration = Duration::from_secs(32 * 86_400);
 
 #[cfg(test)]
 mod tests;

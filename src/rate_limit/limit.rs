@@ -34,6 +34,8 @@ pub struct Limit {
     pub(super) is_shadow: bool,
     /// The minimum interval of a quota, as a limit: one request per interval.
     pub(super) is_spacing: bool,
+    /// Whether an upstream told of it, and its period was inferred.
+    pub(super) is_inferred: bool,
     period: Nanos,
     margin: Nanos,
 }
@@ -85,6 +87,18 @@ impl Limit {
     /// A limit that an upstream told of.
     pub(super) fn learned(dimension: Dimension, amount: u64, per: Duration) -> Self {
         Amount { dimension, amount }.per(per)
+    }
+
+    /// A limit that an upstream told of, and that refills in so long.
+    ///
+    /// It may be a window after all, and up to a minute is waited for. Of one of a day something comes back every few minutes.
+    pub(super) fn inferred(dimension: Dimension, amount: u64, per: Duration) -> Self {
+        let mut limit = Self::learned(dimension, amount, per);
+        if per > A_MINUTE {
+            limit = limit.burst(amount);
+        }
+        limit.is_inferred = true;
+        limit
     }
 
     /// The minimum interval between requests, as a limit.
@@ -145,6 +159,10 @@ impl Limit {
     /// How much longer than another a request may be on its way.
     pub(super) fn margin(&self) -> Nanos {
         self.margin
+    }
+
+    pub(super) fn is_bucket(&self) -> bool {
+        matches!(self.counting, Counting::Bucket { .. })
     }
 
     /// Whether both count in the same way, and both in shadow mode or neither.
@@ -221,6 +239,7 @@ impl Amount {
             counting: Counting::Sliding,
             is_shadow: false,
             is_spacing: false,
+            is_inferred: false,
             period: nanos(period),
             margin: 0,
         }
@@ -263,6 +282,8 @@ impl fmt::Display for Limit {
         self.rate().fmt(f)
     }
 }
+
+const A_MINUTE: Duration = Duration::from_secs(60);
 
 /// The shortest month is as good as another: it only stands for the length.
 const MONTH: Duration = Duration::from_secs(30 * 86_400);

@@ -27,8 +27,11 @@
 //! 9. What quota headers say is left, less what has been sent since, is all that is left until the time of their reset, for
 //!    others may use the quota as well. They never free anything; nor does a settlement give back what they said is gone, before
 //!    they say more or that time has come. An answer out of a cache tells nothing. A limit that the
-//!    quota does not have is taken up where they tell its amount and its period, and changes with what they tell. A limiter in a
-//!    server [heeds no answers](RateLimiter::heed_answers): they are not meant for it.
+//!    quota does not have is taken up where they tell its amount and its period, and changes with what they tell. Where they name
+//!    no period, but when all of it will be free again, it follows from that, if it is a second, a minute, an hour or a day; once an
+//!    answer contradicts it, none is inferred any more. Where nothing is left until the end of a window of which no more is
+//!    known, nobody is admitted until then, and the rate is cut as after a refusal. A limiter in a server
+//!    [heeds no answers](RateLimiter::heed_answers): they are not meant for it.
 //! 10. [`save`](RateLimiter::save) and [`load`](RateLimiter::load) keep what is taken over a restart, by the wall clock; or
 //!     [`snapshot`](RateLimiter::snapshot) and [`restore`](RateLimiter::restore), for a store of your own.
 //!
@@ -109,6 +112,7 @@ mod calendar;
 mod config;
 mod counts;
 mod decision;
+mod elsewhere;
 mod entrance;
 mod epoch;
 mod forecast;
@@ -136,6 +140,7 @@ mod state;
 mod status;
 pub(crate) mod storage;
 mod takings;
+mod told;
 mod typical;
 mod uses;
 mod waiter;

@@ -7,11 +7,11 @@ use tracing::Level;
 
 use super::{
     handle::RateLimiter,
-    learned::Told,
     limiters::Limiters,
     mark::Mark,
     state::State,
     takings::{Rare, Taken},
+    told::Told,
     uses::{is_news, uses},
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     classify,
     cost::Cost,
     error::Error,
+    instant::nanos,
     observe::Event,
     outcome::{Failure, FailureKind, UsageCell, Window},
     signal::{self, QuotaReading},
@@ -111,17 +112,26 @@ impl Permit {
             admitted: taken.admitted,
             then: self.rare.as_ref().and_then(|rare| rare.then.as_deref()),
         };
-        let mut eased = false;
+        let (mut eased, mut closed_for) = (false, None);
         let is_heard = limiter.settings().events.are_heard(Level::DEBUG);
         let mut news = Vec::new();
         for told in quotas.iter().filter_map(told) {
             let before = is_heard.then(|| uses(&mut state, now));
-            eased |= state.heed(mark, told, now, limiter.epoch().wall());
+            let heard = state.heed(mark, told, now, limiter.epoch().wall());
+            eased |= heard.eased;
+            closed_for = closed_for.max(heard.closed_for);
             let is_new = before.and_then(|before| is_news(&before, &uses(&mut state, now)));
             news.extend(is_new.map(|is_new| (told, is_new, Box::<str>::from(state.key()))));
         }
         let waker = eased.then(|| state.first_waker()).flatten();
-        drop(state);
+        match closed_for {
+            // The next would have been refused.
+            Some(wait) => {
+                state.refused(taken.at, nanos(wait), now);
+                limiter.pause_locked(state, wait, now);
+            }
+            None => drop(state),
+        }
         waker.into_iter().for_each(Waker::wake);
         for (told, is_new, key) in news {
             limiter.settings().events.tell(&Event::Learned {
@@ -274,6 +284,7 @@ fn told(reading: &QuotaReading<'_>) -> Option<Told> {
         limit: reading.limit.map(whole),
         remaining: whole(reading.remaining?),
         reset_after: reading.reset_after,
+        is_refilling: reading.is_refilling,
     })
 }
 

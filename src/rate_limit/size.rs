@@ -1,6 +1,6 @@
 //! How large a request is, and how large a single one may be, whatever is free.
 
-use super::{config::Quota, limit::Limit};
+use super::{config::Quota, limit::Limit, mark::Admissions};
 use crate::{cost::Cost, outcome::Dimension};
 
 /// How much of a limit a request takes.
@@ -12,6 +12,15 @@ pub(super) fn amount(limit: &Limit, cost: Cost) -> u64 {
         Dimension::OutputTokens => cost.output_tokens,
         Dimension::Money => cost.money.nanos(),
         _ => 0,
+    }
+}
+
+/// How much of a limit was admitted after an earlier request.
+pub(super) fn amount_since(limit: &Limit, earlier: Admissions, now: Admissions) -> u64 {
+    let (requests, cost) = now.since(earlier);
+    match limit.dimension {
+        Dimension::Requests => requests,
+        _ => amount(limit, cost),
     }
 }
 

@@ -10,18 +10,18 @@ mod kept;
 mod settled;
 mod view;
 
-use std::{sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use super::{
     config::Quota,
     counts::{Counts, Shadow},
     decision::{Admitted, Asked, Look, Turn},
     epoch::{Nanos, WallNanos},
-    learned::Told,
     line::Line,
     mark::{Admissions, Mark, Then},
     queue::Place,
     size::{TooLarge, room_for_answer, too_large},
+    told::Told,
     typical::Typical,
 };
 use crate::request::Cost;
@@ -51,6 +51,15 @@ struct Rare {
     set_over: Option<Arc<Quota>>,
     /// Whether the quota is what an upstream granted before a restart, until a request tells what it grants now.
     is_restored: bool,
+}
+
+/// What follows from what an answer said of a limit.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Heard {
+    /// Whether the first of the queue may pass earlier for it.
+    pub(super) eased: bool,
+    /// For how long nothing is left, of a limit of which no more is known.
+    pub(super) closed_for: Option<Duration>,
 }
 
 impl Rare {
@@ -251,13 +260,19 @@ impl State {
         }
     }
 
-    /// Heeds what an answer says of the upstream's limits; `mark` is what was known when its request was admitted. Returns
-    /// whether the first of the queue may pass earlier for it.
-    pub(super) fn heed(&mut self, mark: Mark<'_>, told: Told, now: Nanos, wall: WallNanos) -> bool {
-        let admitted = self.admitted;
-        self.change(now, |counts, quota, now| {
-            counts.heed(quota, told, (mark, admitted), now, wall);
-        })
+    /// Heeds what an answer says of the upstream's limits; `mark` is what was known when its request was admitted.
+    pub(super) fn heed(
+        &mut self,
+        mark: Mark<'_>,
+        told: Told,
+        now: Nanos,
+        wall: WallNanos,
+    ) -> Heard {
+        let (admitted, mut closed_for) = (self.admitted, None);
+        let eased = self.change(now, |counts, quota, now| {
+            closed_for = counts.heed(quota, told, (mark, admitted), now, wall);
+        });
+        Heard { eased, closed_for }
     }
 
     /// The upstream refused a request, admitted at `sent`, for its rate.

@@ -660,6 +660,105 @@ async fn a_limit_that_was_learned_changes_its_amount_when_the_upstream_says_so()
     }
 }
 
+/// How a limiter with this quota stands after an answer with these headers.
+async fn after(quota: Quota, headers: &'static [(&'static str, &'static str)]) -> RateLimiter {
+    let limiter = limiter(quota);
+    let inner =
+        service_fn(move |_: Request<()>| async { Ok::<_, BoxError>(with_headers(headers)) });
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
+    let response = service.oneshot(request()).await.unwrap();
+    response.collect().await.unwrap();
+    limiter
+}
+
+/// A demanding user's test: what names no period was not heeded, and the next was sent into a 429.
+#[tokio::test(start_paused = true)]
+async fn when_nothing_is_left_until_the_end_of_a_window_nobody_is_admitted_until_then() {
+    let github: &[_] = &[
+        ("x-ratelimit-limit", "60"),
+        ("x-ratelimit-remaining", "0"),
+        ("x-ratelimit-reset", "30"),
+    ];
+    let ietf: &[_] = &[("ratelimit", "\"default\";r=0;t=30")];
+    let tokens = || Quota::new().limit(Limit::tokens(9).per_minute());
+    for (quota, headers) in [
+        (Quota::new(), github),
+        (Quota::new(), ietf),
+        (tokens(), ietf),
+    ] {
+        let limiter = after(quota, headers).await;
+        assert_eq!(limiter.status("").paused, Some(ms(30_000)));
+        assert_eq!(limiter.wait_time("", Cost::default()), Some(ms(30_000)));
+    }
+    // Of a limit that is known, that is all that is left, and whoever takes nothing of it passes.
+    let known = after(Quota::new().limit(Limit::requests(60).per_hour()), github).await;
+    assert_eq!(known.status("").paused, None);
+    assert_eq!(known.wait_time("", Cost::default()), Some(ms(30_000)));
+    // What is left, and when what refills will be full again, is no such end.
+    let rest: &[_] = &[("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "30")];
+    let refilling: &[_] = &[
+        ("x-ratelimit-limit-requests", "60"),
+        ("x-ratelimit-remaining-requests", "0"),
+        ("x-ratelimit-reset-requests", "30s"),
+    ];
+    for headers in [rest, refilling] {
+        let limiter = after(Quota::new(), headers).await;
+        assert!(limiter.can_admit("", Cost::default()), "{headers:?}");
+        assert!(limiter.status("").limits.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_is_learned_where_its_period_follows_from_how_long_it_takes_to_refill() {
+    let openai: &[_] = &[
+        ("x-ratelimit-limit-requests", "200"),
+        ("x-ratelimit-remaining-requests", "100"),
+        ("x-ratelimit-reset-requests", "12h0m0s"),
+        ("x-ratelimit-limit-tokens", "30000"),
+        ("x-ratelimit-remaining-tokens", "6000"),
+        ("x-ratelimit-reset-tokens", "48s"),
+    ];
+    let limiter = after(Quota::new(), openai).await;
+    let limits = limiter.status("").limits;
+    let figures = limits
+        .iter()
+        .map(|limit| (limit.amount, limit.per.as_secs(), limit.remaining));
+    let learned = [(200, 86_400, 100), (30_000, 60, 6_000)];
+    assert_eq!(figures.collect::<Vec<_>>(), learned);
+    let wait = |tokens| limiter.wait_time("", Cost::tokens(tokens, 0));
+    assert_eq!([wait(6_000), wait(6_001)], [ms(0), ms(48_000)].map(Some));
+
+    let anthropic: &[_] = &[
+        ("date", "Fri, 20 Nov 2026 10:00:00 GMT"),
+        ("anthropic-ratelimit-input-tokens-limit", "40000"),
+        ("anthropic-ratelimit-input-tokens-remaining", "0"),
+        (
+            "anthropic-ratelimit-input-tokens-reset",
+            "2026-11-20T10:00:59Z",
+        ),
+        // By what is known of it this is the end of a window.
+        ("anthropic-ratelimit-requests-limit", "50"),
+        ("anthropic-ratelimit-requests-remaining", "40"),
+        ("anthropic-ratelimit-requests-reset", "2026-11-20T10:00:32Z"),
+    ];
+    let limiter = after(Quota::new(), anthropic).await;
+    let [limit] = &limiter.status("").limits[..] else {
+        panic!("{:?}", limiter.status(""))
+    };
+    assert_eq!(
+        (limit.amount, limit.per, limit.remaining),
+        (40_000, ms(60_000), 0)
+    );
+    assert_eq!(limiter.wait_time("", Cost::tokens(1, 0)), Some(ms(59_000)));
+    let kept = limiter.snapshot();
+    let again = self::limiter(Quota::new());
+    again.restore(&kept).unwrap();
+    assert!(
+        again.status("").limits.is_empty(),
+        "the next answer tells it again"
+    );
+}
+
 // RL-50: Envoy's ratelimit.
 #[tokio::test(start_paused = true)]
 async fn a_limit_in_shadow_mode_reports_and_holds_nobody_back() {

@@ -48,9 +48,11 @@ fn floor(file: &str) -> Option<u8> {
             // One request's way along a chain.
             "back" | "nobody" | "performance" | "plan" | "preferences" | "walk" | "wheel" => 0,
             // What a limiter's state is made of.
-            "bucket" | "calendar" | "calendar_count" | "counts" | "decision" | "epoch" => 0,
+            "bucket" | "calendar" | "calendar_count" | "counts" | "decision" | "elsewhere"
+            | "epoch" => 0,
             "granted" | "learned" | "limit" | "line" | "kept" | "mark" | "pace" | "queue"
-            | "refunds" | "settled" | "sliding" | "size" | "typical" | "view" | "windows" => 0,
+            | "refunds" | "settled" | "sliding" | "size" | "told" | "typical" | "view"
+            | "windows" => 0,
             // What of it is kept over a restart.
             "saved" | "snapshot" | "fields" | "form" | "problem" => 0,
             // What a circuit's state is made of.

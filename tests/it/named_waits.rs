@@ -7,10 +7,10 @@ use std::{
 };
 
 use http::{Request, Response, StatusCode};
-use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_upstream::{
     Chain, Deadline, FallbackLayer, Limit, Provider, Quota, RateLimitLayer, RateLimiter,
-    RetryLayer, RetryPolicy, Upstream,
+    RetryLayer, RetryPolicy, Stack, Upstream,
     clock::{Clock, TokioClock},
 };
 
@@ -19,32 +19,22 @@ type Arrivals = Arc<Mutex<Vec<u128>>>;
 
 type Headers = &'static [(&'static str, &'static str)];
 
+type Client<B> = BoxCloneSyncService<Request<B>, Response<String>, Infallible>;
+
 /// An upstream that answers by the number of the request and the time in milliseconds.
-fn upstream<A>(
-    answer: A,
-) -> (
-    Arrivals,
-    impl Service<
-        Request<String>,
-        Response = Response<String>,
-        Error = Infallible,
-        Future = impl Future<Output = Result<Response<String>, Infallible>> + Send,
-    > + Clone
-    + Send
-    + 'static,
-)
+fn upstream<A, B: 'static>(answer: A) -> (Arrivals, Client<B>)
 where
-    A: Fn(usize, u128) -> Response<String> + Clone + Send + 'static,
+    A: Fn(usize, u128) -> Response<String> + Clone + Send + Sync + 'static,
 {
     let (arrivals, start) = (Arrivals::default(), TokioClock.now());
     let log = arrivals.clone();
-    let service = service_fn(move |_: Request<String>| {
+    let service = service_fn(move |_: Request<B>| {
         let mut log = log.lock().expect("no test has panicked");
         let now = (TokioClock.now() - start).as_millis();
         log.push(now);
         std::future::ready(Ok::<_, Infallible>(answer(log.len(), now)))
     });
-    (arrivals, service)
+    (arrivals, BoxCloneSyncService::new(service))
 }
 
 fn answer(status: StatusCode, headers: &[(&'static str, &str)]) -> Response<String> {
@@ -142,4 +132,59 @@ async fn the_fallback_layer_alone_passes_by_until_the_reset_that_a_refusal_names
     assert_eq!(answer.expect("the other answers").status(), StatusCode::OK);
     let cooling = router.cooldowns().list();
     assert_eq!(cooling[0].remaining, Duration::from_secs(30));
+}
+
+/// A demanding user's tests: an answer that says that nothing is left was followed by a request all the same.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_while_the_upstream_has_said_that_nothing_is_left() {
+    let (arrivals, upstream) = upstream(|_, _| {
+        let left = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "30")];
+        answer(StatusCode::OK, &left)
+    });
+    let service = ServiceBuilder::new()
+        .layer(RateLimitLayer::new(RateLimiter::default()))
+        .service(upstream);
+    for _ in 0..3 {
+        let answer = service.clone().oneshot(Request::new(String::new())).await;
+        answer.expect("it waits");
+    }
+    let arrivals = arrivals.lock().expect("no test has panicked");
+    assert_eq!(*arrivals, [0, 30_000, 60_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_refused_whom_headers_without_a_period_have_warned() {
+    // Three a minute.
+    let used = Arc::new(Mutex::new((0, 0)));
+    let (arrivals, upstream) = upstream(move |_, now| {
+        let mut used = used.lock().expect("no test has panicked");
+        if now >= used.1 + 60_000 {
+            *used = (0, now);
+        }
+        used.0 += 1;
+        let left: u32 = 3_u32.saturating_sub(used.0);
+        let reset = format!("{}s", (used.1 + 60_000 - now).div_ceil(1_000));
+        let standing = [
+            ("x-ratelimit-limit-requests", "3"),
+            ("x-ratelimit-remaining-requests", &left.to_string()),
+            ("x-ratelimit-reset-requests", &reset),
+        ];
+        let status = match used.0 {
+            ..=3 => StatusCode::OK,
+            _ => StatusCode::TOO_MANY_REQUESTS,
+        };
+        answer(status, &standing)
+    });
+    let openai = Provider::openai().model("a");
+    let stack = Stack::builder().upstream(openai).build();
+    let service = stack.expect("a stack").layer().layer(upstream);
+    for _ in 0..9 {
+        let answer = service.clone().oneshot(Request::new(String::new())).await;
+        let answer = answer.expect("it waits");
+        assert_eq!(answer.status(), StatusCode::OK);
+        TokioClock
+            .sleep_until(TokioClock.now() + Duration::from_secs(1))
+            .await;
+    }
+    assert_eq!(arrivals.lock().expect("no test has panicked").len(), 9);
 }

@@ -1,5 +1,10 @@
+use std::time::Duration;
+
 use super::*;
-use crate::rate_limit::mark::Then;
+use crate::{
+    outcome::Dimension,
+    rate_limit::{mark::Then, saved::SavedElsewhere},
+};
 
 const SECOND: Nanos = 1_000_000_000;
 
@@ -31,6 +36,7 @@ impl Known {
             limit: None,
             remaining,
             reset_after: Some(reset_after),
+            is_refilling: false,
         };
         let used = self.window.used(&self.limit, now);
         let elsewhere = told.elsewhere(&self.limit, Some(used), used, 0);
@@ -76,6 +82,7 @@ fn what_is_on_its_way_when_a_limit_is_first_heard_of_is_not_forgotten() {
         limit: Some(10),
         remaining: 9,
         reset_after: None,
+        is_refilling: false,
     };
     // Nothing is in the window, which is new; 19 were sent after the one that is answered.
     assert_eq!(told.elsewhere(&limit, None, 0, 19), 20);
@@ -92,6 +99,7 @@ fn an_answer_that_was_overtaken_frees_nothing_of_what_a_later_one_told() {
         limit: None,
         remaining: 95,
         reset_after: None,
+        is_refilling: false,
     };
     let mut mark = || {
         admitted = admitted.and(&Cost::default());
@@ -134,6 +142,7 @@ fn of_what_is_renewed_others_have_their_share() {
         limit: None,
         remaining: 40,
         reset_after: None,
+        is_refilling: false,
     };
     // 60 are counted, 30 of them are not ours. Of our 30 and the 10 sent since, 20 have been renewed, and three tenths of
     // those are not for us.
@@ -167,6 +176,7 @@ fn told(dimension: Dimension, period: Option<Limit>, limit: Option<u64>) -> Told
         limit,
         remaining: 0,
         reset_after: None,
+        is_refilling: false,
     }
 }
 
@@ -240,6 +250,141 @@ fn of_a_limit_that_was_learned_the_latest_amount_holds_and_of_two_in_one_answer_
         learned.heed((&quota, &[]), vague, (mark(admitted), admitted), 0, 0);
         assert_eq!(Some(learned.limits[0].0.amount), least);
     }
+}
+
+/// So many of 100 are left, and all will be free again after that.
+fn refills(limit: u64, remaining: u64, reset_secs: u64) -> Told {
+    Told {
+        remaining,
+        reset_after: Some(Duration::from_secs(reset_secs)),
+        is_refilling: true,
+        ..told(Dimension::Requests, None, Some(limit))
+    }
+}
+
+/// How a learned limit stands: amount, seconds, whether it holds nobody back, and when all of it is free.
+type Standing = (u64, u64, bool, u64);
+
+/// Hears all of it in turn. Returns how the first learned limit stands after each, and for how long nothing is left otherwise.
+fn standing(all: &[Told]) -> Vec<(Option<Standing>, Option<u64>)> {
+    let (quota, mut learned) = (Quota::new(), Learned::default());
+    let mut admitted = Admissions::default();
+    let mut heed = |told: &Told| {
+        admitted = admitted.and(&Cost::default());
+        let mark = Mark {
+            admitted,
+            then: None,
+        };
+        let closed = learned.heed((&quota, &[]), *told, (mark, admitted), 0, 0);
+        let standing = learned.limits.first().map(|(limit, window)| {
+            let elsewhere = learned.elsewhere[0];
+            let until = elsewhere.earliest(limit, window, limit.amount, 0) / SECOND;
+            (limit.amount, limit.per.as_secs(), limit.is_shadow, until)
+        });
+        (standing, closed.map(|wait| wait.as_secs()))
+    };
+    all.iter().map(&mut heed).collect()
+}
+
+#[test]
+fn a_limit_whose_period_was_inferred_goes_by_the_latest_answer() {
+    let stands = standing(&[
+        refills(100, 99, 1),
+        refills(100, 50, 30),
+        // Too little is used to say anything of the period.
+        refills(100, 99, 30),
+        refills(100, 20, 48),
+        refills(200, 100, 30),
+        // Another amount, and nothing of its period.
+        refills(900, 900, 0),
+        refills(900, 450, 43_200),
+    ]);
+    let minute = |amount, is_shadow, until| (Some((amount, 60, is_shadow, until)), None);
+    let (last, before) = stands.split_last().unwrap();
+    assert_eq!(
+        before,
+        [
+            (None, None),
+            minute(100, false, 30),
+            minute(100, false, 30),
+            minute(100, false, 48),
+            minute(200, false, 30),
+            minute(200, true, 0),
+        ]
+    );
+    let day = last
+        .0
+        .map(|(amount, per, is_shadow, _)| (amount, per, is_shadow));
+    assert_eq!(day, Some((900, 86_400, false)));
+}
+
+/// Simulated: where it was inferred again and again, whoever had waited was let go at once each time.
+#[test]
+fn who_contradicts_what_was_inferred_has_no_period_inferred_again() {
+    let minute = refills(100, 50, 30);
+    let stands = standing(&[
+        minute,
+        refills(100, 20, 7),
+        minute,
+        refills(100, 0, 60),
+        refills(100, 0, 61),
+    ]);
+    let shadows = stands.iter().map(|(limit, _)| limit.unwrap().2);
+    assert_eq!(shadows.collect::<Vec<_>>(), [false, true, true, true, true]);
+    let closed = stands.iter().map(|(_, closed)| *closed);
+    assert_eq!(
+        closed.collect::<Vec<_>>(),
+        [None, None, None, Some(60), None]
+    );
+}
+
+/// Simulated: to an upstream that counts otherwise than it says, twenty times as much was sent in vain.
+#[test]
+fn a_limit_whose_period_was_inferred_leaves_the_rate_that_a_refusal_cuts() {
+    let quota = Quota::new();
+    let has_pace = |told| {
+        let mut learned = Learned {
+            pace: Some(Pace::default()),
+            ..Learned::default()
+        };
+        let nothing = (Mark::default(), Admissions::default());
+        learned.heed((&quota, &[]), told, nothing, 0, 0);
+        learned.carry_over(&quota, &quota);
+        learned.pace.is_some()
+    };
+    assert!(has_pace(refills(100, 50, 30)));
+    let named = told(
+        Dimension::Requests,
+        Some(Limit::requests(1).per_minute()),
+        Some(9),
+    );
+    assert!(!has_pace(named));
+}
+
+#[test]
+fn a_period_that_is_named_takes_the_place_of_one_that_was_inferred() {
+    let quota = Quota::new();
+    let day = Some(Limit::requests(1).per_day());
+    let named = told(Dimension::Requests, day, Some(100));
+    let (learned, taken) = heard(&quota, [refills(100, 50, 43_200)]);
+    assert!(learned.limits[0].0.is_bucket());
+    assert_eq!(taken, [0], "it is in the bucket, and comes back");
+    let (learned, taken) = heard(&quota, [refills(100, 50, 43_200), named]);
+    let [(limit, Window::Sliding(_))] = &learned.limits[..] else {
+        panic!("{learned:?}")
+    };
+    assert!(!limit.is_inferred);
+    assert_eq!(taken, [100]);
+}
+
+#[test]
+fn what_is_inferred_is_of_the_limit_of_the_quota_with_that_period() {
+    let quota = Quota::new()
+        .limit(Limit::requests(80).per_minute())
+        .limit(Limit::requests(5_000).per_day());
+    let (learned, taken) = heard(&quota, [refills(100, 50, 30)]);
+    assert!(learned.limits.is_empty());
+    assert_eq!(taken, [30]);
 }
 
 #[test]

@@ -532,6 +532,7 @@ fn how_much_is_taken_is_noted_for_an_answer_once_the_upstream_tells_of_limits() 
         limit: None,
         remaining: 4,
         reset_after: None,
+        is_refilling: false,
     };
     bench.state.heed(Mark::default(), told, ms(1), 0);
     assert!(bench.state.learns());

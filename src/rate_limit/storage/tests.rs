@@ -18,8 +18,8 @@ use crate::{
     outcome::Dimension,
     rate_limit::{
         Limit, Quota, RateLimitLayer, RateLimiter, Snapshot, Zone,
-        learned::Told,
         mark::{Admissions, Mark},
+        told::Told,
     },
     request::{Cost, Scope},
     testing::{answer, client, ms, request},
@@ -266,6 +266,7 @@ fn what_an_upstream_told_is_kept() {
         limit: Some(limit),
         remaining: 10,
         reset_after: Some(secs(40)),
+        is_refilling: false,
     };
     heed(&process, told(Dimension::Requests, secs(60), 100));
     heed(&process, told(Dimension::Tokens, secs(86_400), 5_000));
@@ -530,6 +531,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         limit: Some(limit),
         remaining,
         reset_after: Some(secs(reset)),
+        is_refilling: false,
     });
     let step = prop_oneof![
         20 => (0_u64..20, 0_u64..20).prop_map(|(input, output)| Step::Take { input, output }),

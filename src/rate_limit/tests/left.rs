@@ -7,9 +7,9 @@ use crate::{
     outcome::Dimension,
     rate_limit::{
         decision::{Asked, Look},
-        learned::Told,
         mark::{Admissions, Mark, Then},
         state::State,
+        told::Told,
     },
     request::Priority,
 };
@@ -141,6 +141,7 @@ impl Bench {
             limit: None,
             remaining,
             reset_after: None,
+            is_refilling: false,
         };
         self.state.heed(mark, told, self.now, 0);
     }

@@ -122,7 +122,9 @@ impl<'a> Drafts<'a> {
                 && (name.dimension != Dimension::Other || draft.reading.unit == name.unit)
         });
         let index = known.unwrap_or_else(|| {
-            let reading = QuotaReading::new(name.dimension, name.unit, name.window);
+            let mut reading = QuotaReading::new(name.dimension, name.unit, name.window);
+            // So OpenAI, Groq and Anthropic have it, who name units and no periods.
+            reading.is_refilling = !name.unit.is_empty() && name.period.is_empty();
             self.drafts.push(Draft {
                 period: name.period,
                 reading,

@@ -23,6 +23,8 @@ pub struct QuotaReading<'a> {
     pub used: Option<f64>,
     /// When the quota is renewed, from now; zero if that has passed. Rounded up to a millisecond.
     pub reset_after: Option<Duration>,
+    /// Whether that is when the quota will be full again, which refills all the time; else the end of a window.
+    pub(crate) is_refilling: bool,
 }
 
 impl<'a> QuotaReading<'a> {
@@ -35,6 +37,7 @@ impl<'a> QuotaReading<'a> {
             remaining: None,
             used: None,
             reset_after: None,
+            is_refilling: false,
         }
     }
 }

@@ -43,6 +43,28 @@ fn rows(lines: &'static str) -> Vec<Row> {
 }
 
 #[test]
+fn who_names_a_unit_and_no_period_tells_when_it_will_be_full_again() {
+    for (name, is_refilling) in [
+        ("x-ratelimit-reset-requests", true),
+        ("anthropic-ratelimit-input-tokens-reset", true),
+        ("llm_provider-x-ratelimit-reset-tokens", true),
+        ("x-ratelimit-reset", false),
+        ("ratelimit-reset", false),
+        ("x-ratelimit-reset-requests-day", false),
+        ("x-ratelimit-reset-req-10-second", false),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static("30"));
+        let readings = quotas(&headers, now());
+        assert_eq!(readings[0].is_refilling, is_refilling, "{name}");
+    }
+    let mut headers = HeaderMap::new();
+    let ietf = HeaderValue::from_static("\"default\";r=0;t=30;qu=\"requests\"");
+    headers.insert("ratelimit", ietf);
+    assert!(!quotas(&headers, now())[0].is_refilling);
+}
+
+#[test]
 fn openai_and_groq_name_the_unit_and_not_the_period() {
     let lines = "x-ratelimit-limit-requests: 500
         x-ratelimit-remaining-requests: 499
