@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
+use http::uri::Scheme;
+
 use super::{head::RequestHead, wishes::Caller};
 use crate::upstream::Upstream;
 
@@ -14,7 +16,7 @@ pub enum Scope {
     /// Each [`Upstream`] its own; requests without one together.
     #[default]
     Upstream,
-    /// Each [`Upstream`] its own; requests without one by host and port.
+    /// Each [`Upstream`] its own; requests without one by host and port. A port that is the scheme's own is none.
     Host,
     /// Each [`Provider`](crate::Provider) its own, for limits of a whole account; requests without an upstream together.
     Provider,
@@ -70,7 +72,9 @@ impl Scope {
             Self::Upstream => upstream().map_or(Key::Text(""), Key::Shared),
             Self::Host => match upstream() {
                 Some(id) => Key::Shared(id),
-                None => head.authority().map_or(Key::Text(""), Key::host),
+                None => head.authority().map_or(Key::Text(""), |host| {
+                    Key::host(without_default_port(host, head.uri.scheme()))
+                }),
             },
             Self::Provider => match head.upstream() {
                 Some(upstream) => Key::Shared(upstream.provider().shared_name()),
@@ -81,13 +85,14 @@ impl Scope {
     }
 
     /// Whether [`is_key`](Self::is_key) may be asked for this key. Not where a closure makes keys, which would be asked twice; nor
-    /// for an upstream that is called as a host is that is to be written otherwise.
+    /// for an upstream that is called as a host is that is to be written otherwise, as in capitals or without its port.
     pub(crate) fn is_told_apart(&self, key: &str) -> bool {
         let is_plain = |byte: u8| byte != b'@' && !byte.is_ascii_uppercase();
+        let has_port = DEFAULT_PORTS.iter().any(|(_, port)| key.ends_with(port));
         match self {
             Self::By(_) => false,
             // No host has a slash in it.
-            Self::Host => key.contains('/') || key.bytes().all(is_plain),
+            Self::Host => key.contains('/') || (key.bytes().all(is_plain) && !has_port),
             Self::All | Self::Upstream | Self::Provider => true,
         }
     }
@@ -100,7 +105,8 @@ impl Scope {
         let own = match self {
             Self::All => None,
             Self::Upstream => upstream(),
-            // No host's key has capitals or credentials: a host that is the same has none, and is its own key.
+            // No host's key that is told apart has capitals, credentials or a scheme's own port: a host that is the same has none,
+            // and is its own key.
             Self::Host => upstream().or_else(|| head.full_authority()),
             Self::Provider => head
                 .upstream()
@@ -132,6 +138,16 @@ impl Scope {
         }
     }
 }
+
+/// The host without the port that its scheme has by itself.
+fn without_default_port<'a>(host: &'a str, scheme: Option<&Scheme>) -> &'a str {
+    let own = DEFAULT_PORTS.iter().find(|(name, _)| Some(name) == scheme);
+    let without = own.and_then(|(_, port)| host.strip_suffix(port));
+    without.unwrap_or(host)
+}
+
+/// RFC 9110, 4.2.
+const DEFAULT_PORTS: [(Scheme, &str); 2] = [(Scheme::HTTP, ":80"), (Scheme::HTTPS, ":443")];
 
 /// The key that a request falls under.
 #[derive(Clone, Debug)]
@@ -237,6 +253,25 @@ mod tests {
         );
     }
 
+    /// A demanding user's test: one host had two windows.
+    #[test]
+    fn a_port_that_is_the_schemes_own_makes_no_other_key() {
+        let key = |uri: &str| {
+            let request = Request::get(uri).body(()).unwrap();
+            Scope::Host.key(&RequestHead::of(&request)).to_string()
+        };
+        assert_eq!(key("http://api.test:80/"), "api.test");
+        assert_eq!(key("https://API.test:443/"), "api.test");
+        assert_eq!(key("https://api.test:80/"), "api.test:80");
+        assert_eq!(key("http://api.test:443/"), "api.test:443");
+        assert_eq!(key("http://api.test:8080/"), "api.test:8080");
+        assert_eq!(key("http://[::80]/"), "[::80]");
+        for key in ["api.test:80", "api.test:443"] {
+            assert!(!Scope::Host.is_told_apart(key));
+        }
+        assert!(Scope::Host.is_told_apart("api.test:8080"));
+    }
+
     #[test]
     fn a_key_that_was_made_before_is_known_for_its_requests_and_for_no_others() {
         let upstream = crate::upstream::Provider::openai().model("gpt");
@@ -256,6 +291,8 @@ mod tests {
             request("/v1", Some("api.example.com"), None),
             request("http://api.example.com/v1", Some("other"), None),
             request("http://api.example.com:8443/", None, None),
+            request("http://api.example.com:80/", None, None),
+            request("https://api.example.com/", None, None),
             request("http://other/v1", None, None),
             request("http://API.example.com/", None, None),
             request("http://me:hunter2@api.example.com/", None, None),
@@ -270,9 +307,10 @@ mod tests {
                 let heads = [one, other].map(RequestHead::of);
                 let keys = heads.each_ref().map(|head| scope.key(head));
                 let is_known = scope.is_key(&heads[0], &keys[1]);
-                // Capitals and credentials have to be looked at.
+                // Capitals, credentials and ports have to be looked at.
                 let is_plain = matches!(keys[0], Key::Shared(_))
-                    || !one.uri().to_string().contains(['@', 'A']);
+                    || (!one.uri().to_string().contains(['@', 'A'])
+                        && one.uri().port_u16() != Some(80));
                 let expected = *keys[0] == *keys[1] && (is_plain || !matches!(scope, Scope::Host));
                 assert_eq!(
                     is_known,
