@@ -1,7 +1,7 @@
 //! [`RateLimiter`]: the windows and queues of all keys, shared by whoever holds a clone.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, PoisonError},
     task::Waker,
@@ -50,6 +50,8 @@ struct Shared {
     keys: Keys<State>,
     /// When the snapshots were saved that it has taken up.
     restored: Mutex<BTreeSet<WallNanos>>,
+    /// What upstreams bring that are known before their first request.
+    foreseen: Mutex<BTreeMap<Arc<str>, Arc<Quota>>>,
 }
 
 /// The state of a key that a request falls under, while it is locked.
@@ -206,29 +208,6 @@ impl RateLimiter {
         }
     }
 
-    /// Looks at the state of a key without making one: a key that was never seen stands as a new one would, or, where there
-    /// is no room for it, as all others do.
-    pub(super) fn look<R>(&self, key: &str, look: impl FnOnce(&mut State, Nanos) -> R) -> R {
-        self.look_under(&self.settings().quota, key, look)
-    }
-
-    /// The same, where a new key would stand under this quota.
-    pub(super) fn look_under<R>(
-        &self,
-        quota: &Arc<Quota>,
-        key: &str,
-        look: impl FnOnce(&mut State, Nanos) -> R,
-    ) -> R {
-        let now = self.now();
-        match self.shared.keys.find_or_others(key) {
-            Some(state) => look(&mut told(state), now),
-            None => look(
-                &mut State::new(quota.clone(), now, self.epoch().wall()),
-                now,
-            ),
-        }
-    }
-
     /// Changes the state of a key, and wakes the first of its queue, whose turn may have come.
     fn change(&self, mut state: Locked<'_, State>, change: impl FnOnce(&mut State, Epoch)) {
         change(&mut state, self.shared.epoch);
@@ -239,7 +218,8 @@ impl RateLimiter {
 
     /// The state of a key of which its owner speaks, made whatever the number of keys is.
     fn insist(&self, key: &str, now: Nanos) -> Locked<'_, State> {
-        self.shared.keys.insist(key, || self.fresh(now))
+        let fresh = || State::new(self.quota_of_new(key), now, self.epoch().wall());
+        self.shared.keys.insist(key, fresh)
     }
 
     /// Holds everybody back. Who waits is woken, for the wait may have become too long for him.
@@ -352,6 +332,23 @@ impl RateLimiter {
         }
     }
 
+    /// What upstreams bring that are known before their first request, by their keys.
+    pub(super) fn foreseen(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Quota>>> {
+        let foreseen = self.shared.foreseen.lock();
+        foreseen.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The quota that a key stands under which was never seen.
+    pub(super) fn quota_of_new(&self, key: &str) -> Arc<Quota> {
+        let foreseen = self.foreseen().get(key).cloned();
+        foreseen.unwrap_or_else(|| self.settings().quota.clone())
+    }
+
+    /// The state of a key, if there is one, or of all keys beyond the bound.
+    pub(super) fn find(&self, key: &str) -> Option<Locked<'_, State>> {
+        self.shared.keys.find_or_others(key).map(told)
+    }
+
     pub(super) fn epoch(&self) -> Epoch {
         self.shared.epoch
     }
@@ -395,6 +392,7 @@ impl From<Settings> for RateLimiter {
                 epoch,
                 keys,
                 restored: Mutex::default(),
+                foreseen: Mutex::default(),
             }),
         }
     }

@@ -7,6 +7,7 @@ use super::{
     decision::{Asked, Look},
     epoch::Nanos,
     handle::RateLimiter,
+    state::State,
     status::{LimitStatus, Status},
 };
 use crate::{
@@ -21,9 +22,9 @@ impl RateLimiter {
     /// a new one would; none is made for it.
     ///
     /// The quota that an upstream brings is heard of with its first request: before, and again after a long idle time, its key
-    /// stands under the limiter's own. [`Stack::status`](crate::Stack::status) knows its upstreams, and tells theirs at any time.
+    /// stands under the limiter's own. That of an upstream that a [`Stack`](crate::Stack) is built with is known from the beginning.
     pub fn status(&self, key: &str) -> Status {
-        self.status_under(&self.settings().quota, key)
+        self.status_under(&self.quota_of_new(key), key)
     }
 
     /// The same for the key of an upstream, under its own quota also before its first request; `None` where the key is not the
@@ -60,7 +61,8 @@ impl RateLimiter {
     /// How long a request of this cost and of normal priority would wait if it came now, as far as limits and queue tell;
     /// `None` where it could never pass. What the concurrency limit adds cannot be known.
     ///
-    /// Of a key that was never seen, the limiter's quota and price are known, not its upstream's own. The same holds for
+    /// Of a key that was never seen, the limiter's price is known, not its upstream's own, and of quotas what
+    /// [`status`](Self::status) says. The same holds for
     /// [`can_admit`](Self::can_admit) and [`risk`](Self::risk).
     pub fn wait_time(&self, key: &str, cost: Cost) -> Option<Duration> {
         match self.look_at(key, cost) {
@@ -171,6 +173,37 @@ impl RateLimiter {
             }
         });
         keys
+    }
+
+    /// Looks at the state of a key without making one: a key that was never seen stands as a new one would, or, where there
+    /// is no room for it, as all others do.
+    fn look<R>(&self, key: &str, look: impl FnOnce(&mut State, Nanos) -> R) -> R {
+        self.look_under(&self.quota_of_new(key), key, look)
+    }
+
+    /// The same, where a new key would stand under this quota.
+    pub(super) fn look_under<R>(
+        &self,
+        quota: &Arc<Quota>,
+        key: &str,
+        look: impl FnOnce(&mut State, Nanos) -> R,
+    ) -> R {
+        let now = self.now();
+        match self.find(key) {
+            Some(mut state) => look(&mut state, now),
+            None => look(
+                &mut State::new(quota.clone(), now, self.epoch().wall()),
+                now,
+            ),
+        }
+    }
+
+    /// The quotas of these upstreams hold for their keys before their first requests as well.
+    pub(crate) fn foresee(&self, upstreams: &[Upstream]) {
+        let granted = upstreams
+            .iter()
+            .filter_map(|it| Some((self.key_of_all(it)?.into(), self.grants(it)?.clone())));
+        self.foreseen().extend(granted);
     }
 
     fn look_at(&self, key: &str, cost: Cost) -> (Look, Nanos) {

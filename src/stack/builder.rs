@@ -231,6 +231,7 @@ impl StackBuilder {
             .fold(Chain::new(upstreams), |chain, change| change(chain));
         let breaker = breaker.build(&clock, observer.as_ref())?;
         let limiters = build_limiters(limiters, chain.listed(), &clock, observer.as_ref())?;
+        limiters.iter().for_each(|it| it.foresee(chain.listed()));
         Quotas::of(&limiters).check_prices(chain.listed())?;
         let consulted = limiters.iter().cloned().fold(
             Consulted::default().and(breaker.clone()),

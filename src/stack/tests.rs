@@ -27,7 +27,7 @@ use crate::{
     observe::Event,
     outcome::{Failure, FailureKind},
     rate_limit::{Limit, Quota, RateLimiter},
-    request::Scope,
+    request::{Cost, Scope},
     retry::RetryPolicy,
     upstream::Provider,
 };
@@ -593,4 +593,35 @@ async fn what_happens_is_counted_and_an_open_circuit_is_passed_by_without_a_call
     let snapshot = stack.stats().snapshot();
     assert_eq!(snapshot.upstreams["b/m"].requests, 1);
     assert!(!snapshot.upstreams.contains_key("a/m"));
+}
+
+/// A demanding user's test: before its first request an upstream stood under no limit.
+#[tokio::test(start_paused = true)]
+async fn the_limiters_know_the_quotas_of_upstreams_before_their_first_requests() {
+    let tokens = |amount| Quota::new().limit(Limit::tokens(amount).per_minute());
+    let account = Provider::openai().quota(tokens(500)).unwrap();
+    let model = account.model("m").quota(tokens(100)).unwrap();
+    let stack = Stack::builder().upstream(model).build().unwrap();
+    for (limiter, key, amount) in [
+        (&stack.limiters()[0], "openai/m", 100),
+        (&stack.limiters()[1], "openai", 500),
+    ] {
+        let stands = |paused: bool| {
+            assert_eq!(limiter.status(key).limits[0].amount, amount);
+            let too_large = Cost::tokens(amount + 1, 0);
+            assert_eq!(limiter.wait_time(key, too_large), None);
+            assert!(!limiter.can_admit(key, too_large));
+            assert_eq!(limiter.can_admit(key, Cost::tokens(amount, 0)), !paused);
+            assert!(limiter.risk(key, too_large) > 1.0);
+        };
+        stands(false);
+        limiter.pause(key, Duration::from_secs(9));
+        stands(true);
+        limiter.resume(key);
+        limiter.set_quota(key, tokens(7)).unwrap();
+        assert_eq!(limiter.status(key).limits[0].amount, 7);
+        limiter.unset_quota(key);
+        stands(false);
+        assert!(limiter.status("another").limits.is_empty());
+    }
 }
