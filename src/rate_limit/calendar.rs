@@ -118,7 +118,7 @@ impl Every {
     pub(super) fn divides_a_day(self) -> bool {
         match self {
             Self::Month => true,
-            Self::Period(period) => period > 0 && DAY.is_multiple_of(period),
+            Self::Period(period) => DAY.is_multiple_of(period),
         }
     }
 }

@@ -195,10 +195,25 @@ mod tests {
 
     #[test]
     fn too_many_limits_are_refused() {
-        let quota = (1..=33).fold(Quota::new(), |quota, amount| {
-            quota.limit(Limit::requests(amount).per_minute())
-        });
-        assert!(quota.check().unwrap_err().to_string().contains("32"));
+        let of = |limits| {
+            let limits = (1..=limits).map(|amount| Limit::requests(amount).per_minute());
+            limits.fold(Quota::new(), Quota::limit)
+        };
+        assert!(of(32).check().is_ok());
+        assert!(of(33).check().unwrap_err().to_string().contains("32"));
+    }
+
+    #[test]
+    fn the_longest_period_is_ten_years_and_the_longest_margin_an_hour() {
+        let quota = |days: u64, margin: u64| {
+            let period = Duration::from_secs(days * 86_400);
+            let limit = Limit::requests(5).per(period);
+            Quota::new()
+                .limit(limit)
+                .margin(Duration::from_secs(margin))
+        };
+        assert!(quota(3_650, 3_600).check().is_ok());
+        assert!(quota(3_651, 0).check().is_err() && quota(1, 3_601).check().is_err());
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Learned {
             let refunds = at(&mut self.refunds, index);
             let since = amount_since(limit, refunds.heard(), settlement.admitted);
             let kept = refunds.settle(settlement.request, change, taken, since);
-            if let Some(elsewhere) = elsewhere.filter(|it| it.until > now) {
+            if let Some(elsewhere) = elsewhere {
                 elsewhere.amount = elsewhere.amount.saturating_add(kept);
             }
         }

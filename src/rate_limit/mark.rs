@@ -40,7 +40,8 @@ impl Admissions {
 
     /// Whether this was before the other.
     pub(super) fn is_before(self, other: Self) -> bool {
-        self.requests.wrapping_sub(other.requests) > u32::MAX / 2
+        let later_by = self.requests.wrapping_sub(other.requests);
+        later_by.cast_signed().is_negative()
     }
 
     /// How many requests were admitted since earlier ones, and what they were reckoned with.

@@ -69,11 +69,8 @@ impl Pace {
     pub(super) fn earliest(&self, now: Nanos) -> Nanos {
         let Some(held) = &self.held else { return now };
         let rate = held.rate(now, self.measured);
-        let missing = 1.0 - held.level_at(now, rate);
-        match missing > 0.0 {
-            true => now.saturating_add((missing / rate * SECOND).ceil() as Nanos),
-            false => now,
-        }
+        let missing = (1.0 - held.level_at(now, rate)).max(0.0);
+        now.saturating_add((missing / rate * SECOND).ceil() as Nanos)
     }
 
     /// A request goes.
@@ -93,7 +90,7 @@ impl Pace {
         if let Some(held) = &mut self.held {
             let rate = held.rate(now, self.measured);
             let level = held.level_at(now, rate);
-            if level >= rate.max(1.0) && held.cubic(now) >= 2.0 * held.peak {
+            if level >= rate.max(1.0) && held.is_over(now) {
                 self.held = None;
                 return;
             }
@@ -104,8 +101,7 @@ impl Pace {
 
     /// Whether a rate is held down.
     pub(super) fn is_held(&self, now: Nanos) -> bool {
-        self.held
-            .is_some_and(|held| held.cubic(now) < 2.0 * held.peak)
+        self.held.is_some_and(|held| !held.is_over(now))
     }
 
     /// The upstream refused a request that went at `sent`, and may have named a wait. Those that were on their way at the last
@@ -169,6 +165,11 @@ impl Held {
     fn rate(&self, now: Nanos, measured: f64) -> f64 {
         let most = 2.0 * measured.max(SLOWEST);
         self.cubic(now).min(most).max(SLOWEST)
+    }
+
+    /// Whether the rate has grown to twice what the upstream took.
+    fn is_over(&self, now: Nanos) -> bool {
+        self.cubic(now) >= 2.0 * self.peak
     }
 
     fn cubic(&self, now: Nanos) -> f64 {

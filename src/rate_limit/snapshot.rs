@@ -79,7 +79,7 @@ impl Snapshot {
     /// When it was taken.
     pub fn saved_at(&self) -> SystemTime {
         let offset = Duration::from_nanos(self.saved_at.unsigned_abs());
-        let at = match self.saved_at < 0 {
+        let at = match self.saved_at.is_negative() {
             true => UNIX_EPOCH.checked_sub(offset),
             false => UNIX_EPOCH.checked_add(offset),
         };

@@ -389,26 +389,32 @@ fn what_is_inferred_is_of_the_limit_of_the_quota_with_that_period() {
 
 #[test]
 fn a_key_has_32_limits_at_most_those_that_were_learned_included() {
-    let quota = (1..=30).fold(Quota::new(), |quota, amount| {
-        quota.limit(Limit::money(crate::Money::from_nanos(amount)).per_day())
-    });
-    let periods = [
-        Limit::tokens(1).per_second(),
-        Limit::tokens(1).per_minute(),
-        Limit::tokens(1).per_hour(),
-    ];
-    let all = periods.map(|like| told(Dimension::Tokens, Some(like), Some(9)));
-    let (mut learned, _) = heard(&quota, all);
-    assert_eq!(learned.limits.len(), 2);
-    let saved = SavedLimit {
-        limit: Limit::tokens(9).per_day(),
-        is_learned: true,
-        taken: Vec::new(),
-        elsewhere: None,
+    let learned_of = |configured: u64| {
+        let quota = (1..=configured).fold(Quota::new(), |quota, amount| {
+            quota.limit(Limit::money(crate::Money::from_nanos(amount)).per_day())
+        });
+        let periods = [
+            Limit::tokens(1).per_second(),
+            Limit::tokens(1).per_minute(),
+            Limit::tokens(1).per_hour(),
+        ];
+        let all = periods.map(|like| told(Dimension::Tokens, Some(like), Some(9)));
+        let (mut learned, _) = heard(&quota, all);
+        let told = learned.limits.len();
+        let saved = SavedLimit {
+            limit: Limit::tokens(9).per_day(),
+            is_learned: true,
+            taken: Vec::new(),
+            elsewhere: None,
+        };
+        let anchor = Anchor { now: 0, wall: 0 };
+        learned.restore(&quota, &saved, anchor, 0, 0);
+        [told, learned.limits.len()]
     };
-    let anchor = Anchor { now: 0, wall: 0 };
-    learned.restore(&quota, &saved, anchor, 0, 0);
-    assert_eq!(learned.limits.len(), 2, "nor more after a restart");
+    assert_eq!(learned_of(11), [3, 4]);
+    assert_eq!(learned_of(28), [3, 4]);
+    assert_eq!(learned_of(29), [3, 3], "nor more after a restart");
+    assert_eq!(learned_of(31), [1, 1]);
 }
 
 #[test]

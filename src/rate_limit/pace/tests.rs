@@ -72,6 +72,7 @@ fn after_a_burst_the_rate_is_what_was_taken_of_it_until_more_is() {
     (0..80).for_each(|_| pace.refused(0, 2_000 * MS, 10 * MS));
     // 20 in the 2 s that were named, and the 10 ms before.
     assert_near(pace.held.unwrap().peak, 20.0 / 2.01);
+    assert_near(pace.held.unwrap().cubic(2_010 * MS), 0.7 * 20.0 / 2.01);
     let next = send(&mut pace, 2_010 * MS, 4_010 * MS);
     assert!((20..=26).contains(&next), "{next}");
     let bare = {
@@ -92,8 +93,14 @@ fn what_went_on_for_longer_than_the_wait_is_a_rate() {
         pace.held.unwrap().peak
     };
     assert!((95.0..=105.0).contains(&peak(2_000 * MS)));
+    assert!((95.0..=105.0).contains(&peak(3_000 * MS)));
     // 299 of 300 in 3 s, and nothing for 27 s more.
     assert_near(peak(27_000 * MS), 299.0 / 30.0);
+    // A second is no silence yet: 99 in 4 s, and nothing for 30 s more.
+    let mut pace = Pace::default();
+    (0..5).for_each(|second| (0..20).for_each(|_| pace.take(second * 1_000 * MS)));
+    pace.refused(4_000 * MS, 30_000 * MS, 4_000 * MS);
+    assert_near(pace.held.unwrap().peak, 99.0 / 34.0);
     // After a silence it is another run.
     let mut pace = Pace::default();
     send(&mut pace, 0, 500 * MS);

@@ -20,16 +20,27 @@ fn assert_refused(json: &str, wanted: &str) {
 }
 
 #[test]
-fn the_example_of_the_docs_can_be_read() {
+fn the_example_of_the_docs_is_read_and_written() {
     let docs = include_str!("../snapshot.rs");
     let (_, example) = docs.split_once("```json\n").unwrap();
     let (example, _) = example.split_once("/// ```").unwrap();
-    let snapshot = Snapshot::from_json(&example.replace("///", "")).unwrap();
+    let example = example.replace("///", "");
+    let snapshot = Snapshot::from_json(&example).unwrap();
     assert_eq!(snapshot.keys[0].limits[0].taken[0].amount, 312);
     assert_eq!(
         snapshot.saved_at(),
         UNIX_EPOCH + Duration::from_secs(1_768_460_400)
     );
+    let value = |json: &str| serde_json::from_str::<Value>(json).unwrap();
+    assert_eq!(value(&snapshot.to_json()), value(&example));
+}
+
+/// As a machine may believe whose clock has never been set.
+#[test]
+fn a_snapshot_from_before_1970_says_so() {
+    let json = with_key("").replace(r#""saved_at":5"#, r#""saved_at":-5000000000"#);
+    let snapshot = Snapshot::from_json(&json).unwrap();
+    assert_eq!(snapshot.saved_at(), UNIX_EPOCH - Duration::from_secs(5));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     binding::BindingLimit,
     outcome::Dimension,
-    rate_limit::{Limit, Zone, counts::Usage, saved::SavedQuota},
+    rate_limit::{Limit, Zone, counts::Usage, epoch::Anchor, saved::SavedQuota},
     request::Priority,
 };
 
@@ -110,6 +110,19 @@ impl Bench {
 
     fn turn(&mut self, place: Place, at: u64) -> Turned {
         self.turn_at(place, ms(at))
+    }
+
+    /// Admits all who wait as soon as they fit, as long as that is no later than `until`; and says when.
+    fn serve(&mut self, mut now: u64, until: u64) -> Vec<(Place, Taken, u64)> {
+        let mut served = Vec::new();
+        while let Some(place) = self.state.first() {
+            match self.turn(place, now) {
+                Turned::Pass(taken) => served.push((place, taken, now)),
+                Turned::Wait { until: Some(next) } if next <= until => now = next,
+                Turned::Wait { .. } => break,
+            }
+        }
+        served
     }
 
     /// Returns whether it was the first.
@@ -410,6 +423,33 @@ fn an_adapted_rate_binds_where_there_is_no_limit_and_is_remembered() {
 }
 
 #[test]
+fn an_adapted_rate_holds_the_next_request_back_which_is_seen_at_a_glance_too() {
+    let mut bench = Bench::new(Quota::new());
+    assert!(bench.state.has_room(&Cost::default(), 0));
+    let taken = bench.pass(0, 0);
+    bench.state.refused(taken.when.0, 0, ms(1));
+    // However often it refuses, an upstream is asked every other second.
+    assert_eq!(bench.wait(0, 1).1, 2_001);
+}
+
+#[test]
+fn a_limit_binds_that_only_the_upstream_tells_of() {
+    let mut bench = Bench::new(requests(9));
+    let _in_flight = bench.pass(1, 0);
+    let day = Limit::tokens(500).per_day();
+    let told = Told {
+        dimension: Dimension::Tokens,
+        period: Some(day.per),
+        limit: Some(day.amount),
+        remaining: 0,
+        reset_after: None,
+    };
+    bench.state.heed(Mark::default(), told, ms(1), 0);
+    let binding = bench.state.binding(Cost::tokens(1, 0));
+    assert_eq!(binding, Some(day.binding()));
+}
+
+#[test]
 fn the_risk_is_the_share_of_what_is_tightest() {
     let quota = tokens(100)
         .limit(Limit::requests(10).per_minute())
@@ -541,6 +581,20 @@ fn how_much_is_taken_is_noted_for_an_answer_once_the_upstream_tells_of_limits() 
 }
 
 #[test]
+fn nothing_is_saved_of_a_key_whose_limits_are_unused_and_whose_pause_is_over() {
+    let own = Arc::new(requests(9));
+    let mut state = State::new(own.clone(), 0, 0);
+    let anchor = |at| Anchor {
+        now: ms(at),
+        wall: 0,
+    };
+    assert_eq!(state.save("", &own, anchor(1)), None);
+    state.pause(ms(5), ms(1));
+    assert!(state.save("", &own, anchor(4)).is_some());
+    assert_eq!(state.save("", &own, anchor(5)), None);
+}
+
+#[test]
 fn those_who_wait_hold_on_to_a_state_and_are_not_under_way() {
     let mut bench = Bench::new(requests(9));
     (0..3).for_each(|_| bench.state.begin_wait());
@@ -581,6 +635,18 @@ fn who_goes_before_others_puts_off_those_who_come_after_them() {
         assert!(matches!(high, Answer::Wait { until: 1_000, .. }));
         assert_eq!(bench.wait(0, 0).1, (waiting + 2) * 1_000);
     }
+}
+
+#[test]
+fn who_passes_others_that_wait_puts_off_those_who_come_after_them() {
+    let mut bench = Bench::new(tokens(100));
+    let _in_flight = bench.pass(80, 0);
+    assert_eq!(bench.wait(50, 1_000).1, 60_000);
+    assert_eq!(bench.wait(10, 1_000).1, 60_000);
+    let high = bench.ask(20, Priority::High, 2_000);
+    assert!(matches!(high, Answer::Pass(_)));
+    // Beside those 60 there is room for 30 when the 20 have left.
+    assert_eq!(bench.wait(30, 3_000).1, 62_000);
 }
 
 /// Who had asked another limiter first is as old here as there.
@@ -824,6 +890,49 @@ proptest! {
         }
         prop_assert!(waiting.is_empty());
         prop_assert!(bench.state.is_idle(ms(now + 60_000)));
+    }
+
+    /// RL-02, whatever has happened before: who went ahead by his priority, who went away, what was used and given back. So it is while
+    /// fewer than 64 wait.
+    #[test]
+    fn after_anything_too_the_predicted_wait_is_the_wait(steps in steps(), tokens in 0_u64..60, low in any::<bool>()) {
+        let quota = Quota::new()
+            .limit(Limit::requests(5).per_second())
+            .limit(Limit::tokens(100).per_second());
+        let mut bench = Bench::new(quota);
+        let (mut now, mut waiting) = (0, Vec::new());
+        let mut running: Vec<Taken> = Vec::new();
+        for step in steps.into_iter().take(63) {
+            match step {
+                Step::Ask { tokens, priority } => match bench.ask(tokens, priority, now) {
+                    Answer::Pass(taken) => running.push(taken),
+                    Answer::Wait { place, .. } => waiting.push(place),
+                    Answer::TooLarge { limit } => prop_assert!(false, "{:?}", limit),
+                },
+                Step::Finish { which, used } if !running.is_empty() => {
+                    let taken = running.swap_remove(which % running.len());
+                    bench.finish(taken, used, now);
+                }
+                Step::Refund { which } if !running.is_empty() => {
+                    let taken = running.swap_remove(which % running.len());
+                    bench.refund(taken, now);
+                }
+                Step::Cancel { which } if !waiting.is_empty() => {
+                    bench.cancel(waiting[which % waiting.len()]);
+                }
+                Step::Wait { millis } => now += millis,
+                _ => {}
+            }
+            let served = bench.serve(now, now);
+            running.extend(served.into_iter().map(|(_, taken, _)| taken));
+            waiting.retain(|place| bench.waiting.contains_key(place));
+        }
+        let priority = if low { Priority::Low } else { Priority::Normal };
+        if let Answer::Wait { place, until } = bench.ask(tokens, priority, now) {
+            let served = bench.serve(now, u64::MAX);
+            let (.., at) = served.iter().find(|(it, ..)| *it == place).unwrap();
+            prop_assert_eq!(*at, until);
+        }
     }
 
     /// RL-02. The time that a request is told when it starts to wait is the time at which it is admitted, if nothing else happens.

@@ -58,6 +58,20 @@ async fn who_waits_is_told_the_limit_and_ends_as_admitted_or_as_one_who_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_when_the_one_before_has_ended_does_not_wait_for_him() {
+    let quota = Quota::new().max_concurrent(1);
+    let (limiter, lines) = told(limiter(quota));
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
+    let service = RateLimitLayer::new(limiter).layer(inner);
+    for _ in 0..3 {
+        let answer = service.clone().oneshot(request()).await.unwrap();
+        answer.collect().await.unwrap();
+    }
+    let admitted = "admitted,key:,waited_s:0,limits:[]}";
+    assert_eq!(*lines.lock().unwrap(), [admitted; 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_names_the_limit_that_is_too_small() {
     let quota = Quota::new().limit(Limit::tokens(100).per_minute());
     let (limiter, lines) = told(limiter(quota));

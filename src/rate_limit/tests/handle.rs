@@ -183,15 +183,19 @@ async fn where_nothing_is_known_a_429_cuts_the_rate() {
 #[tokio::test(start_paused = true)]
 async fn the_months_of_a_budget_are_those_of_the_calendar() {
     let new_year = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_767_225_600);
-    let clock = ManualClock::starting_at(new_year - ms(5_000));
-    let monthly = Quota::new().limit(Limit::requests(1).per_month());
-    let limiter = limiter(monthly).clock(clock.clone()).max_wait(ms(0));
-    let service = ready(&limiter);
-    service.clone().oneshot(request()).await.unwrap();
-    let error = service.clone().oneshot(request()).await.unwrap_err();
-    assert_eq!(error.retry_after(), Some(ms(5_000)));
-    clock.advance(ms(5_000));
-    service.clone().oneshot(request()).await.unwrap();
-    let error = service.oneshot(request()).await.unwrap_err();
-    assert_eq!(error.retry_after(), Some(ms(31 * 86_400_000)));
+    let monthly = || Limit::requests(1).per_month();
+    let pacific = monthly().calendar(Zone::utc_offset(-8 * 60));
+    for (limit, hours) in [(monthly(), 0), (pacific, 8)] {
+        let clock = ManualClock::starting_at(new_year + ms(hours * 3_600_000) - ms(5_000));
+        let monthly = Quota::new().limit(limit);
+        let limiter = limiter(monthly).clock(clock.clone()).max_wait(ms(0));
+        let service = ready(&limiter);
+        service.clone().oneshot(request()).await.unwrap();
+        let error = service.clone().oneshot(request()).await.unwrap_err();
+        assert_eq!(error.retry_after(), Some(ms(5_000)));
+        clock.advance(ms(5_000));
+        service.clone().oneshot(request()).await.unwrap();
+        let error = service.oneshot(request()).await.unwrap_err();
+        assert_eq!(error.retry_after(), Some(ms(31 * 86_400_000)));
+    }
 }

@@ -45,7 +45,7 @@ impl CalendarCount {
         // What is sent at the very end may arrive in the next period, and would be counted there. Where the margin is as long
         // as a period, every moment is too late, and one must do.
         let margin = limit.margin();
-        if margin > 0 && margin < limit.period() {
+        if (1..limit.period()).contains(&margin) {
             let ends = match now < self.ends {
                 true => self.ends,
                 false => self.nanos(span(self.wall.saturating_add_unsigned(now)).ends),

@@ -181,9 +181,7 @@ impl Sliding {
             amount: taking.amount,
         });
         let all = self.slots().chain(restored);
-        let mut all: Vec<_> = all
-            .filter(|slot| slot.amount > 0 && leaves(limit, slot.last) > now)
-            .collect();
+        let mut all: Vec<_> = all.filter(|slot| leaves(limit, slot.last) > now).collect();
         all.sort_by_key(|slot| slot.last);
         let mut slots = VecDeque::<Slot>::new();
         for mut slot in all {

@@ -19,7 +19,13 @@ impl Counted {
     }
 
     fn earliest(&self, amount: u64, now: Nanos) -> Nanos {
-        self.window.earliest(&self.limit, amount, now)
+        let earliest = self.window.earliest(&self.limit, amount, now);
+        assert!(!self.has_room(amount, now) || earliest == now);
+        earliest
+    }
+
+    fn has_room(&self, amount: u64, now: Nanos) -> bool {
+        self.window.has_room(&self.limit, amount, now)
     }
 
     fn take(&mut self, amount: u64, now: Nanos) {
@@ -47,6 +53,24 @@ fn sliding(amount: u64, period: Nanos) -> Counted {
 fn bucket(amount: u64, period: Nanos, burst: u64) -> Counted {
     let limit = Limit::requests(amount).per(Duration::from_nanos(period));
     Counted::new(limit.burst(burst), 0)
+}
+
+#[test]
+fn most_that_fits_is_seen_to_at_a_glance() {
+    const MINUTE: Nanos = 60_000_000_000;
+    let calendar = Limit::requests(3).per_minute().calendar(Zone::UTC);
+    for mut counted in [
+        sliding(3, MINUTE),
+        bucket(3, MINUTE, 3),
+        Counted::new(calendar, 0),
+    ] {
+        counted.take(1, 0);
+        counted.take(1, 1);
+        assert!(counted.has_room(1, 1) && !counted.has_room(2, 1));
+        // What has left makes room for what comes.
+        counted.take(1, MINUTE);
+        assert!(counted.has_room(1, MINUTE), "{counted:?}");
+    }
 }
 
 #[test]
@@ -293,6 +317,8 @@ fn with_a_margin_nothing_goes_so_late_that_the_next_period_may_count_it() {
     calendar.limit.set_margin(Duration::from_secs(1));
     assert_eq!(calendar.earliest(1, 58 * SECOND), 58 * SECOND);
     assert_eq!(calendar.earliest(1, 59 * SECOND), 60 * SECOND);
+    calendar.take(1, 58 * SECOND);
+    assert_eq!(calendar.earliest(1, 59 * SECOND), 60 * SECOND);
     calendar.take(1, 60 * SECOND);
     assert_eq!(calendar.earliest(1, 119 * SECOND), 120 * SECOND);
     assert_eq!(calendar.earliest(1, 179 * SECOND), 180 * SECOND);
@@ -412,18 +438,31 @@ fn of_what_nothing_is_taken_nothing_is_saved() {
 #[test]
 fn what_is_restored_of_a_day_to_come_stands_until_the_next_has_ended() {
     const DAY: Nanos = 86_400_000_000_000;
-    let restored = |days: i64| {
+    let day = |days: i64, now: Nanos| {
         let mut day = Counted::new(Limit::requests(9).per_day().calendar(Zone::UTC), 0);
         let at = days * DAY as WallNanos + 5;
-        let anchor = Anchor { now: 7, wall: 7 };
+        let wall = now as WallNanos;
         let taken = takings([(at, at, 3)]);
-        day.window.restore(&day.limit, &taken, anchor, 7);
-        [7, DAY - 1, DAY, 2 * DAY - 1, 2 * DAY].map(|at| day.used(at))
+        day.window
+            .restore(&day.limit, &taken, Anchor { now, wall }, now);
+        day
     };
-    assert_eq!(restored(-1), [0; 5]);
-    assert_eq!(restored(0), [3, 3, 0, 0, 0]);
-    assert_eq!(restored(1), [3, 3, 3, 3, 0]);
-    assert_eq!(restored(5), [3, 3, 3, 3, 0]);
+    // At midnight, and a little later.
+    for now in [0, 7] {
+        let restored = |days| {
+            let day = day(days, now);
+            [now, DAY - 1, DAY, 2 * DAY - 1, 2 * DAY].map(|at| day.used(at))
+        };
+        assert_eq!(restored(-1), [0; 5]);
+        assert_eq!(restored(0), [3, 3, 0, 0, 0]);
+        assert_eq!(restored(1), [3, 3, 3, 3, 0]);
+        assert_eq!(restored(5), [3, 3, 3, 3, 0]);
+    }
+    // What is sent at the end of the first day is counted together with the second, so it may arrive then.
+    let mut both = day(1, 7);
+    both.limit.set_margin(Duration::from_secs(1));
+    assert_eq!(both.earliest(1, DAY - 1), DAY - 1);
+    assert_eq!(both.earliest(1, 2 * DAY - 1), 2 * DAY);
 }
 
 #[test]
@@ -432,6 +471,7 @@ fn what_has_left_a_window_before_it_is_restored_stays_gone() {
     assert_eq!(restored(100, 1_000, &taken, 1_099).used(1_099), 12);
     let window = restored(100, 1_000, &taken, 1_100);
     assert_eq!((window.used(1_100), window.used(1_500)), (7, 0));
+    assert_eq!(slots(&window), 1);
     let saved = |now| {
         window
             .window
