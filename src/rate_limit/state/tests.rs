@@ -443,6 +443,7 @@ fn a_limit_binds_that_only_the_upstream_tells_of() {
         limit: Some(day.amount),
         remaining: 0,
         reset_after: None,
+        is_refilling: false,
     };
     bench.state.heed(Mark::default(), told, ms(1), 0);
     let binding = bench.state.binding(Cost::tokens(1, 0));
