@@ -10,10 +10,10 @@ use axum::{
     http::{HeaderValue, StatusCode},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{get, get_service, post, post_service},
+    routing::{get, post},
 };
 use tokio_util::sync::CancellationToken;
-use tower::{ServiceBuilder, util::BoxCloneSyncService};
+use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_upstream::{
     FrontLayer, Limit, Quota, RateLimitLayer, RateLimiter, RejectionLayer, Scope, Stack,
     adapt::{bearer::is_bearer, peer::peer_key, rejection::OpenAiError},
@@ -87,10 +87,10 @@ impl Gateway {
             .layer(rejection.openai())
             .layer(RateLimitLayer::new(self.tenants.clone()));
         let v1 = Router::new()
-            .route("/v1/chat/completions", post_service(self.upstreams.clone()))
-            .route("/v1/embeddings", post_service(self.upstreams.clone()))
+            .route("/v1/chat/completions", post(ask))
+            .route("/v1/embeddings", post(ask))
             .route_layer(limited)
-            .route("/v1/models", get_service(self.upstreams.clone()))
+            .route("/v1/models", get(ask))
             .route_layer(from_fn_with_state(self.clone(), tenant));
         let admin = Router::new()
             .route("/admin/state", get(operator::state))
@@ -108,6 +108,11 @@ impl Gateway {
             .layer(from_fn(identified))
             .with_state(self.clone()))
     }
+}
+
+/// Passes on what was asked. A route of the service itself would clone all of it more often.
+async fn ask(gateway: Shared, request: Request) -> Result<Response, Infallible> {
+    gateway.upstreams.clone().oneshot(request).await
 }
 
 /// Tenants are those to whom a key was given: nobody else can take part in their limits. Without keys everybody may ask, and

@@ -86,7 +86,8 @@ async fn the_state_comes_at_once_and_has_what_the_page_shows() {
 
 #[tokio::test]
 async fn decisions_come_as_they_are_made_and_the_state_goes_along() {
-    let limits = Limits::new().requests_per_day(1);
+    // Of which no field tells beforehand.
+    let limits = Limits::new().tokens_per_day(20);
     let rig = Rig::with(&[], Simulator::groq().model("small", limits), |it| it).await;
     let mut events = Events::of(&rig).await;
     events.next().await.unwrap();

@@ -77,7 +77,8 @@ async fn what_was_taken_of_a_quota_is_still_taken_after_a_restart() {
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("state.json");
     let variables = [("GATEWAY_STATE", file.to_str().unwrap())];
-    let groq = || Simulator::groq().model("small", Limits::new().requests_per_day(1));
+    // Of which no field tells beforehand.
+    let groq = || Simulator::groq().model("small", Limits::new().tokens_per_day(20));
     let rig = Rig::with(&variables, groq(), |it| it).await;
     rig.chat(&chat_of("large")).await;
     assert_eq!(rig.chat(&chat()).await.headers()["x-served-by"], GROQ);
