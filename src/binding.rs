@@ -173,6 +173,10 @@ mod tests {
                 "Only 3 requests may be under way at a time.",
             ),
             (
+                BindingLimit::MaxConcurrent(1),
+                "Only one request may be under way at a time.",
+            ),
+            (
                 BindingLimit::MinInterval(Duration::from_millis(250)),
                 "One request may follow another after 250ms.",
             ),

@@ -27,7 +27,7 @@ use crate::{
     instant::after,
     observe::Event,
     outcome::{Failure, FailureKind},
-    request::{Attempts, LeftToOthers, Next, RequestHead},
+    request::{Attempts, Deadline, LeftToOthers, Next, RequestHead},
     upstream::Upstream,
 };
 
@@ -233,7 +233,9 @@ impl<S> Course<S> {
                 _ => {}
             }
         }
-        let is_late = self.deadline.is_some_and(|deadline| now > deadline);
+        let is_late = self
+            .deadline
+            .is_some_and(|end| Deadline(end).late(now).is_some());
         let cannot_go_on = is_late || self.cannot_repeat || self.walk.is_final();
         let unsent = result.as_ref().is_err_and(Error::is_unsent);
         let may_repeat = chain.repeats_all || failure.is_unprocessed(unsent) || {

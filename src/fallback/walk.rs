@@ -312,7 +312,7 @@ impl Walk {
             false => cost.total_tokens(),
         };
         let size = self.cost.map_or(0, sure);
-        size > 0 && upstream.context().is_some_and(|context| size > context)
+        upstream.context().is_some_and(|context| size > context)
     }
 
     fn ask(&mut self, index: usize, alternatives: u32) -> Turn {

@@ -101,6 +101,30 @@ async fn an_attempt_that_has_waited_in_line_is_cut_off_after_its_own_time() {
     }
 }
 
+/// Where a task of its own stands between, nobody is polled when the request leaves the line: it is looked at now and then.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_in_a_task_of_its_own_is_cut_off_as_well() {
+    let quota = Quota::new().limit(Limit::requests(1).per_minute());
+    let limiter = RateLimiter::new(quota).expect("a limiter");
+    let policy = RetryPolicy::default().max_attempts(1);
+    let policy = policy.attempt_timeout(Duration::from_secs(5));
+    let silent = service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>());
+    let inner = RateLimitLayer::new(limiter).layer(silent);
+    let apart = service_fn(move |request: Request<Body>| {
+        let call = tokio::spawn(inner.clone().oneshot(request));
+        async { call.await.expect("no panic") }
+    });
+    let service = RetryLayer::new(policy).expect("a policy").layer(apart);
+    for seconds in [5, 60] {
+        let request = Request::get("http://host/").body(Body::default());
+        let start = TokioClock.now();
+        let call = service.clone().oneshot(request.expect("a request"));
+        let error = call.await.unwrap_err();
+        assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+        assert_eq!(TokioClock.now() - start, Duration::from_secs(seconds));
+    }
+}
+
 /// Who waits for a minute with 10 ms an attempt was woken each 10 ms of it, to see that its time had not begun.
 #[tokio::test(start_paused = true)]
 async fn a_short_attempt_that_waits_in_line_is_seldom_woken() {

@@ -15,6 +15,7 @@ use tower_upstream::{
     Attempts, Chain, Deadline, Error, Failure, FailureKind, FallbackLayer, Provider, RetryPolicy,
     ServedBy, Stack, Upstream,
     clock::{Clock, TokioClock},
+    observe::Event,
     retry::ATTEMPT_COUNT,
 };
 
@@ -247,6 +248,67 @@ async fn without_a_retry_layer_no_hint_is_waited_out() {
     let error = chain.layer(client).oneshot(request()).await.unwrap_err();
     assert!(matches!(error, Error::Exhausted(_)), "{error}");
     assert_eq!(scene.asked(), ["first 0", "other 0"]);
+}
+
+/// Who is asked next, and why, as an observer is told it.
+#[tokio::test(start_paused = true)]
+async fn it_is_told_to_whom_a_request_comes_back_and_by_which_failure() {
+    let told = async |scripts: &[(&'static str, &[Answer])], away: Option<usize>| {
+        let scene = Scene::new(scripts);
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let log = lines.clone();
+        let stack = scene
+            .upstreams()
+            .fold(Stack::builder(), |stack, it| stack.upstream(it));
+        let stack = stack.observe(move |event: &Event<'_>| {
+            let line = match event {
+                Event::Switched { from, to, .. } => format!("{from} to {to}"),
+                Event::Retrying {
+                    upstream,
+                    attempt,
+                    wait,
+                    failure,
+                } => {
+                    let wait = wait.as_secs();
+                    format!(
+                        "{upstream} again in {wait} after {attempt}: {}",
+                        failure.kind
+                    )
+                }
+                _ => return,
+            };
+            log.lock().expect("no test has failed").push(line);
+        });
+        let stack = stack.build().expect("a stack");
+        if let Some(away) = away {
+            let limited = Failure::new(FailureKind::RateLimited);
+            let limited = limited.with_retry_after(Duration::from_secs(20));
+            stack.cooldowns().cool(&stack.upstreams()[away], &limited);
+        }
+        let _ = ask_through(&scene, &stack, request()).await;
+        lines.lock().expect("no test has failed").clone()
+    };
+    let back = told(&[("a", &[Limited(30), Well]), ("b", &[Broken])], None);
+    assert_eq!(
+        back.await,
+        ["a/m to b/m", "a/m again in 30 after 2: rate limited"]
+    );
+    let back = told(&[("a", &[Limited(30)]), ("b", &[Limited(20), Well])], None);
+    assert_eq!(
+        back.await,
+        ["a/m to b/m", "b/m again in 20 after 2: rate limited"]
+    );
+    let scripts: [(&'static str, &[Answer]); 3] =
+        [("a", &[Limited(30)]), ("b", &[Well]), ("c", &[Broken])];
+    let sooner = told(&scripts, Some(1));
+    assert_eq!(sooner.await, ["a/m to c/m", "c/m to b/m"]);
+}
+
+/// An upstream that cannot be reached has not been silent for the whole of an attempt.
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_reached_is_tried_again_though_there_are_others() {
+    let scene = Scene::new(&[("first", &[Unreachable, Well]), ("other", &[Well])]);
+    assert_eq!(ask(&scene, request()).await.unwrap(), "first");
 }
 
 /// An upstream that goes on to refuse is asked as often as a lone one, and the request ends.

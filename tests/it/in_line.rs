@@ -21,6 +21,7 @@ use tower_upstream::{
     clock::{Clock, TokioClock},
     forecast::{Forecast, Prospect},
     observe::Event,
+    outcome::RefusedBy,
 };
 
 type Body = Full<Bytes>;
@@ -394,6 +395,39 @@ impl Forecast for Carefree {
     fn forecast(&self, _: &Upstream, _: &RequestHead<'_>) -> Prospect {
         Prospect::Pass { taken: 0.0 }
     }
+}
+
+/// Lets a request pass that asks for the first time, and refuses it from then on.
+#[derive(Default)]
+struct Fickle(AtomicU32);
+
+impl Forecast for Fickle {
+    fn forecast(&self, upstream: &Upstream, _: &RequestHead<'_>) -> Prospect {
+        let is_other = upstream.provider().name() == "other";
+        match is_other && self.0.fetch_add(1, Ordering::Relaxed) > 0 {
+            true => Prospect::Refuse {
+                by: RefusedBy::Limit,
+                retry_after: None,
+            },
+            false => Prospect::Pass { taken: 0.0 },
+        }
+    }
+}
+
+/// Who was free when the request was called out of its line, and is not when it comes.
+#[tokio::test(start_paused = true)]
+async fn who_leaves_a_line_for_nobody_goes_back_into_it() {
+    let limiter = RateLimiter::new(Quota::new().max_concurrent(1)).expect("a limiter");
+    let chain = Chain::new(["first", "other"].map(unlimited)).consult(Fickle::default());
+    let log = Log::new();
+    let service = ServiceBuilder::new()
+        .layer(FallbackLayer::new(chain).expect("a chain"))
+        .layer(RateLimitLayer::new(limiter.scope(Scope::All)))
+        .service(log.client(|_| 5));
+    let first = tokio::spawn(service.clone().oneshot(request()));
+    let answer = ask(&service, 1, request()).await.unwrap();
+    assert_eq!(answer, ("first".into(), 4 + 5));
+    first.await.expect("no panic").expect("an answer");
 }
 
 // Where the forecast knows nothing of a limiter inside, a request went from line to line every 2 s, each time to the end, for ever:

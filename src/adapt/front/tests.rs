@@ -314,6 +314,15 @@ impl Body for Pieces {
     }
 }
 
+#[tokio::test]
+async fn who_asks_before_he_sends_what_is_not_too_large_is_let_send_it() {
+    let mut request = asking(CHATS, r#"{"model":"gpt"}"#);
+    let expect = "100-continue".parse().unwrap();
+    request.headers_mut().insert("expect", expect);
+    let (sent, answer) = passed(FrontLayer::new(&upstreams()), request, ok()).await;
+    assert!(sent.is_some() && answer.status() == 200);
+}
+
 async fn of_pieces(left: usize, ends: bool, expects: bool) -> (u16, usize) {
     let read = Arc::new(Mutex::new(0));
     let body = Pieces {
@@ -435,4 +444,14 @@ async fn of_two_models_in_a_body_the_last_is_asked_for_however_it_is_written() {
     let (sent, _) = passed(FrontLayer::new(&upstreams()), asking(CHATS, body), ok()).await;
     let wanted = Preferences::new().only(["openai/gpt"]);
     assert_eq!(sent.unwrap().extensions().get(), Some(&wanted));
+}
+
+#[tokio::test]
+async fn only_a_get_of_models_is_a_wish_for_their_list() {
+    let request = Request::get(CHATS).body(Full::<Bytes>::default());
+    let (_, answer) = passed(FrontLayer::new(&upstreams()), request.unwrap(), ok()).await;
+    assert_eq!(answer.status(), 400, "no model is named");
+    let request = asking("/v1/models", r#"{"model":"gpt"}"#);
+    let (sent, _) = passed(FrontLayer::new(&upstreams()), request, ok()).await;
+    assert!(sent.is_some());
 }

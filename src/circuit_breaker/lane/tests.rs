@@ -16,7 +16,9 @@ fn good(good: u32) -> Passed {
 fn who_shuts_a_lane_is_told_how_many_have_passed_and_nobody_passes_a_shut_one() {
     let (lane, ticket) = open(7, 100);
     assert!((0..3).all(|_| lane.count(ticket, || 99)));
+    assert!(!lane.is_barred());
     assert_eq!(lane.close(), good(3));
+    assert!(!lane.is_barred());
     assert_eq!(lane.enter(), None);
     assert!(!lane.count(ticket, || 99));
     assert_eq!(lane.close(), good(0));
@@ -82,6 +84,7 @@ fn a_lane_that_is_barred_for_ever_asks_no_clock_and_each_reason_comes_back_as_it
     for reason in REASONS {
         let lane = Lane::shut();
         lane.bar(7, reason, EVER);
+        assert!(lane.is_barred());
         let turned = lane.refuse(|| panic!("the time does not matter"));
         assert_eq!(turned, Some(Turned { reason, wait: EVER }));
     }

@@ -334,7 +334,12 @@ async fn who_asked_to_be_left_alone_is_not_asked_even_when_nobody_else_is_left()
     exhausted(bench.call(|_| status(503)).await);
     assert_eq!(bench.asked(), ["b/1"]);
     // A named time, a limit without one, and what was asked for by hand are no guesses; nor is one that is not to be tried.
-    for answer in [|_: &str| limited(60), |_: &str| status(429)] {
+    let busy = |_: &str| {
+        let mut response = status(503)?;
+        response.headers_mut().insert("retry-after", 60.into());
+        Ok(response)
+    };
+    for answer in [|_: &str| limited(60), |_: &str| status(429), busy] {
         let bench = Bench::new(|chain| chain);
         exhausted(bench.call(answer).await);
         bench.asked();
@@ -484,6 +489,19 @@ async fn a_ledger_that_the_caller_put_in_is_kept_with_its_cap() {
     exhausted(bench.send(request, |_| status(500)).await);
     assert_eq!(bench.asked(), ["a/1", "a/2"]);
     assert_eq!(ledger.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_carries_the_ledger_where_somebody_has_failed_before() {
+    let bench = Bench::new(|chain| chain);
+    let ledger = async |failing: &str| {
+        let answer = |id: &str| if id == failing { status(500) } else { ok() };
+        let response = bench.call(answer).await.unwrap();
+        let ledger = response.extensions().get::<Attempts>();
+        ledger.map(Attempts::count)
+    };
+    assert_eq!(ledger("nobody").await, None);
+    assert_eq!(ledger("a/1").await, Some(1));
 }
 
 #[tokio::test(start_paused = true)]

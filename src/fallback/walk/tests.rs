@@ -539,6 +539,44 @@ fn who_asked_for_a_wait_is_waited_for_where_nobody_else_is_left_the_soonest_firs
 }
 
 #[test]
+fn who_would_refuse_and_says_to_come_back_at_once_is_not_waited_for() {
+    let refuse = Prospect::Refuse {
+        by: RefusedBy::Limit,
+        retry_after: Some(Duration::ZERO),
+    };
+    let bench = &mut Bench::new(|chain| chain);
+    let mut walk = bench.walk(None, 0);
+    assert_eq!(bench.turn(&mut walk, 0), asks(0, 2));
+    walk.failed(Some(Duration::ZERO), bench.at(0));
+    walk.leave(bench.at(30), bench.at(50));
+    let seen = seen([Prospect::FREE, refuse, refuse]);
+    let turn = bench.turn_seen(&mut walk, 0, seen);
+    assert_eq!(turn, waits_for(bench, 0, 30));
+}
+
+#[test]
+fn who_goes_back_into_a_line_has_those_before_him_who_were_not_asked_or_asked_for_a_wait() {
+    let bench = &mut Bench::new(|chain| chain);
+    let mut walk = bench.walk(None, 0);
+    assert_eq!(bench.turn(&mut walk, 0), asks(0, 2));
+    walk.failed(Some(Duration::ZERO), bench.at(0));
+    walk.leave(bench.at(30), bench.at(50));
+    assert_eq!(bench.turn(&mut walk, 0), asks(1, 2));
+    assert_eq!(walk.line_up_again(&bench.plan.chain), Some(asks(1, 2)));
+}
+
+#[test]
+fn a_line_is_left_for_one_that_asked_for_a_wait_when_that_is_over() {
+    let bench = &mut Bench::new(|chain| chain);
+    let mut walk = walk_of_two_left(bench);
+    assert_eq!(bench.turn(&mut walk, 20), asks(1, 0));
+    let free = [Prospect::FREE; 3];
+    // Its cooldown aside, too.
+    bench.state.clear_all();
+    assert!(!bench.is_free(&walk, 29, free) && bench.is_free(&walk, 30, free));
+}
+
+#[test]
 fn who_asks_for_longer_meanwhile_or_would_refuse_is_not_waited_for_past_the_time_that_is_allowed() {
     let bench = &mut Bench::new(|chain| chain);
     let mut walk = walk_of_two_left(bench);
@@ -586,6 +624,70 @@ fn who_would_refuse_is_passed_by_and_counts_as_back_when_it_says() {
     bench.plan.chain.when_exhausted = WhenExhausted::Wait { max: secs(4) };
     let turn = bench.turn_seen(&mut bench.walk(None, 0), 0, seen(all));
     assert!(matches!(turn, Turn::Wait { .. }));
+}
+
+#[test]
+fn who_is_excluded_or_too_small_is_not_waited_for_and_each_is_told_why() {
+    let (a, b) = (provider("a"), provider("b"));
+    let upstreams = [
+        a.model("1").context_tokens(10),
+        a.model("2").context_tokens(9),
+        a.model("3"),
+        b.model("1"),
+    ];
+    let mut bench = Bench::new(|_| Chain::new(upstreams));
+    let preferences = Preferences::new().never(["a/3"]);
+    let mut walk = Walk::new(&bench.plan.chain, None, Some(preferences));
+    assert_eq!(bench.turn(&mut walk, 0), asks(0, 2));
+    walk.too_large_for(&bench.plan.chain.upstreams[0]);
+    walk.failed(None, bench.at(0));
+    let sight = Sight {
+        now: bench.at(0),
+        is_allowed: false,
+        cooling: |_: &Upstream| None,
+        prospect: |_: &Upstream| Prospect::FREE,
+    };
+    walk.turn(&bench.plan, sight);
+    let why: Vec<_> = walk.passed_by().iter().map(|it| it.why).collect();
+    let [small, excluded, left] = [
+        WhyNot::ContextTooSmall,
+        WhyNot::Excluded,
+        WhyNot::NoAttemptLeft,
+    ];
+    assert_eq!(why, [small, excluded, left]);
+    for (index, time) in [(0, 3_000), (1, 4_000), (2, 5_000), (3, 9_000)] {
+        bench.cool(index, &limited(), time, 0);
+    }
+    let soonest = Some(bench.at(9_000));
+    assert_eq!(bench.turn(&mut walk, 0), Turn::Exhausted { soonest });
+}
+
+#[test]
+fn one_that_has_failed_and_is_not_left_alone_is_asked_next_in_place_of_a_probe() {
+    let refuse = Prospect::Refuse {
+        by: RefusedBy::Limit,
+        retry_after: Some(secs(5)),
+    };
+    let soonest = |of_the_failed| {
+        let mut bench = Bench::new(|chain| chain);
+        let mut walk = bench.walk(None, 0);
+        assert_eq!(bench.turn(&mut walk, 0), asks(0, 2));
+        walk.failed(Some(secs(2)), bench.at(0));
+        for index in [1, 2] {
+            let upstream = &bench.plan.chain.upstreams[index];
+            let grounds = Grounds::Failure;
+            bench
+                .state
+                .cool(upstream, &limited(), secs(9), grounds, bench.start);
+        }
+        let prospects = [of_the_failed, Prospect::FREE, Prospect::FREE];
+        match bench.turn_seen(&mut walk, 0, seen(prospects)) {
+            Turn::Exhausted { soonest } => soonest.map(|at| bench.millis(at)),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(soonest(Prospect::FREE), Some(2_000));
+    assert_eq!(soonest(refuse), Some(0), "another is asked to find out");
 }
 
 /// A review's test: who was free again when the reasons were gathered was told as one for whom no attempt was left.

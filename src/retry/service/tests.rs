@@ -28,7 +28,7 @@ use crate::{
     observe::Event,
     outcome::{Failure, FailureKind, Outcome},
     request::{AttemptDeadline, Attempts, Next, RequestHead},
-    retry::{Jitter, RetryBudget, RetryLayer, RetryPolicy},
+    retry::{Jitter, RetryBudget, RetryLayer, RetryPolicy, Verdict},
     upstream::Provider,
 };
 
@@ -590,6 +590,27 @@ async fn a_retry_that_succeeds_gives_back_what_it_took() {
     assert_eq!(budget.available(), 495, "the first retry failed");
     service.oneshot(get()).await.unwrap();
     assert_eq!(budget.available(), 496);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_succeeds_costs_what_it_took_where_the_budget_says_so() {
+    let budget = RetryBudget::ratio(0.0, 10);
+    let service = layer(policy().budget(budget.clone()));
+    let service = service.layer(scripted(&[500, 200]).1);
+    service.oneshot(get()).await.unwrap();
+    assert_eq!(budget.available(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_brings_its_share_where_a_rule_of_the_users_own_has_seen_it_too() {
+    let budget = RetryBudget::new(5);
+    let policy = policy().budget(budget.clone());
+    let policy = policy.verdict(|_, _| Verdict::AsUsual);
+    let service = layer(policy).layer(scripted(&[500, 500, 200]).1);
+    service.clone().oneshot(get()).await.unwrap();
+    assert_eq!(budget.available(), 0);
+    service.oneshot(get()).await.unwrap();
+    assert_eq!(budget.available(), 1);
 }
 
 type Told = Arc<Mutex<Vec<String>>>;

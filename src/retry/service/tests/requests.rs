@@ -3,7 +3,7 @@
 use http::header::HeaderName;
 
 use super::*;
-use crate::retry::{ATTEMPT_COUNT, Verdict};
+use crate::retry::ATTEMPT_COUNT;
 
 fn post() -> Request<Bytes> {
     let mut request = get();
