@@ -210,7 +210,7 @@ fn the_example_gateway_stays_small() {
     let lines: usize = files
         .map(|path| read(&path).lines().filter(is_code).count())
         .sum();
-    assert!(lines <= 370, "{lines} lines of code");
+    assert!(lines <= 375, "{lines} lines of code");
 }
 
 fn lines_with(text: &str, words: &[&str], file: &str) -> Vec<String> {

@@ -548,7 +548,10 @@ fn who_would_refuse_and_says_to_come_back_at_once_is_not_waited_for() {
     let mut walk = bench.walk(None, 0);
     assert_eq!(bench.turn(&mut walk, 0), asks(0, 2));
     walk.failed(Some(Duration::ZERO), bench.at(0));
-    walk.leave(bench.at(30), bench.at(50));
+    walk.leave(Left::Hint {
+        back: bench.at(30),
+        latest: bench.at(50),
+    });
     let seen = seen([Prospect::FREE, refuse, refuse]);
     let turn = bench.turn_seen(&mut walk, 0, seen);
     assert_eq!(turn, waits_for(bench, 0, 30));
@@ -560,7 +563,10 @@ fn who_goes_back_into_a_line_has_those_before_him_who_were_not_asked_or_asked_fo
     let mut walk = bench.walk(None, 0);
     assert_eq!(bench.turn(&mut walk, 0), asks(0, 2));
     walk.failed(Some(Duration::ZERO), bench.at(0));
-    walk.leave(bench.at(30), bench.at(50));
+    walk.leave(Left::Hint {
+        back: bench.at(30),
+        latest: bench.at(50),
+    });
     assert_eq!(bench.turn(&mut walk, 0), asks(1, 2));
     assert_eq!(walk.line_up_again(&bench.plan.chain), Some(asks(1, 2)));
 }
