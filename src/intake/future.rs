@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -47,7 +48,7 @@ pin_project! {
 struct Arriving<S, B> {
     collect: Collect<B>,
     held: Option<(Parts, S)>,
-    settings: Settings,
+    settings: Arc<Settings>,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -58,7 +59,7 @@ where
         collect: Collect<B>,
         parts: Parts,
         service: S,
-        settings: Settings,
+        settings: Arc<Settings>,
     ) -> Self {
         let arriving = Box::new(Arriving {
             collect,

@@ -10,7 +10,7 @@ use crate::request::{Cost, RequestHead};
 /// Takes request bodies into memory and estimates what they cost. See the [module docs](super).
 #[derive(Clone, Debug, Default)]
 pub struct IntakeLayer {
-    settings: Settings,
+    settings: Arc<Settings>,
 }
 
 impl IntakeLayer {
@@ -23,7 +23,7 @@ impl IntakeLayer {
     /// nothing is sent. Default: 64 MiB.
     #[must_use]
     pub fn max_body(mut self, bytes: usize) -> Self {
-        self.settings.max_bytes = bytes;
+        Arc::make_mut(&mut self.settings).max_bytes = bytes;
         self
     }
 
@@ -31,7 +31,7 @@ impl IntakeLayer {
     /// answers under its key use. Default: 512.
     #[must_use]
     pub fn output_tokens(mut self, tokens: u64) -> Self {
-        self.settings.output_tokens = tokens;
+        Arc::make_mut(&mut self.settings).output_tokens = tokens;
         self
     }
 
@@ -65,7 +65,7 @@ impl IntakeLayer {
         mut self,
         estimate: impl Fn(&RequestHead<'_>, &[u8], Option<Cost>) -> Option<Cost> + Send + Sync + 'static,
     ) -> Self {
-        self.settings.estimate = Some(Arc::new(estimate));
+        Arc::make_mut(&mut self.settings).estimate = Some(Arc::new(estimate));
         self
     }
 }

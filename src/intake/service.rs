@@ -1,6 +1,9 @@
 //! The service around a stack.
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use bytes::Bytes;
 use http::Request;
@@ -15,11 +18,11 @@ use crate::error::{BoxError, Error};
 #[derive(Clone, Debug)]
 pub struct Intake<S> {
     inner: S,
-    settings: Settings,
+    settings: Arc<Settings>,
 }
 
 impl<S> Intake<S> {
-    pub(super) fn new(inner: S, settings: Settings) -> Self {
+    pub(super) fn new(inner: S, settings: Arc<Settings>) -> Self {
         Self { inner, settings }
     }
 

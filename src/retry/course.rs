@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response};
 
 use super::{
     budget::Withdrawal,
@@ -350,7 +350,7 @@ impl<S> Course<S> {
 /// ([RFC 8470, 5.2](https://www.rfc-editor.org/rfc/rfc8470#section-5.2)).
 fn is_unprocessed<R>(result: &Result<Response<R>, Error>) -> bool {
     match result {
-        Ok(response) => response.status() == StatusCode::TOO_EARLY,
+        Ok(response) => response.status().as_u16() == 425,
         Err(error) => error.is_unsent(),
     }
 }
