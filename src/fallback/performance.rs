@@ -150,7 +150,7 @@ mod tests {
         let faster = |fast: &Performance, after: Duration| {
             fast.rank_by_speed(start + after) < slow.rank_by_speed(start + after)
         };
-        let half_life = Duration::from_nanos(HALF_LIFE);
+        let half_life = secs(300);
         assert!(faster(&fast, Duration::ZERO));
         // Four times slower: its turn comes after two half-lives of not being asked.
         fast.answered(ms(100), start + half_life * 2 - secs(1));
@@ -164,7 +164,7 @@ mod tests {
         let start = TokioClock.now();
         let mut performance = Performance::default();
         assert_eq!(performance.rank_by_success(start), 0);
-        let half_life = Duration::from_nanos(HALF_LIFE);
+        let half_life = secs(300);
         (0..3).for_each(|_| performance.failed(start));
         assert_eq!(performance.success_rate(start), 0.25);
         assert_eq!(performance.success_rate(start + half_life), 0.4);
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn what_was_counted_before_fades_under_what_is_counted_later() {
         let start = TokioClock.now();
-        let later = start + Duration::from_nanos(HALF_LIFE);
+        let later = start + secs(300);
         let mut performance = Performance::default();
         (0..4).for_each(|_| performance.answered(ms(1), start));
         (0..4).for_each(|_| performance.failed(start));
@@ -190,7 +190,7 @@ mod tests {
         let mut performance = Performance::default();
         performance.failed(start);
         let rank = |after: f64| {
-            let half_life = Duration::from_nanos(HALF_LIFE);
+            let half_life = secs(300);
             performance.rank_by_speed(start + half_life.mul_f64(after))
         };
         // 1 / (1/3 + 1) = 0.75, after log2(3) = 1.585 half-lives.

@@ -517,9 +517,11 @@ async fn a_pause_before_the_first_request_does_not_cost_an_upstream_its_own_quot
     limiter.pause("openai/m", ms(1));
     TokioClock.sleep_until(TokioClock.now() + ms(2)).await;
     let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(answer(200)) });
-    let service = RateLimitLayer::new(limiter).layer(inner);
+    let service = RateLimitLayer::new(limiter.clone()).layer(inner);
     let one = Quota::new().limit(Limit::requests(1).per_minute());
     let upstream = Provider::openai().model("m").quota(one).unwrap();
+    let limits = limiter.status_of(&upstream).unwrap().limits;
+    assert_eq!((limits.len(), limits[0].remaining), (1, 1));
     let call = || {
         let mut request = request();
         request.extensions_mut().insert(upstream.clone());

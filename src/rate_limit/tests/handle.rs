@@ -135,6 +135,11 @@ async fn money_is_reckoned_from_tokens_and_settled_by_what_was_used() {
         !limiter.can_admit("", Cost::tokens(1_000_000, 0)),
         "it would cost a hundred cents"
     );
+    let known = Cost::tokens(1_000_000, 0).with_money(Money::from_cents(1));
+    assert!(
+        limiter.can_admit("", known),
+        "the caller says what it costs"
+    );
     let mut request = request();
     request.extensions_mut().insert(Cost::tokens(1_000, 1));
     let answer = service.oneshot(request).await.unwrap();
