@@ -66,7 +66,9 @@ fn limited() -> Failure {
 #[test]
 fn a_shorter_hint_does_not_shorten_a_cooldown_and_a_longer_one_lengthens_it() {
     let mut bench = Bench::new();
+    assert_eq!(bench.cool(0, &limited(), 0, 0), None);
     assert_eq!(bench.cool(0, &limited(), 60_000, 0), Some(60_000));
+    assert_eq!(bench.cool(0, &limited(), 60_000, 0), None, "it is as long");
     assert_eq!(bench.cool(0, &limited(), 1_000, 10), None);
     assert_eq!(bench.until(0, 10), Some(60_000));
     assert_eq!(bench.cool(0, &limited(), 60_000, 10), Some(60_010));

@@ -57,7 +57,6 @@ impl Walk {
         }
         // One that was not asked yet may be back before that.
         let not_asked = held_back.iter().filter_map(|it| Some((it.back?, it.index)));
-        let not_asked = not_asked.filter(|(back, _)| *back > sight.now);
         let (until, index) = not_asked.chain([(back, index)]).min()?;
         Some(Turn::WaitFor { index, until })
     }

@@ -342,23 +342,67 @@ fn who_contradicts_what_was_inferred_has_no_period_inferred_again() {
 #[test]
 fn a_limit_whose_period_was_inferred_leaves_the_rate_that_a_refusal_cuts() {
     let quota = Quota::new();
-    let has_pace = |told| {
+    let has_pace = |told: &[Told]| {
         let mut learned = Learned {
             pace: Some(Pace::default()),
             ..Learned::default()
         };
         let nothing = (Mark::default(), Admissions::default());
-        learned.heed((&quota, &[]), told, nothing, 0, 0);
+        for told in told {
+            learned.heed((&quota, &[]), *told, nothing, 0, 0);
+        }
+        let has_pace = learned.pace.is_some();
         learned.carry_over(&quota, &quota);
-        learned.pace.is_some()
+        assert_eq!(learned.pace.is_some(), has_pace);
+        has_pace
     };
-    assert!(has_pace(refills(100, 50, 30)));
+    let inferred = refills(100, 50, 30);
     let named = told(
         Dimension::Requests,
         Some(Limit::requests(1).per_minute()),
         Some(9),
     );
-    assert!(!has_pace(named));
+    assert!(has_pace(&[inferred]) && has_pace(&[inferred, inferred]));
+    assert!(!has_pace(&[named]) && !has_pace(&[inferred, named]));
+}
+
+#[test]
+fn what_was_taken_of_a_limit_stays_so_where_its_period_is_inferred_again() {
+    let (quota, told) = (Quota::new(), refills(100, 90, 6));
+    let (mut learned, _) = heard(&quota, [told]);
+    let mut admitted = Admissions::default();
+    for _ in 0..10 {
+        admitted = admitted.and(&Cost::default());
+        learned.take(&Cost::default(), 0);
+    }
+    let then = [Then {
+        used: 10,
+        given_back: 0,
+    }];
+    let mark = Mark {
+        admitted,
+        then: Some(&then),
+    };
+    // It has left the window here when the answer comes.
+    for (now, used) in [(SECOND, 10), (61 * SECOND, 0)] {
+        learned.heed((&quota, &[]), told, (mark, admitted), now, 0);
+        let (limit, window) = &learned.limits[0];
+        assert_eq!(window.used(limit, now), used);
+        assert_eq!(learned.elsewhere[0].taken(now), 0);
+    }
+}
+
+#[test]
+fn where_nothing_is_left_of_a_limit_that_holds_nobody_nobody_is_held() {
+    let quota = Quota::new().limit(Limit::requests(100).per_minute().shadow());
+    let windows = [Window::new(&quota.limits[0], 0, 0)];
+    let nothing = Told {
+        is_refilling: false,
+        ..refills(100, 0, 30)
+    };
+    let known = (Mark::default(), Admissions::default());
+    let closed = Learned::default().heed((&quota, &windows), nothing, known, 0, 0);
+    assert_eq!(closed, None);
 }
 
 #[test]

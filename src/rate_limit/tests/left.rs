@@ -216,6 +216,19 @@ fn a_later_request_that_is_not_sent_makes_nothing_more_of_what_an_earlier_answer
     assert_eq!(bench.used(), 11);
 }
 
+/// When it came there, what was given back since was still counted; a later one has told that it is not any more.
+#[test]
+fn an_answer_that_was_overtaken_takes_nothing_anew_of_what_was_given_back_before_the_later_one() {
+    let mut bench = Bench::new();
+    bench.ask(1);
+    bench.head(0, 99);
+    assert_eq!([30, 10, 10].map(|tokens| bench.ask(tokens)), [true; 3]);
+    bench.end(1, Some(10));
+    bench.head(3, 100 - 31);
+    bench.head(2, 100 - 41);
+    assert_eq!(bench.used(), 31);
+}
+
 #[test]
 fn what_an_upstream_said_is_gone_stays_so_over_a_change_of_the_quota() {
     let hour = || Limit::requests(1_000).per_hour();
